@@ -1,0 +1,133 @@
+"""Asks a sampler many requests and stores every answer at once: the one way by which answers reach a file of rows."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pdistill.core.errors import ContextError
+from pdistill.core.interfaces import Sampler
+from pdistill.core.progress import Progress
+from pdistill.core.prompts import prompt_hash
+from pdistill.core.queries import Query
+from pdistill.core.rowfile import RowWriter
+from pdistill.core.rows import Row
+from pdistill.core.sampling import Completion, Request, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request with the query that it comes from."""
+
+    query: Query
+    request: Request
+
+    def row(self, completion: Completion) -> dict[str, Any]:
+        """Return the answer as a row; the sample is named where it is not the first."""
+        row: dict[str, Any] = {
+            "number": self.query.number,
+            "id": self.query.id,
+            "query": self.query.text,
+            "prompt": prompt_hash(self.request.prompt),
+            "response": completion.text,
+            "finish": completion.finish,
+            "prompt_tokens": completion.prompt_tokens,
+            "tokens": completion.tokens,
+        }
+        if self.request.key.sample:
+            row["sample"] = self.request.key.sample
+        return row
+
+
+Reuse = Callable[[Question], Row | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Questions to be asked, and where the answers go.
+
+    Args:
+        questions: makes the questions anew, in the order of their places.
+        sampling: how answers are drawn.
+        rows: the open file of answers.
+        place: the place of a question's row in the complete file.
+        reuse: finds an answer that need not be asked for.
+        progress: is told of every answer.
+    """
+
+    questions: Callable[[], Iterable[Question]]
+    sampling: Sampling
+    rows: RowWriter
+    place: Callable[[Question], int]
+    reuse: Reuse
+    progress: Progress
+
+    def collect(self, sampler: Sampler) -> None:
+        """Guarantee that every question has its row.
+
+        Raises:
+            ContextError: a question does not fit the model's context.
+        """
+        if sampler.chunk is None:
+            self._stream(sampler)
+        else:
+            self._in_chunks(sampler, sampler.chunk)
+
+    def _stream(self, sampler: Sampler) -> None:
+        """Append rows one by one as answers arrive."""
+        waiting: dict[Any, Question] = {}
+
+        def requests() -> Iterator[Request]:
+            for question in self.questions():
+                if self.place(question) in self.rows:
+                    continue
+                row = self.reuse(question)
+                if row is not None:
+                    self._append([row])
+                    continue
+                waiting[question.request.key] = question
+                yield question.request
+
+        with _naming(waiting):
+            for key, completion in sampler.generate(requests(), self.sampling):
+                self._append([waiting.pop(key).row(completion)])
+
+    def _in_chunks(self, sampler: Sampler, size: int) -> None:
+        """Append the rows of a whole chunk in one write; rows of a chunk that is not whole are dropped."""
+        kept = 0
+        for _, group in groupby(self.questions(), key=lambda question: question.query.number // size):
+            chunk = list(group)
+            if kept + len(chunk) <= self.rows.count:
+                kept += len(chunk)
+                continue
+            self.rows.keep(kept)
+            self._append(self._chunk(sampler, chunk))
+            kept += len(chunk)
+
+    def _chunk(self, sampler: Sampler, chunk: list[Question]) -> list[Row]:
+        found = {question.request.key: self.reuse(question) for question in chunk}
+        asked = {question.request.key: question for question in chunk if found[question.request.key] is None}
+        with _naming(asked):
+            for key, completion in sampler.generate([question.request for question in asked.values()], self.sampling):
+                found[key] = asked[key].row(completion)
+        return [row for row in found.values() if row is not None]
+
+    def _append(self, rows: list[Row]) -> None:
+        self.rows.append(rows)
+        self.progress.advance(len(rows))
+
+
+class _naming:  # noqa: N801 - used as a function
+    """Gives a ContextError the id of the query that it speaks of."""
+
+    def __init__(self, waiting: dict[Any, Question]) -> None:
+        self._waiting = waiting
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ContextError):
+            for key, question in self._waiting.items():
+                if key.number == error.number:
+                    error.name = question.query.id

@@ -1,0 +1,181 @@
+"""What a run is asked to do: one flat set of options, the same by flags, by TOML file and from Python."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from pdistill.core.errors import UsageError
+from pdistill.core.options import build
+from pdistill.core.prompts import Format
+
+Objective = Literal["hard"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The options of a run; None means the default of the task, the model or the backend.
+
+    Args:
+        task: the task's name; None: the task is made of `prompt` and `queries`.
+        task_options: the task's own options.
+        prompt: a file that holds the prompt, instead of the task's own.
+        queries: a .txt or .jsonl file, instead of the task's own queries.
+        labels: the answers that count, for a task made of files.
+        format: chat messages or plain text, for both sides.
+        student_prompt: a file with the student's frame, in which `{query}` stands for the query.
+        stop: texts that end an answer.
+        backend: who runs the models that name no backend of their own.
+        backend_options: options of the backends; a key that begins with "teacher." or "student." is for one side.
+        teacher: the model that answers under the prompt, as [BACKEND:]MODEL.
+        student: the model that is trained, as [BACKEND:]MODEL; None: the teacher's.
+        objective: what the student is trained on.
+        run_dir: the run's own folder; None: runs/TASK.
+        limit: how many queries are taken.
+        seed: of the split, the order of batches, the adapter's start and sampled answers.
+        temperature: of the teacher's answers; 0 is greedy.
+        top_p: the share of probability that the teacher's answers are drawn from.
+        max_tokens: the longest answer, in tokens.
+        samples: teacher answers a query; the commonest is learnt.
+        learning_rate: of the first step; it falls linearly to 0.
+        epochs: passes over the examples.
+        batch_size: examples a step.
+        rank: of the LoRA adapter.
+        from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
+        force: train even where the teacher's answers are mostly unusable.
+    """
+
+    task: str | None = None
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    prompt: Path | None = None
+    queries: Path | None = None
+    labels: tuple[str, ...] | None = None
+    format: Format | None = None
+    student_prompt: Path | None = None
+    stop: tuple[str, ...] = ()
+    backend: str = "local"
+    backend_options: Mapping[str, Any] = field(default_factory=dict)
+    teacher: str | None = None
+    student: str | None = None
+    objective: Objective = "hard"
+    run_dir: Path | None = None
+    limit: int | None = None
+    seed: int = 0
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int | None = None
+    samples: int = 1
+    learning_rate: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    rank: int = 32
+    from_run: Path | None = None
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what needs no file and no plugin.
+
+        Raises:
+            UsageError: a value is out of range, or two options contradict each other.
+        """
+        self._check_ranges()
+        if self.task is not None and self.labels is not None:
+            raise UsageError(
+                f"--labels goes with --prompt and --queries, not with --task {self.task}, which has its own"
+            )
+        if self.task is None and (self.prompt is None or self.queries is None):
+            missing = "--prompt" if self.prompt is None else "--queries"
+            other = "--queries" if self.prompt is None else "--prompt"
+            if self.prompt is None and self.queries is None:
+                raise UsageError(
+                    "there is no task; give --task NAME (see pdistill tasks), or --prompt FILE and --queries FILE"
+                )
+            raise UsageError(f"{missing} is missing; without --task, {other} goes with {missing} FILE")
+        if self.samples > 1 and self.temperature == 0:
+            raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
+
+    def _check_ranges(self) -> None:
+        positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank")
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is not above 0")
+        if self.temperature < 0:
+            raise UsageError(f"--temperature {self.temperature} is below 0")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
+        if self.labels is not None and (len(set(self.labels)) < len(self.labels) or not all(self.labels)):
+            raise UsageError(f"--labels {','.join(self.labels)} has an empty label or one twice")
+        if any(not stop for stop in self.stop):
+            raise UsageError("--stop is empty; give the text that ends an answer")
+
+    @property
+    def name(self) -> str:
+        """The task's name, or the prompt file's."""
+        return self.task or (self.prompt.stem if self.prompt else "")
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+        return self.run_dir or Path("runs") / self.name
+
+    def asked(self) -> dict[str, Any]:
+        """Return the options as plain JSON values, without what can't change a row."""
+        return {key: _plain(getattr(self, key)) for key in OPTION_KEYS}
+
+
+GENERATE_KEYS = (
+    "task", "task_options", "labels", "format", "stop", "backend", "backend_options", "teacher", "limit", "seed",
+    "temperature", "top_p", "max_tokens", "samples",
+)  # fmt: skip
+TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
+FILE_KEYS = ("prompt", "queries", "student_prompt")
+OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS)
+
+
+def config_from(values: Mapping[str, Any]) -> Config:
+    """Return the options that these values give, coerced to their types.
+
+    Raises:
+        UsageError: an unknown key, with the nearest; a value of the wrong type or out of range.
+    """
+    return build(Config, values, "the configuration")
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says: option names as keys, with hyphens or underscores.
+
+    Raises:
+        UsageError: the file can't be read or is not TOML; an unknown key, with the nearest.
+    """
+    try:
+        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        first = str(error)[0].lower() + str(error)[1:]
+        raise UsageError(f"'{path}' is not valid TOML: {first}") from None
+    values = {key.replace("-", "_"): value for key, value in values.items()}
+    if "from" in values:
+        values["from_run"] = values.pop("from")
+    known = [item.name for item in fields(Config)]
+    from pdistill.core.errors import unknown
+
+    for key in values:
+        if key not in known:
+            raise unknown(f"key in '{path}':", key, known)
+    for key in (*FILE_KEYS, "run_dir", "from_run"):  # relative to the file that names them
+        if key in values:
+            values[key] = path.parent / str(values[key])
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in sorted(value.items())}
+    return value

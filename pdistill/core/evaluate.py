@@ -1,0 +1,113 @@
+"""The third stage: the five arms answer the held-out queries."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pdistill.core.answer import Answers, Question
+from pdistill.core.errors import TaskError
+from pdistill.core.generate import sampling_from
+from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
+from pdistill.core.progress import Progress
+from pdistill.core.queries import Query
+from pdistill.core.rows import read_rows
+from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.sampling import Key, Request, Sampling, request_seed
+from pdistill.core.work import Work
+
+ADAPTER = WeightsURI("adapter")
+BASE_ARMS = ("base", "base_prompted")
+STUDENT_ARMS = ("student", "student_prompted")
+PROMPTED = ("teacher", "base_prompted", "student_prompted")
+
+
+def held_out(work: Work, run: RunDirectory) -> Iterator[tuple[Query, dict[str, Any]]]:
+    """Yield the held-out queries with their examples."""
+    for query, example in zip(work.queries(), read_rows(run.examples), strict=True):
+        if example["split"] == "eval":
+            yield query, example
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """The five arms of one run: who answers, and what is asked.
+
+    Args:
+        settings: what generate.json resolved.
+        alike: whether the base is the teacher's own model, run in the same way: then the base under the prompt gives
+            the teacher's greedy answers, and is not asked again.
+    """
+
+    work: Work
+    run: RunDirectory
+    settings: Mapping[str, Any]
+    alike: bool
+    progress: Progress
+
+    @property
+    def complete(self) -> bool:
+        """Whether every arm has answered every held-out query."""
+        return not self._missing(ARMS)
+
+    def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student]) -> None:
+        """Guarantee that every arm has answered every held-out query; opens only the models that are still needed.
+
+        Raises:
+            TaskError: no query is held out.
+        """
+        self.run.check(self.run.queries)
+        self.run.check(self.run.examples)
+        if next(held_out(self.work, self.run), None) is None:
+            raise TaskError(
+                "no query is held out for evaluation: there are too few; take more queries or another --seed"
+            )
+        greedy = self.settings["temperature"] == 0
+        if greedy:
+            for arm in self._missing(("teacher", "base_prompted") if self.alike else ("teacher",)):
+                self._copy(arm)
+        else:
+            for arm in self._missing(("teacher",)):
+                with teacher().sampler() as sampler:
+                    self._ask(arm, sampler, sampling_from(self.settings), sample=self.settings["samples"])
+        if self._missing((*BASE_ARMS, *STUDENT_ARMS)):
+            self._ask_student(student())
+
+    def _ask_student(self, student: Student) -> None:
+        sampling = replace(sampling_from(self.settings), temperature=0.0, top_p=1.0)
+        for weights, arms in ((None, BASE_ARMS), (ADAPTER, STUDENT_ARMS)):
+            missing = self._missing(arms)
+            if missing:
+                with student.sampler(weights) as sampler:
+                    for arm in missing:
+                        self._ask(arm, sampler, sampling)
+
+    def _missing(self, arms: tuple[str, ...]) -> list[str]:
+        return [arm for arm in arms if not self.run.predictions(arm).complete]
+
+    def _ask(self, arm: str, sampler: Sampler, sampling: Sampling, sample: int = 0) -> None:
+        task = self.work.task
+        prompt_of = task.teacher_prompt if arm in PROMPTED else task.student_prompt
+
+        def questions() -> Iterator[Question]:
+            for query, _ in held_out(self.work, self.run):
+                seed = request_seed(self.settings["seed"], query.id, sample)
+                yield Question(query, Request(Key(query.number), prompt_of(query), seed))
+
+        with self.run.predictions(arm).open(self.settings["count"]) as rows:
+            total = sum(1 for _ in held_out(self.work, self.run))
+            self.progress.begin(arm.replace("_", " "), total, rows.count, "answers")
+            place = lambda question: question.query.number  # noqa: E731
+            Answers(questions, sampling, rows, place, lambda question: None, self.progress).collect(sampler)
+            rows.finish()
+            self.progress.end()
+        self.run.seal(self.run.predictions(arm).path)
+
+    def _copy(self, arm: str) -> None:
+        """Take the teacher's stored answers as this arm's."""
+        wanted = {example["number"] for _, example in held_out(self.work, self.run)}
+        responses = self.run.check(self.run.responses(1).path)
+        with self.run.predictions(arm).open(self.settings["count"]) as rows:
+            rows.keep(0)
+            rows.append(row for row in read_rows(responses) if row["number"] in wanted)
+            rows.finish()
+        self.run.seal(self.run.predictions(arm).path)

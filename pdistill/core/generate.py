@@ -1,0 +1,126 @@
+"""The first stage: the teacher answers every query under the prompt, and the answers become examples."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from pdistill.core.answer import Answers, Question
+from pdistill.core.errors import RunError
+from pdistill.core.interfaces import Teacher
+from pdistill.core.progress import Progress
+from pdistill.core.queries import Query
+from pdistill.core.reuse import Reusable
+from pdistill.core.rows import read_rows, write_rows
+from pdistill.core.rundir import RunDirectory
+from pdistill.core.sampling import Completion, Key, Request, Sampling, request_seed
+from pdistill.core.split import groups, part_of
+from pdistill.core.targets import CUT_OFF, FAILED, HardTarget, Rejected
+from pdistill.core.task import Task
+from pdistill.core.work import Work
+
+
+def ask_teacher(
+    work: Work,
+    teacher: Callable[[], Teacher],
+    run: RunDirectory,
+    settings: Mapping[str, Any],
+    reuse: Reusable,
+    progress: Progress,
+) -> None:
+    """Guarantee that responses.jsonl holds the teacher's answers.
+
+    Args:
+        teacher: makes the teacher; called only where an answer is missing.
+        settings: what generate.json resolved: sampling, samples, seed, count.
+    """
+    samples, count = settings["samples"], settings["count"]
+    rows = run.responses(samples)
+    if rows.complete:
+        return
+
+    def questions() -> Iterator[Question]:
+        for query in work.queries():
+            prompt = work.task.teacher_prompt(query)
+            for sample in range(samples):
+                seed = request_seed(settings["seed"], query.id, sample)
+                yield Question(query, Request(Key(query.number, sample), prompt, seed))
+
+    sampling = sampling_from(settings)
+    with rows.open(count * samples) as writer, reuse:
+        progress.begin("teacher", count * samples, writer.count, "answers")
+        answers = Answers(
+            questions, sampling, writer, lambda q: q.query.number * samples + q.request.key.sample, reuse.find, progress
+        )
+        if writer.count < count * samples:
+            with teacher().sampler() as sampler:
+                answers.collect(sampler)
+        if writer.count < count * samples:
+            raise RunError(
+                f"the teacher gave {writer.count} answers to {count * samples} requests; run the command again"
+            )
+        writer.finish()
+        progress.end()
+    run.seal(rows.path)
+
+
+def sampling_from(settings: Mapping[str, Any]) -> Sampling:
+    """Return the sampling that generate.json resolved."""
+    return Sampling(
+        temperature=settings["temperature"],
+        top_p=settings["top_p"],
+        max_tokens=settings["max_tokens"],
+        stop=tuple(settings["stop"]),
+        first_line=settings["first_line"],
+    )
+
+
+def write_examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -> None:
+    """Guarantee that examples.jsonl holds one row a query: its part of the split, its target or why there is none."""
+    if run.examples.exists():
+        return
+    write_rows(run.examples, _examples(work, run, settings))
+    run.seal(run.examples)
+
+
+def _examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    samples = settings["samples"]
+    responses = read_rows(run.check(run.responses(samples).path))
+    for query, group in zip(work.queries(), groups(work.queries()), strict=True):
+        drawn = [read_target(work.task, query, row) for row in islice(responses, samples)]
+        target, confidence = commonest(drawn)
+        row: dict[str, Any] = {
+            "number": query.number,
+            "id": query.id,
+            "split": part_of(group, settings["seed"]),
+            "group": group,
+            "target": target.text if isinstance(target, HardTarget) else None,
+            "rejected": target.reason if isinstance(target, Rejected) else None,
+        }
+        if samples > 1:
+            row["confidence"] = confidence
+        yield row
+
+
+def read_target(task: Task, query: Query, row: Mapping[str, Any]) -> HardTarget | Rejected:
+    """Return what an answer's row says to the task; an answer that was cut off or failed is rejected as that."""
+    if row["finish"] == "length":
+        return CUT_OFF
+    if row["finish"] == "error":
+        return FAILED
+    return task.target(query, Completion(row["response"], row["finish"], row["prompt_tokens"], row["tokens"]))
+
+
+def commonest(drawn: list[HardTarget | Rejected]) -> tuple[HardTarget | Rejected, float]:
+    """Return the commonest target, ties to the first drawn, and its share; a rejection where most draws are rejected."""
+    rejected = [target for target in drawn if isinstance(target, Rejected)]
+    if 2 * len(rejected) > len(drawn):
+        return Counter(rejected).most_common(1)[0][0], len(rejected) / len(drawn)
+    kept = Counter(target for target in drawn if isinstance(target, HardTarget))
+    best, count = kept.most_common(1)[0]
+    return best, count / len(drawn)
+
+
+def rejections(run: RunDirectory) -> Counter[str]:
+    """Return how often each reason for rejection occurs in examples.jsonl."""
+    return Counter(row["rejected"] for row in read_rows(run.examples) if row["rejected"] is not None)

@@ -1,0 +1,174 @@
+"""What a backend offers: teachers, students, samplers, trainers, renderers. Fakes implement these too."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NewType, Protocol
+
+from pdistill.core.batches import Batch, TokenIds
+from pdistill.core.prompts import Prompt
+from pdistill.core.sampling import Completion, Key, Request, Sampling
+
+Ability = Literal["generate", "score", "train-hard", "train-soft", "train-policy"]
+StateURI = NewType("StateURI", str)
+WeightsURI = NewType("WeightsURI", str)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Log-probabilities of given tokens: logprobs (T,) in nats, and the k likeliest tokens at each place, (T, K)."""
+
+    logprobs: tuple[float, ...]
+    top_ids: tuple[tuple[int, ...], ...]
+    top_logprobs: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA adapter to be trained: its rank, its scale alpha (None: twice the rank) and the seed it starts from."""
+
+    rank: int = 32
+    alpha: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepMetrics:
+    """One optimizer step: the loss before it in nats a token, and the trained tokens it was the mean of."""
+
+    loss: float
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingDefaults:
+    """What a model is best trained with where the user says nothing.
+
+    Args:
+        learning_rate: of the first step; it falls linearly to 0.
+        epochs: passes over the examples.
+        batch_size: examples a step.
+        min_steps: steps below which batches are made smaller and then epochs added.
+    """
+
+    learning_rate: float = 1e-4
+    epochs: int = 4
+    batch_size: int = 128
+    min_steps: int = 75
+
+
+class Renderer(Protocol):
+    """Turns prompts into token ids and back, without the model's weights."""
+
+    has_chat_template: bool
+
+    def prompt_ids(self, prompt: Prompt) -> TokenIds:
+        """Return the ids that the model is asked with: all that stands before its answer."""
+
+    def target_ids(self, prompt: Prompt, target: str) -> TokenIds:
+        """Return the ids of an answer and its end token, to be joined to `prompt_ids(prompt)`."""
+
+    def pieces(self, ids: TokenIds) -> list[str]:
+        """Return a readable text for each id, to be shown to a person."""
+
+    def identity(self) -> Mapping[str, str]:
+        """Return what tells this renderer from others: hashes of vocabulary and template, the thinking mode."""
+
+
+class Sampler(Protocol):
+    """Draws answers from one model.
+
+    `chunk` is None where answers do not depend on what else is in the batch. Otherwise the core hands over the
+    requests of `chunk` consecutive query numbers a call, and stores their answers together or not at all.
+    """
+
+    chunk: int | None
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
+        """Yield an answer for every request, as they finish; holds a window of the requests, not all.
+
+        Raises:
+            ContextError: a request does not fit the model's context.
+            BackendError: the model can't answer.
+        """
+
+
+class Scorer(Sampler, Protocol):
+    """A sampler that also gives log-probabilities; not every teacher behind an API can."""
+
+    def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
+        """Yield the log-probabilities of the given tokens after each request's prompt."""
+
+
+class Trainer(Protocol):
+    """Trains one student. Futures finish in the order of the calls, and no call waits for an earlier one."""
+
+    def step(self, batch: Batch, learning_rate: float) -> "Future[StepMetrics]":
+        """Return the metrics-to-be of one optimizer step on the whole batch."""
+
+    def save_state(self, name: str) -> "Future[StateURI]":
+        """Return the URI-to-be of all that training goes on from: weights, optimizer and random state."""
+
+    def save_weights(self, name: str) -> "Future[WeightsURI]":
+        """Return the URI-to-be of weights to sample from."""
+
+    def export(self, weights: WeightsURI, directory: Path) -> None:
+        """Write the student as a PEFT adapter into `directory`, which exists and is empty."""
+
+
+class Teacher(Protocol):
+    """One model that answers under the prompt."""
+
+    id: str
+    can: frozenset[Ability]
+
+    def renderer(self) -> Renderer | None:
+        """Return how prompts become token ids, without loading weights; None where only the service knows."""
+
+    def sampler(self) -> AbstractContextManager[Sampler]:
+        """Return the model, opened."""
+
+
+class Student(Protocol):
+    """One model that is trained to answer without the prompt."""
+
+    id: str
+    can: frozenset[Ability]
+    defaults: TrainingDefaults
+
+    def renderer(self) -> Renderer:
+        """Return how prompts become token ids, without loading weights."""
+
+    def sampler(self, weights: WeightsURI | None) -> AbstractContextManager[Sampler]:
+        """Return the model with the given weights, opened; None is the base."""
+
+    def trainer(self, lora: Lora, resume: StateURI | None) -> AbstractContextManager[Trainer]:
+        """Return a trainer that starts anew, or goes on from a saved state."""
+
+    def release(self, uri: StateURI | WeightsURI) -> None:
+        """Free what a saved state or saved weights hold on this machine; a service keeps them until they expire."""
+
+
+class Backend(Protocol):
+    """Who runs models."""
+
+    default_model: str | None
+
+    def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Return what depends on the machine (device, dtype, threads, chunk size): probed, or as it was stored."""
+
+    def teacher(self, model: str) -> Teacher:
+        """Return the model as a teacher.
+
+        Raises:
+            BackendError: there is no such model, or what runs it is not installed.
+        """
+
+    def student(self, model: str, directory: Path) -> Student:
+        """Return the model as a student whose URIs are relative to `directory`.
+
+        Raises:
+            BackendError: there is no such model, or what runs it is not installed.
+        """

@@ -1,0 +1,77 @@
+"""The report as Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pdistill.core.report import arms_of
+
+ARM_NAMES = {
+    "teacher": "teacher, with the prompt",
+    "base": "base, without",
+    "base_prompted": "base, with the prompt",
+    "student": "student, without",
+    "student_prompted": "student, with the prompt",
+}
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """Return the report as a Markdown page; names that come from the task are shown as code."""
+    n, tokens, seconds = report["n"], report["tokens"], report["seconds"]
+    lines = [
+        f"# {_code(report['task'])}: {_code(report['student'])} distilled from {_code(report['teacher'])}",
+        "",
+        verdict(report),
+        "",
+        "| arm | agreement with the teacher | accuracy against the reference |",
+        "|---|---|---|",
+    ]
+    for arm, figures in arms_of(report):
+        lines.append(f"| {ARM_NAMES[arm]} | {figure(figures['agreement'])} | {figure(figures['accuracy'])} |")
+    lines += [
+        "",
+        f"Recovery in {report['recovery_in']}: {figure(report['recovery'])}. "
+        f"{n['train']:,} examples trained, {n['eval']:,} held out, {n['rejected']:,} of the teacher's answers rejected.",
+        "",
+        f"A call costs {tokens['prompt_teacher']:,.0f} input tokens with the prompt and {tokens['prompt_student']:,.0f} "
+        f"without: {tokens['saved_per_call']:,.0f} are saved.",
+        "",
+        "| slice | n | student's agreement | student's accuracy | teacher's accuracy |",
+        "|---|---|---|---|---|",
+    ]
+    student, teacher = report["arms"]["student"]["slices"], report["arms"]["teacher"]["slices"]
+    for name, figures in student.items():
+        lines.append(
+            f"| {_code(name)} | {figures['agreement']['n']} | {figure(figures['agreement'])} | "
+            f"{figure(figures['accuracy'])} | {figure(teacher[name]['accuracy'])} |"
+        )
+    stages = ", ".join(f"{stage} {spent:,.0f} s" for stage, spent in seconds.items())
+    lines += ["", f"Time: {stages}.", ""]
+    return "\n".join(lines)
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """Return the outcome in one sentence."""
+    student, base = (report["arms"][arm]["agreement"]["value"] for arm in ("student", "base"))
+    if student is None or base is None:
+        return "No held-out query has a usable answer of the teacher, so there is nothing to compare."
+    return (
+        f"Without the prompt the student agrees with the teacher on {student:.1%} of the held-out queries; "
+        f"before training it was {base:.1%}."
+    )
+
+
+def figure(value: Mapping[str, Any] | None) -> str:
+    """Return a figure with its interval, such as "0.970 (0.951 to 0.982)", or a dash where it is undefined."""
+    if value is None or value["value"] is None:
+        return "–"
+    interval = "" if value["low"] is None else f" ({value['low']:.3f} to {value['high']:.3f})"
+    return f"{value['value']:.3f}{interval}"
+
+
+def _code(text: str) -> str:
+    """Return a name as inline code that can't break out of its cell."""
+    return (
+        "`"
+        + "".join(char if char.isprintable() and char not in "`|" else "\N{REPLACEMENT CHARACTER}" for char in text)
+        + "`"
+    )

@@ -1,0 +1,108 @@
+"""From what the user typed to teacher, student and their backends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pdistill.core.config import Config
+from pdistill.core.errors import UsageError
+from pdistill.core.interfaces import Backend, Student, Teacher
+from pdistill.core.options import build
+from pdistill.core.plugins import installed
+from pdistill.core.task import Task
+
+Role = Literal["teacher", "student"]
+ROLES: tuple[Role, ...] = ("teacher", "student")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of the distillation: which backend runs which model, with which options."""
+
+    backend: str
+    model: str
+    options: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The model as BACKEND:MODEL."""
+        return f"{self.backend}:{self.model}"
+
+
+def sides(config: Config, task: Task) -> dict[Role, Side]:
+    """Return both sides: the model that was named, the task's, the backend's; the student is the teacher's model.
+
+    Raises:
+        UsageError: an unknown backend, or no model is named.
+    """
+    teacher = _side(config, task, "teacher", config.teacher)
+    named = config.student or (f"{teacher.backend}:{teacher.model}" if config.teacher else None)
+    return {"teacher": teacher, "student": _side(config, task, "student", named)}
+
+
+def _side(config: Config, task: Task, role: Role, named: str | None) -> Side:
+    backends = installed().backends
+    backend, colon, model = (named or "").partition(":")
+    if not colon or backend not in backends:
+        backend, model = config.backend, named or ""
+    entry = backends[backend]
+    options = role_options(config.backend_options, role)
+    if not model:
+        default = (
+            task.models.get(backend) or entry.create(build(entry.options, options, f"backend {backend}")).default_model
+        )
+        if not default:
+            raise UsageError(f"there is no model; give --{role} MODEL (backend {backend} has no default for this task)")
+        model = default
+    return Side(backend, model, options)
+
+
+def role_options(options: Mapping[str, Any], role: Role) -> dict[str, Any]:
+    """Return the backend options that hold for one side, without their "teacher." or "student."."""
+    common = {key: value for key, value in options.items() if key.partition(".")[0] not in ROLES or "." not in key}
+    own = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(f"{role}.")}
+    return {**common, **own}
+
+
+class Models:
+    """The backends that one stage uses: opened when they are asked for, one where both sides have the same.
+
+    Args:
+        stored: by side, what a stage resolved when it first opened; None: resolve now.
+    """
+
+    def __init__(self, both: Mapping[Role, Side], stored: Mapping[str, Any] | None = None) -> None:
+        self._sides = both
+        self._stored = stored or {}
+        self._open: list[tuple[Side, Backend]] = []
+        self.resolved: dict[str, Any] = {}
+
+    def teacher(self) -> Teacher:
+        """Return the teacher.
+
+        Raises:
+            BackendError: its model or what runs it is missing.
+        """
+        return self._backend("teacher").teacher(self._sides["teacher"].model)
+
+    def student(self, directory: Path) -> Student:
+        """Return the student, whose URIs are relative to `directory`.
+
+        Raises:
+            BackendError: its model or what runs it is missing.
+        """
+        return self._backend("student").student(self._sides["student"].model, directory)
+
+    def _backend(self, role: Role) -> Backend:
+        side = self._sides[role]
+        same = (
+            backend for other, backend in self._open if (other.backend, other.options) == (side.backend, side.options)
+        )
+        backend = next(same, None)
+        if backend is None:
+            entry = installed().backends[side.backend]
+            backend = entry.create(build(entry.options, side.options, f"backend {side.backend}"))
+            self._open.append((side, backend))
+        self.resolved[role] = dict(backend.resolve(self._stored.get(role)))
+        return backend

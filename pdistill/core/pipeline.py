@@ -1,0 +1,205 @@
+"""The four stages one after the other: what is there is kept, what is missing is done."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pdistill.core.config import TRAIN_KEYS, Config
+from pdistill.core.errors import RunError, TaskError
+from pdistill.core.evaluate import Arms
+from pdistill.core.generate import ask_teacher, rejections, write_examples
+from pdistill.core.interfaces import Lora, Student
+from pdistill.core.markdown import markdown
+from pdistill.core.models import Models, sides
+from pdistill.core.plan import check_same, open_run, settle
+from pdistill.core.progress import Progress, Silent
+from pdistill.core.report import make_report
+from pdistill.core.reuse import Reusable
+from pdistill.core.rows import write_file
+from pdistill.core.rundir import ARMS, RunDirectory, differences, find_run
+from pdistill.core.schedule import Schedule, plan
+from pdistill.core.train import TrainingRows, train_student
+from pdistill.core.work import work_from, work_of
+
+MOSTLY = 0.5
+
+
+def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
+    """Return the report of the whole job; goes on from whatever is there.
+
+    Raises:
+        PdistillError: what went wrong, in one line; all that was done is kept.
+    """
+    directory = generate(config, progress)
+    if not directory.adapter.exists() and not config.force:
+        _refuse_useless(directory)
+    train(directory, {key: getattr(config, key) for key in TRAIN_KEYS}, progress)
+    evaluate(directory, progress)
+    return report(directory)
+
+
+def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
+    """Guarantee that the run directory holds the teacher's answers and the examples made of them.
+
+    Raises:
+        PdistillError: what went wrong, in one line; all that was done is kept.
+    """
+    progress = progress or Silent()
+    directory = RunDirectory(config.directory)
+    work = work_from(config)
+    hashes = work.hashes()
+    check_same(config, hashes, directory)
+    stage = directory.read_json("generate.json")
+    planned = settle(config, work, hashes["count"]) if stage is None else None
+    with directory.lock():
+        if planned is not None:
+            for note in planned.notes:
+                progress.say(note)
+            stage = open_run(planned, config, hashes, directory)
+        if directory.examples.exists():
+            return directory
+        with directory.timed("generate"):
+            _generate(directory, directory.stage("generate"), config, progress)
+    counts = rejections(directory)
+    if counts:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
+        progress.say(f"{sum(counts.values()):,} of {hashes['count']:,} answers are not used: {reasons}")
+    return directory
+
+
+def _generate(directory: RunDirectory, stage: Mapping[str, Any], config: Config, progress: Progress) -> None:
+    settings = stage["settings"]
+    _, work = work_of(directory, settings["format"])
+    both = sides(replace(config, teacher=settings["teacher"]), work.task)
+    reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
+    ask_teacher(work, Models(both, stage["resolved"]).teacher, directory, settings, reuse, progress)
+    write_examples(work, directory, settings)
+
+
+def _refuse_useless(directory: RunDirectory) -> None:
+    counts, total = rejections(directory), directory.stage("generate")["settings"]["count"]
+    rejected = sum(counts.values())
+    if rejected > MOSTLY * total:
+        reason, times = counts.most_common(1)[0]
+        raise TaskError(
+            f"{rejected:,} of {total:,} answers can't be used ({times:,} {reason}), so there is little to learn from; "
+            f"read {directory.path / 'responses.jsonl'} and mend the prompt, or go on with --force"
+        )
+
+
+def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress | None = None) -> None:
+    """Guarantee that the run directory holds the trained student.
+
+    Args:
+        given: options of TRAIN_KEYS; one that is missing is as it was, or as the run was asked.
+
+    Raises:
+        PdistillError: what went wrong, in one line; all that was done is kept.
+    """
+    progress = progress or Silent()
+    settings = directory.stage("generate")["settings"]
+    if not directory.examples.exists():
+        raise RunError(
+            f"'{directory.path}' has no examples yet; go on with pdistill generate, by the options of before"
+        )
+    with directory.lock():
+        config, work = work_of(directory, settings["format"])
+        stage = directory.read_json("train.json")
+        options = _train_options(directory, config, stage, given)
+        if directory.adapter.exists():
+            return
+        with directory.timed("train"):
+            model = stage["settings"]["student"] if stage else options["student"] or settings["student"]
+            both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
+            models = Models(both, stage["resolved"] if stage else None)
+            student = models.student(directory.path)
+            rows = TrainingRows(directory, work.task, student.renderer())
+            if stage is None:
+                schedule = _schedule(len(rows), student, options, config.seed, progress)
+                details = {
+                    "student": both["student"].id,
+                    "schedule": schedule.as_row(),
+                    "renderer": dict(student.renderer().identity()),
+                }
+                directory.write_json(
+                    "train.json", {"options": options, "settings": details, "resolved": models.resolved}
+                )
+            else:
+                schedule = Schedule.from_row(stage["settings"]["schedule"])
+            train_student(directory, student, rows, schedule, Lora(rank=options["rank"], seed=config.seed), progress)
+
+
+def _schedule(rows: int, student: Student, options: Mapping[str, Any], seed: int, progress: Progress) -> Schedule:
+    given = {key: options[key] for key in ("batch_size", "epochs", "learning_rate")}
+    schedule, line = plan(rows, student.defaults, seed=seed, **given)
+    if line:
+        progress.say(line)
+    return schedule
+
+
+def _train_options(
+    directory: RunDirectory, config: Config, stage: Mapping[str, Any] | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options of the training: those of before, or as the run was asked, and then what was given now."""
+    asked = config.asked()
+    before = stage["options"] if stage else {key: asked[key] for key in TRAIN_KEYS}
+    differing = differences(before, given) if stage else []
+    if differing:
+        raise RunError(
+            f"the student in '{directory.path}' is trained otherwise: {', '.join(differing)}; "
+            f"take another --run-dir, with --from {directory.path} to reuse the answers"
+        )
+    return {**before, **given}
+
+
+def evaluate(directory: RunDirectory, progress: Progress | None = None) -> None:
+    """Guarantee that the five arms have answered the held-out queries.
+
+    Raises:
+        PdistillError: what went wrong, in one line; all that was done is kept.
+    """
+    progress = progress or Silent()
+    generated = directory.stage("generate")
+    if not directory.adapter.exists():
+        raise RunError(
+            f"the student in '{directory.path}' is not trained yet; go on with pdistill train {directory.path}"
+        )
+    trained = directory.stage("train")
+    settings = generated["settings"]
+    with directory.lock():
+        config, work = work_of(directory, settings["format"])
+        config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"])
+        both = sides(config, work.task)
+        alike = both["teacher"] == both["student"] and settings["temperature"] == 0
+        stage = directory.read_json("evaluate.json")
+        if stage is not None and Arms(work, directory, settings, alike, progress).complete:
+            return
+        with directory.timed("evaluate"):
+            stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
+            if stage is None:
+                stage = {"settings": {"alike": alike}, "resolved": stored}
+                directory.write_json("evaluate.json", stage)
+            models = Models(both, stored)
+            Arms(work, directory, settings, alike, progress).answer(
+                models.teacher, lambda: models.student(directory.path)
+            )
+
+
+def report(directory: RunDirectory) -> dict[str, Any]:
+    """Return the run's report; makes report.json and report.md where they are missing.
+
+    Raises:
+        PdistillError: what went wrong, in one line.
+    """
+    there = directory.read_json("report.json")
+    if there is not None and (directory.path / "report.md").exists():
+        return there
+    generated, trained, evaluated = (directory.stage(name) for name in ("generate", "train", "evaluate"))
+    _, work = work_of(directory, generated["settings"]["format"])
+    if not all(directory.predictions(arm).complete for arm in ARMS):
+        raise RunError(f"'{directory.path}' is not evaluated yet; go on with pdistill evaluate {directory.path}")
+    with directory.lock():
+        made = make_report(work, directory, generated, trained, evaluated)
+        write_file(directory.path / "report.md", markdown(made).encode())
+        directory.write_json("report.json", made)
+    return made

@@ -1,0 +1,102 @@
+"""What a run would do, settled before any model is opened: what `--dry-run` shows and what generate.json holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pdistill.core.config import GENERATE_KEYS, Config
+from pdistill.core.errors import BackendError, RunError
+from pdistill.core.interfaces import Ability, Student, Teacher
+from pdistill.core.models import Models, sides
+from pdistill.core.prompts import check_prompt
+from pdistill.core.rundir import RunDirectory, differences
+from pdistill.core.version import versions
+from pdistill.core.work import Work, store
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run with every default settled and every mistake found that needs no model."""
+
+    work: Work
+    teacher: Teacher
+    student: Student
+    settings: dict[str, Any]
+    resolved: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def settle(config: Config, work: Work, count: int) -> Plan:
+    """Return the plan for `count` queries; sets the format of the work's task.
+
+    Raises:
+        UsageError: an unknown name, an option or a file that can't be used.
+        BackendError: a model, or what runs it, is missing; or it can't do what is asked of it.
+    """
+    task = work.task
+    both = sides(config, task)
+    models = Models(both)
+    teacher, student = models.teacher(), models.student(config.directory)
+    _require(teacher.id, teacher.can, "generate")
+    _require(student.id, student.can, "generate", "train-hard")
+    renderer = student.renderer()
+    task.format = config.format or ("chat" if renderer.has_chat_template else "text")
+    asking = teacher.renderer()
+    for side, name in ((renderer, student.id), (asking, teacher.id)):
+        if side is not None and task.format == "chat" and not side.has_chat_template:
+            raise BackendError(f"{name} has no chat template; take --format text, with {{query}} in the prompt file")
+    check_prompt(task.prompt, task.student_frame, task.format)
+    settings = {
+        "teacher": both["teacher"].id,
+        "student": both["student"].id,
+        "format": task.format,
+        "seed": config.seed,
+        "count": count,
+        "samples": config.samples,
+        "temperature": config.temperature,
+        "top_p": config.top_p,
+        "max_tokens": config.max_tokens or task.max_tokens,
+        "stop": list(config.stop),
+        "first_line": task.format == "text" and not config.stop,
+        "renderer": dict(asking.identity()) if asking else None,
+    }
+    notes = []
+    if task.format == "text" and task.student_frame != task.student_frame.rstrip():
+        notes.append("the student's prompt ends in white space: many models answer worse after it; leave it out")
+    return Plan(work, teacher, student, settings, models.resolved, tuple(notes))
+
+
+def _require(name: str, can: frozenset[Ability], *needed: Ability) -> None:
+    for ability in needed:
+        if ability not in can:
+            raise BackendError(f"{name} can't {ability}, which this run needs; it can {', '.join(sorted(can))}")
+
+
+def check_same(config: Config, hashes: Mapping[str, Any], run: RunDirectory) -> None:
+    """Guarantee that the run, if there is one, was made by these options from this prompt and these queries.
+
+    Raises:
+        RunError: it was made otherwise; it lists the keys that differ.
+    """
+    if not run.exists:
+        return
+    asked, options = run.asked(), config.asked()
+    now = {key: options[key] for key in GENERATE_KEYS} | dict(hashes)
+    differing = differences({**asked["options"], **asked["hashes"]}, now)
+    if differing:
+        raise RunError(
+            f"the run in '{run.path}' was made otherwise: {', '.join(differing)}; take another --run-dir, "
+            f"with --from {run.path} to reuse the answers that are the same"
+        )
+
+
+def open_run(plan: Plan, config: Config, hashes: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
+    """Return generate.json after run.json, the copies of prompt and queries, and itself have been written."""
+    if not run.exists:
+        run.write_json(
+            "run.json", {"schema": 1, "options": config.asked(), "hashes": dict(hashes), "versions": versions()}
+        )
+    store(plan.work, run)
+    stage = {"task": config.name, "settings": plan.settings, "resolved": plan.resolved}
+    run.write_json("generate.json", stage)
+    return stage

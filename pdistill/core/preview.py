@@ -1,0 +1,97 @@
+"""What a run would do, shown before anything is asked: counts, tokens, and the exact tokens that would be trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from pdistill.core.config import Config
+from pdistill.core.interfaces import Renderer
+from pdistill.core.plan import check_same, settle
+from pdistill.core.queries import Query
+from pdistill.core.rundir import RunDirectory
+from pdistill.core.task import Task
+from pdistill.core.train import render
+from pdistill.core.work import work_from
+
+SHOWN = 2
+COUNTED = 1_000
+NO_REFERENCE = "RESPONSE"
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewToken:
+    """One token of a training example: its text, and whether the loss falls on it."""
+
+    text: str
+    trained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewExample:
+    """One training example as the student would see it; the target is the reference, for want of an answer."""
+
+    id: str
+    target: str
+    tokens: tuple[PreviewToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run would do.
+
+    Args:
+        settings: every option as it was settled.
+        resolved: what depends on the machine, by side.
+        directory: where the run would stand, and whether it stands there already.
+        prompt_teacher: tokens a call with the prompt, the mean of the first queries; None where only the service knows.
+        prompt_student: tokens a call without it.
+        examples: the first training examples.
+        notes: what the user should know before the run.
+    """
+
+    settings: Mapping[str, Any]
+    resolved: Mapping[str, Any]
+    directory: str
+    exists: bool
+    prompt_teacher: float | None
+    prompt_student: float
+    examples: tuple[PreviewExample, ...]
+    notes: tuple[str, ...]
+
+
+def preview(config: Config) -> Preview:
+    """Return what a run would do; opens no model and writes nothing.
+
+    Raises:
+        PdistillError: the run could not begin.
+    """
+    run = RunDirectory(config.directory)
+    work = work_from(config)
+    hashes = work.hashes()
+    check_same(config, hashes, run)
+    planned = settle(config, work, hashes["count"])
+    renderer, asking = planned.student.renderer(), planned.teacher.renderer()
+    queries = list(islice(work.queries(), COUNTED))
+    task = work.task
+    with_prompt = [len(asking.prompt_ids(task.teacher_prompt(query))) for query in queries] if asking else None
+    without = [len(renderer.prompt_ids(task.student_prompt(query))) for query in queries]
+    return Preview(
+        settings=planned.settings,
+        resolved=planned.resolved,
+        directory=str(run.path),
+        exists=run.exists,
+        prompt_teacher=sum(with_prompt) / len(with_prompt) if with_prompt else None,
+        prompt_student=sum(without) / len(without),
+        examples=tuple(_example(renderer, task, query) for query in queries[:SHOWN]),
+        notes=planned.notes,
+    )
+
+
+def _example(renderer: Renderer, task: Task, query: Query) -> PreviewExample:
+    target = query.reference if query.reference is not None else NO_REFERENCE
+    row = render(renderer, task, query, target)
+    pieces = renderer.pieces([*row.ids, row.targets[-1]])
+    weights = [0.0, *row.weights]
+    tokens = (PreviewToken(text, weight > 0) for text, weight in zip(pieces, weights, strict=True))
+    return PreviewExample(query.id, target, tuple(tokens))

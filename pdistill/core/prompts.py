@@ -1,0 +1,81 @@
+"""What a model is asked with: chat messages or plain text, and how a prompt file and a query become one of them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pdistill.core.errors import UsageError
+
+Format = Literal["chat", "text"]
+Role = Literal["system", "user", "assistant"]
+
+QUERY_FIELD = "{query}"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """A prompt for a chat model; the model's own chat template turns it into tokens."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A prompt for a base model: plain text that the model goes on with."""
+
+    text: str
+
+
+Prompt = Messages | Text
+
+
+def teacher_prompt(prompt: str, query: str, format: Format) -> Prompt:
+    """Return the prompt file's text and the query as the teacher is asked with them.
+
+    In a chat the prompt is the system message, or the one user message where it holds `{query}`; in text it holds
+    `{query}`. The field is replaced literally: other braces mean nothing.
+    """
+    if format == "text":
+        return Text(prompt.replace(QUERY_FIELD, query))
+    if QUERY_FIELD in prompt:
+        return Messages((Message("user", prompt.replace(QUERY_FIELD, query)),))
+    return Messages((Message("system", prompt), Message("user", query)))
+
+
+def student_prompt(frame: str, query: str, format: Format) -> Prompt:
+    """Return the query in the student's own frame: one user message, or plain text."""
+    text = frame.replace(QUERY_FIELD, query)
+    return Text(text) if format == "text" else Messages((Message("user", text),))
+
+
+def check_prompt(prompt: str, frame: str, format: Format) -> None:
+    """Guarantee that prompt and frame have a place for the query.
+
+    Raises:
+        UsageError: the frame has no `{query}`, or the prompt has none in text.
+    """
+    if not prompt.strip():
+        raise UsageError("the prompt is empty; write what the teacher shall do into the prompt file")
+    if format == "text" and QUERY_FIELD not in prompt:
+        raise UsageError("the prompt has no '{query}'; with --format text it must show where the query goes")
+    if QUERY_FIELD not in frame:
+        raise UsageError("the student's prompt has no '{query}'; write {query} where the query goes")
+
+
+def prompt_hash(prompt: Prompt) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of what the model is asked with, the query included."""
+    content: object
+    if isinstance(prompt, Text):
+        content = prompt.text
+    else:
+        content = [[message.role, message.content] for message in prompt.messages]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()[:16]

@@ -1,0 +1,76 @@
+"""Answers of an earlier run that need not be asked for again (`--from RUN`)."""
+
+import json
+from array import array
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from pdistill.core.answer import Question
+from pdistill.core.errors import RunError
+from pdistill.core.prompts import prompt_hash
+from pdistill.core.rows import Row, decode
+from pdistill.core.rundir import RunDirectory, differences
+
+SAME = ("teacher", "temperature", "top_p", "max_tokens", "stop", "first_line", "format")
+
+
+class Reusable:
+    """The answers of an earlier run, by what was asked; holds offsets, not rows. A context manager.
+
+    Args:
+        run: the earlier run; None: there is nothing to reuse.
+        settings: what this run resolved.
+
+    Raises:
+        RunError: the earlier run has another model or sampling, or no answers yet.
+    """
+
+    def __init__(self, run: RunDirectory | None, settings: Mapping[str, Any]) -> None:
+        self._path = None
+        self._file: BinaryIO | None = None
+        self._places: dict[tuple[str, int], int] = {}
+        self._offsets = array("q")
+        if run is None:
+            return
+        earlier = run.read_json("generate.json")
+        if earlier is None:
+            raise RunError(f"'{run.path}' has no answers to reuse; run it first, or leave --from out")
+        stored = {key: earlier["settings"][key] for key in SAME}
+        differing = differences(stored, {key: settings[key] for key in SAME})
+        if settings["temperature"] > 0:
+            differing += differences({"seed": earlier["settings"]["seed"]}, {"seed": settings["seed"]})
+        if differing:
+            raise RunError(
+                f"the answers in '{run.path}' can't be reused, they were made otherwise: {', '.join(differing)}"
+            )
+        rows = run.responses(earlier["settings"]["samples"])
+        self._path = rows.path if rows.complete else rows.part
+
+    def __enter__(self) -> "Reusable":
+        if self._path is not None and self._path.exists():
+            self._file = self._path.open("rb")
+            offset = 0
+            for at, line in enumerate(self._file, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                row = decode(line, self._path, at)
+                self._places[row["prompt"], row.get("sample", 0)] = len(self._offsets)
+                self._offsets.append(offset)
+                offset += len(line)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def find(self, question: Question) -> Row | None:
+        """Return the row that answers the question, with its new number and id, or None."""
+        place = self._places.get((prompt_hash(question.request.prompt), question.request.key.sample))
+        if place is None or self._file is None:
+            return None
+        self._file.seek(self._offsets[place])
+        row = json.loads(self._file.readline())
+        return {**row, "number": question.query.number, "id": question.query.id, "query": question.query.text}

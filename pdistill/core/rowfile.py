@@ -1,0 +1,154 @@
+"""Files of rows that are written over hours, in order of arrival, and survive a kill at any instant.
+
+Rows are appended to `X.part`; once all are there they are put into the order of their keys and `X` takes the place of
+`X.part`. That `X` exists says that the file is complete.
+"""
+
+import os
+from array import array
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from pdistill.core.errors import RunError
+from pdistill.core.rows import Row, decode, encode, storage_error
+
+
+class RowFile:
+    """A file of rows with numbers for keys, being written or complete.
+
+    Args:
+        path: the file; `path.part` holds its rows until it is complete.
+        key: the place of a row in the complete file; every row has a place of its own.
+    """
+
+    def __init__(self, path: Path, key: Callable[[Row], int]) -> None:
+        self.path = path
+        self.part = path.with_name(path.name + ".part")
+        self.key = key
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are there, in order."""
+        return self.path.exists()
+
+    def open(self, size: int) -> "RowWriter":
+        """Return a writer that knows which of `size` rows are there already.
+
+        Raises:
+            RunError: what is there can't be read, or another row was expected.
+        """
+        return RowWriter(self, size)
+
+
+class RowWriter:
+    """Appends rows to `X.part` and turns it into `X`; a context manager."""
+
+    def __init__(self, rows: RowFile, size: int) -> None:
+        self._rows = rows
+        self._places = bytearray(size)  # 1 where the row is there
+        self._keys = array("q")
+        self._offsets = array("q")
+        self.count = 0
+        try:
+            rows.part.touch()
+            self._file: BinaryIO = rows.part.open("r+b", buffering=0)
+        except OSError as error:
+            raise storage_error(error, rows.part) from None
+        try:
+            self._read_back()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def __contains__(self, key: int) -> bool:
+        return bool(self._places[key])
+
+    def keep(self, last: int) -> None:
+        """Drop every row after the first `last` ones that were appended."""
+        if last < self.count:
+            self._end = self._offsets[last]
+            for key in self._keys[last:]:
+                self._places[key] = 0
+            del self._keys[last:], self._offsets[last:]
+            self.count = last
+            self._file.truncate(self._end)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Append rows in one write.
+
+        Raises:
+            RunError: they can't be written; what was there before is kept.
+        """
+        lines = []
+        for row in rows:
+            line = encode(row)
+            self._note(self._rows.key(row), len(line))
+            lines.append(line)
+        content = memoryview(b"".join(lines))
+        try:
+            self._file.seek(self._end - len(content))
+            while content:
+                content = content[self._file.write(content) :]
+        except OSError as error:
+            raise storage_error(error, self._rows.part) from None
+
+    def finish(self) -> None:
+        """Guarantee that the complete file stands, in the order of keys.
+
+        Raises:
+            RunError: it can't be written.
+        """
+        try:
+            if any(a > b for a, b in zip(self._keys, self._keys[1:], strict=False)):
+                self._sort()
+            os.fsync(self._file.fileno())
+            self._rows.part.replace(self._rows.path)
+        except OSError as error:
+            raise storage_error(error, self._rows.path) from None
+
+    def _sort(self) -> None:
+        """Replace `X.part` by the same rows in the order of their keys; only offsets are held in memory."""
+        ordered = self._rows.part.with_suffix(".sorted")
+        with ordered.open("wb") as file:
+            for place in sorted(range(len(self._keys)), key=self._keys.__getitem__):
+                end = self._offsets[place + 1] if place + 1 < len(self._offsets) else self._end
+                self._file.seek(self._offsets[place])
+                file.write(self._file.read(end - self._offsets[place]))
+        self._file.close()
+        ordered.replace(self._rows.part)
+        self._file = self._rows.part.open("r+b", buffering=0)
+
+    def _read_back(self) -> None:
+        self._end = 0
+        with self._rows.part.open("rb") as file:
+            for at, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break  # torn by a kill; it is written again
+                row = decode(line, self._rows.part, at)
+                try:
+                    self._note(self._rows.key(row), len(line))
+                except (KeyError, TypeError):
+                    raise RunError(f"{self._rows.part}, line {at}: not a row of this file; restore it") from None
+        self._file.truncate(self._end)
+
+    def _note(self, key: int, length: int) -> None:
+        if not 0 <= key < len(self._places) or self._places[key]:
+            what = "twice" if 0 <= key < len(self._places) else "but not expected"
+            raise RunError(
+                f"{self._rows.part}: row {key} is there {what}; the file was edited; restore it or start a new run"
+            )
+        self._places[key] = 1
+        self._keys.append(key)
+        self._offsets.append(self._end)
+        self._end += length
+        self.count += 1

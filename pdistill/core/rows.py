@@ -1,0 +1,149 @@
+"""JSON rows on disk: one a line, read and written so that a kill at any instant leaves nothing half done."""
+
+import json
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pdistill.core.errors import RunError
+
+Row = Mapping[str, Any]
+
+
+def encode(row: Row) -> bytes:
+    """Return a row as one line of UTF-8 JSON; lone surrogates are escaped."""
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(row).encode() + b"\n"
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file.
+
+    Raises:
+        RunError: the file can't be read, or a line is no row; it names the line.
+    """
+    try:
+        with path.open("rb") as file:
+            for at, line in enumerate(file, start=1):
+                yield decode(line, path, at)
+    except OSError as error:
+        raise storage_error(error, path) from None
+
+
+def decode(line: bytes, path: Path, at: int) -> dict[str, Any]:
+    """Return the row that a line holds.
+
+    Raises:
+        RunError: the line is no row.
+    """
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict) or not line.endswith(b"\n"):
+        raise RunError(
+            f"{path}, line {at}: not a row; the file was edited or damaged; restore it, or start a new run with --run-dir"
+        )
+    return row
+
+
+def storage_error(error: OSError, path: Path) -> RunError:
+    """Return the error for a file that can't be read or written, with what the system says of it."""
+    return RunError(f"can't use '{path}': {(error.strerror or str(error)).lower()}; what was there is kept")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Guarantee that `path` holds `content`: it has the old content or the new one at every instant.
+
+    Raises:
+        RunError: the file can't be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise storage_error(error, path) from None
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Append one row to a log: a small file in order of time, whose torn last line is dropped first.
+
+    Raises:
+        RunError: it can't be written.
+    """
+    try:
+        with path.open("a+b") as file:
+            file.seek(0)
+            whole = sum(len(line) for line in file if line.endswith(b"\n"))
+            file.truncate(whole)
+            file.write(encode(row))
+    except OSError as error:
+        raise storage_error(error, path) from None
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a log, without a torn last line; none where there is no file yet.
+
+    Raises:
+        RunError: it can't be read, or a line is no row.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise storage_error(error, path) from None
+    return [decode(line, path, at) for at, line in enumerate(lines, start=1) if line.endswith(b"\n")]
+
+
+class RowIndex:
+    """The rows of a complete file that `wanted` picks, read one by one; only their offsets are held in memory."""
+
+    def __init__(self, path: Path, wanted: Callable[[Row], bool] = lambda row: True) -> None:
+        self._path = path
+        self._offsets = array("q")
+        offset = 0
+        try:
+            self._file: BinaryIO = path.open("rb")
+        except OSError as error:
+            raise storage_error(error, path) from None
+        for at, line in enumerate(self._file, start=1):
+            if wanted(decode(line, path, at)):
+                self._offsets.append(offset)
+            offset += len(line)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        self._file.seek(self._offsets[place])
+        return decode(self._file.readline(), self._path, place)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Guarantee that `path` holds these rows, in this order: all of them or, after a kill, none.
+
+    Raises:
+        RunError: the file can't be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.writelines(encode(row) for row in rows)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise storage_error(error, path) from None

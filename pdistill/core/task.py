@@ -1,0 +1,82 @@
+"""Task: what is asked, under which prompt, and what counts as an answer. The class that plugin authors write."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+from pdistill.core import prompts
+from pdistill.core.prompts import QUERY_FIELD, Format, Prompt
+from pdistill.core.queries import Query
+from pdistill.core.sampling import Completion
+from pdistill.core.targets import EMPTY, NOT_A_LABEL, HardTarget, Rejected
+
+
+class Task(ABC):
+    """A prompt, its queries, and how answers are read and compared.
+
+    An author gives `prompt` and `queries()`; where answers are labels, `labels` is all that is needed besides. The
+    core sets `prompt`, `student_frame` and `format` from the run directory before any other method is called, so that
+    a run never changes with the files it was made from.
+    """
+
+    prompt: str
+    """The long prompt, as the teacher gets it."""
+    labels: tuple[str, ...] | None = None
+    """The answers that count; None where any text does."""
+    student_frame: str = QUERY_FIELD
+    """What the student is asked with: `{query}` stands for the query."""
+    format: Format = "chat"
+    """Whether both sides are asked by chat messages or by plain text."""
+    max_tokens: int = 256
+    """The longest answer, in tokens, where the user says nothing."""
+    models: ClassVar[Mapping[str, str]] = {}
+    """By backend, the model that the task is best tried with."""
+
+    @abstractmethod
+    def queries(self) -> Iterable[Query]:
+        """Return the task's own queries, in an order that never changes."""
+
+    def teacher_prompt(self, query: Query) -> Prompt:
+        """Return what the teacher is asked with: the prompt and the query."""
+        return prompts.teacher_prompt(self.prompt, query.text, self.format)
+
+    def student_prompt(self, query: Query) -> Prompt:
+        """Return what the student is asked with: the query in the student's own frame."""
+        return prompts.student_prompt(self.student_frame, query.text, self.format)
+
+    def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
+        """Return what the student learns from a response: the label, or the text without white space at its ends."""
+        text = completion.text.strip()
+        if not text:
+            return EMPTY
+        if self.labels is not None and text not in self.labels:
+            return NOT_A_LABEL
+        return HardTarget(text)
+
+    def slices(self, query: Query) -> tuple[str, ...]:
+        """Return the names of the breakdowns that the query belongs to."""
+        return query.slices
+
+    def group(self, query: Query) -> str | None:
+        """Return the name of what must not straddle the split (a document, a translated sentence), or None."""
+        return query.group
+
+    def score(self, query: Query, text: str) -> float | None:
+        """Return how right a target is, from 0 to 1: equal to the reference; None where there is no reference."""
+        return None if query.reference is None else float(text == query.reference)
+
+    def agreement(self, query: Query, text: str, teacher_text: str) -> float:
+        """Return how far a target agrees with the teacher's target, from 0 to 1: whether they are equal."""
+        return float(text == teacher_text)
+
+
+class FileTask(Task):
+    """The task made of files alone: a prompt and queries that the user brings, and labels where there are some."""
+
+    def __init__(self, labels: tuple[str, ...] | None = None) -> None:
+        self.prompt = ""
+        self.labels = labels
+
+    def queries(self) -> Iterable[Query]:
+        """Return none: they come from the user's file."""
+        return ()

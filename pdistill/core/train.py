@@ -1,0 +1,152 @@
+"""The second stage: the student is trained on the examples, without the prompt."""
+
+import shutil
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from pdistill.core.batches import Batch, HardRow, hard_batch, hard_row
+from pdistill.core.errors import TaskError
+from pdistill.core.interfaces import Lora, Renderer, StateURI, StepMetrics, Student, Trainer
+from pdistill.core.progress import Progress
+from pdistill.core.queries import Query, query_from_row
+from pdistill.core.rowfile import RowWriter
+from pdistill.core.rows import RowIndex, append_row, read_log, storage_error
+from pdistill.core.rundir import RunDirectory
+from pdistill.core.schedule import Schedule
+from pdistill.core.task import Task
+
+IN_FLIGHT = 2
+
+
+class TrainingRows:
+    """The training examples of a run as rows of tokens, rendered when they are asked for."""
+
+    def __init__(self, run: RunDirectory, task: Task, renderer: Renderer) -> None:
+        """Find the examples.
+
+        Raises:
+            TaskError: there is no example to train on.
+        """
+        self._task = task
+        self._renderer = renderer
+        self._queries = RowIndex(run.check(run.queries))
+        self._examples = RowIndex(
+            run.check(run.examples), lambda row: row["split"] == "train" and row["target"] is not None
+        )
+        if not len(self._examples):
+            raise TaskError(
+                f"there is no example to train on: look at the reasons in {run.examples}, and at the prompt or the labels"
+            )
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, place: int) -> HardRow:
+        example = self._examples[place]
+        query = query_from_row(self._queries[example["number"]])
+        return render(self._renderer, self._task, query, example["target"])
+
+    def batch(self, places: Sequence[int]) -> Batch:
+        """Return the batch of these examples."""
+        return hard_batch([self[place] for place in places])
+
+
+def render(renderer: Renderer, task: Task, query: Query, target: str) -> HardRow:
+    """Return the row that a query and its target are trained as: frame and target joined as ids, loss on the target."""
+    prompt = task.student_prompt(query)
+    return hard_row(renderer.prompt_ids(prompt), renderer.target_ids(prompt, target))
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    step: int
+    state: StateURI
+
+
+def train_student(
+    run: RunDirectory, student: Student, rows: TrainingRows, schedule: Schedule, lora: Lora, progress: Progress
+) -> None:
+    """Guarantee that adapter/ and metrics.jsonl are there; goes on from the last checkpoint."""
+    if run.adapter.exists():
+        return
+    metrics = run.metrics()
+    last = max(_checkpoints(run), key=lambda checkpoint: checkpoint.step, default=None)
+    with student.trainer(lora, last.state if last else None) as trainer:
+        if not metrics.complete:
+            with metrics.open(schedule.steps) as writer:
+                writer.keep(last.step if last else 0)
+                progress.begin("train", schedule.steps, writer.count, "steps")
+                _Loop(run, trainer, student, schedule, writer, progress).go(rows)
+                progress.end()
+        _export(run, trainer, student)
+
+
+class _Loop:
+    """Steps with a batch always in flight; a checkpoint is noted only after the metrics of all steps before it."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        trainer: Trainer,
+        student: Student,
+        schedule: Schedule,
+        writer: RowWriter,
+        progress: Progress,
+    ) -> None:
+        self._run = run
+        self._trainer = trainer
+        self._student = student
+        self._schedule = schedule
+        self._writer = writer
+        self._progress = progress
+        self._pending: deque[tuple[int, Future[StepMetrics], Future[StateURI] | None]] = deque()
+        self._states = [checkpoint.state for checkpoint in _checkpoints(run)]
+
+    def go(self, rows: TrainingRows) -> None:
+        start = self._writer.count
+        for step, places in enumerate(self._schedule.batches(start), start=start):
+            future = self._trainer.step(rows.batch(places), self._schedule.rate(step))
+            done = step + 1
+            due = done % self._schedule.checkpoint_every == 0 or done == self._schedule.steps
+            state = self._trainer.save_state(f"step-{done:06d}") if due else None
+            self._pending.append((done, future, state))
+            while len(self._pending) >= IN_FLIGHT:
+                self._settle()
+        while self._pending:
+            self._settle()
+        self._writer.finish()
+
+    def _settle(self) -> None:
+        done, future, state = self._pending.popleft()
+        metrics = future.result()
+        rate = self._schedule.rate(done - 1)
+        self._writer.append([{"step": done, "loss": metrics.loss, "tokens": metrics.tokens, "learning_rate": rate}])
+        self._progress.advance(1, f"loss {metrics.loss:.3f}")
+        if state is not None:
+            uri = state.result()
+            append_row(self._run.path / "checkpoints.jsonl", {"step": done, "state": uri})
+            self._states.append(uri)
+            for old in self._states[:-1]:
+                self._student.release(old)
+            del self._states[:-1]
+
+
+def _export(run: RunDirectory, trainer: Trainer, student: Student) -> None:
+    """Guarantee that adapter/ holds the student; it appears whole or not at all."""
+    part = run.path / "adapter.part"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        weights = trainer.save_weights("final").result()
+        trainer.export(weights, part)
+        part.replace(run.adapter)
+        student.release(weights)
+    except OSError as error:
+        raise storage_error(error, part) from None
+
+
+def _checkpoints(run: RunDirectory) -> list[_Checkpoint]:
+    rows = read_log(run.path / "checkpoints.jsonl")
+    return [_Checkpoint(row["step"], StateURI(row["state"])) for row in rows]

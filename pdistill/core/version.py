@@ -1,0 +1,17 @@
+"""The versions that a run was made with."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+PACKAGES = ("pdistill", "torch", "transformers", "peft", "tokenizers", "numpy", "scipy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages that a run's figures depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

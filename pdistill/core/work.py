@@ -1,0 +1,113 @@
+"""The work of a run: its task with the prompt, the frame and the queries that it really uses."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pdistill.core.config import Config, config_from
+from pdistill.core.errors import TaskError
+from pdistill.core.options import build
+from pdistill.core.plugins import installed
+from pdistill.core.prompts import Format
+from pdistill.core.queries import Query, numbered, query_from_row, read_queries, read_text
+from pdistill.core.rows import encode, read_rows, write_file, write_rows
+from pdistill.core.rundir import RunDirectory
+from pdistill.core.task import FileTask, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task and the queries that it is asked, numbered and limited."""
+
+    task: Task
+    queries: Callable[[], Iterator[Query]]
+
+    def hashes(self) -> dict[str, Any]:
+        """Return the hashes of prompt, frame and queries, and the number of queries.
+
+        Raises:
+            TaskError: there are no queries.
+        """
+        state, count = sha256(), 0
+        for query in self.queries():
+            state.update(encode(query.row()))
+            count += 1
+        if not count:
+            raise TaskError("there are no queries; the file or the task holds none")
+        return {
+            "prompt": sha256(self.task.prompt.encode()).hexdigest(),
+            "student_prompt": sha256(self.task.student_frame.encode()).hexdigest(),
+            "queries": state.hexdigest(),
+            "count": count,
+        }
+
+
+def work_from(config: Config) -> Work:
+    """Return the work that the options ask for, read from the task and the user's files.
+
+    Raises:
+        UsageError: an unknown task or option, or a file that can't be read.
+    """
+    task = create_task(config)
+    if config.prompt is not None:
+        task.prompt = read_text(config.prompt)
+    if config.student_prompt is not None:
+        task.student_frame = read_text(config.student_prompt)
+
+    def queries() -> Iterator[Query]:
+        own: Iterable[Query] = task.queries() if config.queries is None else read_queries(config.queries)
+        for query in numbered(own, config.limit):
+            yield replace(query, slices=task.slices(query), group=task.group(query))
+
+    return Work(task, queries)
+
+
+def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
+    """Return what a run was asked, and its work, read from the run directory alone.
+
+    Raises:
+        RunError: the run directory can't be read.
+        UsageError: the task is no longer installed.
+    """
+    config = config_of(run)
+    task = create_task(config)
+    task.prompt = _read(run.path / "prompt.txt")
+    task.student_frame = _read(run.path / "student_prompt.txt")
+    task.format = format
+    return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)))
+
+
+def config_of(run: RunDirectory) -> Config:
+    """Return the options that a run was made with.
+
+    Raises:
+        RunError: there is no run, or run.json was damaged.
+    """
+    options = {key: value for key, value in run.asked()["options"].items() if value is not None}
+    return config_from({**options, "run_dir": run.path})
+
+
+def create_task(config: Config) -> Task:
+    """Return the task that the options name, or the one made of files.
+
+    Raises:
+        UsageError: an unknown task or option.
+    """
+    if config.task is None:
+        return FileTask(config.labels)
+    entry = installed().tasks[config.task]
+    return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
+
+
+def store(work: Work, run: RunDirectory) -> None:
+    """Guarantee that the run directory holds its own copy of prompt, frame and queries."""
+    write_file(run.path / "prompt.txt", work.task.prompt.encode())
+    write_file(run.path / "student_prompt.txt", work.task.student_frame.encode())
+    write_rows(run.queries, (query.row() for query in work.queries()))
+    run.seal(run.queries)
+
+
+def _read(path: Path) -> str:
+    return path.read_bytes().decode()
