@@ -98,9 +98,8 @@ class Arms:
             self.progress.begin(arm.replace("_", " "), total, rows.count, "answers")
             place = lambda question: question.query.number  # noqa: E731
             Answers(questions, sampling, rows, place, lambda question: None, self.progress).collect(sampler)
-            rows.finish()
+            rows.finish(self.run.seal)
             self.progress.end()
-        self.run.seal(self.run.predictions(arm).path)
 
     def _copy(self, arm: str) -> None:
         """Take the teacher's stored answers as this arm's."""
@@ -109,5 +108,4 @@ class Arms:
         with self.run.predictions(arm).open(self.settings["count"]) as rows:
             rows.keep(0)
             rows.append(row for row in read_rows(responses) if row["number"] in wanted)
-            rows.finish()
-        self.run.seal(self.run.predictions(arm).path)
+            rows.finish(self.run.seal)

@@ -59,9 +59,8 @@ def ask_teacher(
             raise RunError(
                 f"the teacher gave {writer.count} answers to {count * samples} requests; run the command again"
             )
-        writer.finish()
+        writer.finish(run.seal)
         progress.end()
-    run.seal(rows.path)
 
 
 def sampling_from(settings: Mapping[str, Any]) -> Sampling:
@@ -79,8 +78,7 @@ def write_examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -
     """Guarantee that examples.jsonl holds one row a query: its part of the split, its target or why there is none."""
     if run.examples.exists():
         return
-    write_rows(run.examples, _examples(work, run, settings))
-    run.seal(run.examples)
+    write_rows(run.examples, _examples(work, run, settings), run.seal)
 
 
 def _examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from pdistill.core.reuse import Reusable
 from pdistill.core.rows import write_file
 from pdistill.core.rundir import ARMS, RunDirectory, differences, find_run
 from pdistill.core.schedule import Schedule, plan
-from pdistill.core.train import TrainingRows, train_student
+from pdistill.core.train import train_student, training_rows
 from pdistill.core.work import work_from, work_of
 
 MOSTLY = 0.5
@@ -108,12 +108,11 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
         options = _train_options(directory, config, stage, given)
         if directory.adapter.exists():
             return
-        with directory.timed("train"):
-            model = stage["settings"]["student"] if stage else options["student"] or settings["student"]
-            both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
-            models = Models(both, stage["resolved"] if stage else None)
-            student = models.student(directory.path)
-            rows = TrainingRows(directory, work.task, student.renderer())
+        model = stage["settings"]["student"] if stage else options["student"] or settings["student"]
+        both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
+        models = Models(both, stage["resolved"] if stage else None)
+        student = models.student(directory.path)
+        with directory.timed("train"), training_rows(directory, work.task, student.renderer()) as rows:
             if stage is None:
                 schedule = _schedule(len(rows), student, options, config.seed, progress)
                 details = {
@@ -121,11 +120,9 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
                     "schedule": schedule.as_row(),
                     "renderer": dict(student.renderer().identity()),
                 }
-                directory.write_json(
-                    "train.json", {"options": options, "settings": details, "resolved": models.resolved}
-                )
-            else:
-                schedule = Schedule.from_row(stage["settings"]["schedule"])
+                stage = {"options": options, "settings": details, "resolved": models.resolved}
+                directory.write_json("train.json", stage)
+            schedule = Schedule.from_row(stage["settings"]["schedule"])
             train_student(directory, student, rows, schedule, Lora(rank=options["rank"], seed=config.seed), progress)
 
 

@@ -126,11 +126,15 @@ def parse_query(line: str, where: str) -> Query:
     if "query" not in row:
         hint = next((f"'{key}'{nearest(key, QUERY_KEYS)}" for key in row if nearest(key, QUERY_KEYS)), "")
         raise UsageError(f"{where}: no key 'query'" + (f"; there is {hint}" if hint else ""))
+    text, slices = _typed(row, "query", str, where), _typed(row, "slices", list, where) or []
+    if text is None or not all(isinstance(name, str) for name in slices):
+        wrong = "'query' must be a text, not null" if text is None else "'slices' must be a list of texts"
+        raise UsageError(f"{where}: {wrong}")
     return Query(
-        text=_typed(row, "query", str, where) or "",
+        text=text,
         id="" if row.get("id") is None else str(row["id"]),
         reference=None if row.get("reference") is None else str(row["reference"]),
-        slices=tuple(_typed(row, "slices", list, where) or ()),
+        slices=tuple(slices),
         group=None if row.get("group") is None else str(row["group"]),
     )
 

@@ -94,16 +94,23 @@ class RowWriter:
             line = encode(row)
             self._note(self._rows.key(row), len(line))
             lines.append(line)
-        content = memoryview(b"".join(lines))
+        content = b"".join(lines)
         try:
             self._file.seek(self._end - len(content))
-            while content:
-                content = content[self._file.write(content) :]
+            self._write(content)
         except OSError as error:
             raise storage_error(error, self._rows.part) from None
 
-    def finish(self) -> None:
+    def _write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def finish(self, seal: Callable[[Path], None]) -> None:
         """Guarantee that the complete file stands, in the order of keys.
+
+        Args:
+            seal: is shown `X.part` when it is whole, just before it becomes `X`.
 
         Raises:
             RunError: it can't be written.
@@ -112,6 +119,7 @@ class RowWriter:
             if any(a > b for a, b in zip(self._keys, self._keys[1:], strict=False)):
                 self._sort()
             os.fsync(self._file.fileno())
+            seal(self._rows.part)
             self._rows.part.replace(self._rows.path)
         except OSError as error:
             raise storage_error(error, self._rows.path) from None

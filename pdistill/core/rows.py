@@ -5,6 +5,7 @@ import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 
 from pdistill.core.errors import RunError
@@ -105,7 +106,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class RowIndex:
-    """The rows of a complete file that `wanted` picks, read one by one; only their offsets are held in memory."""
+    """The rows of a complete file that `wanted` picks, read one by one: only their offsets are held; a context manager."""
 
     def __init__(self, path: Path, wanted: Callable[[Row], bool] = lambda row: True) -> None:
         self._path = path
@@ -127,13 +128,20 @@ class RowIndex:
         self._file.seek(self._offsets[place])
         return decode(self._file.readline(), self._path, place)
 
-    def close(self) -> None:
-        """Close the file."""
+    def __enter__(self) -> "RowIndex":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
+def write_rows(path: Path, rows: Iterable[Row], seal: Callable[[Path], None]) -> None:
     """Guarantee that `path` holds these rows, in this order: all of them or, after a kill, none.
+
+    Args:
+        seal: is shown `path.part` when it is whole, just before it becomes `path`.
 
     Raises:
         RunError: the file can't be written.
@@ -144,6 +152,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
             file.writelines(encode(row) for row in rows)
             file.flush()
             os.fsync(file.fileno())
+        seal(part)
         part.replace(path)
     except OSError as error:
         raise storage_error(error, path) from None

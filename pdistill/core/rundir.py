@@ -138,10 +138,11 @@ class RunDirectory:
             total[row["stage"]] = round(total[row["stage"]] + row["seconds"], 3)
         return total
 
-    def seal(self, path: Path) -> None:
-        """Note a complete file's hash, so that a later stage sees whether it was edited."""
-        if path.name not in self._seals():
-            append_row(self.path / "seals.jsonl", {"file": path.name, "sha256": digest(path)})
+    def seal(self, part: Path) -> None:
+        """Note the hash of a file that is about to be complete, so that a later stage sees whether it was edited."""
+        name, found = part.name.removesuffix(".part"), digest(part)
+        if self._seals().get(name) != found:
+            append_row(self.path / "seals.jsonl", {"file": name, "sha256": found})
 
     def check(self, path: Path) -> Path:
         """Return `path`, which is as it was when it was sealed.

@@ -2,8 +2,9 @@
 
 import shutil
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pdistill.core.batches import Batch, HardRow, hard_batch, hard_row
@@ -12,7 +13,7 @@ from pdistill.core.interfaces import Lora, Renderer, StateURI, StepMetrics, Stud
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query, query_from_row
 from pdistill.core.rowfile import RowWriter
-from pdistill.core.rows import RowIndex, append_row, read_log, storage_error
+from pdistill.core.rows import Row, RowIndex, append_row, read_log, storage_error
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.schedule import Schedule
 from pdistill.core.task import Task
@@ -20,37 +21,44 @@ from pdistill.core.task import Task
 IN_FLIGHT = 2
 
 
+@dataclass(frozen=True, slots=True)
 class TrainingRows:
     """The training examples of a run as rows of tokens, rendered when they are asked for."""
 
-    def __init__(self, run: RunDirectory, task: Task, renderer: Renderer) -> None:
-        """Find the examples.
-
-        Raises:
-            TaskError: there is no example to train on.
-        """
-        self._task = task
-        self._renderer = renderer
-        self._queries = RowIndex(run.check(run.queries))
-        self._examples = RowIndex(
-            run.check(run.examples), lambda row: row["split"] == "train" and row["target"] is not None
-        )
-        if not len(self._examples):
-            raise TaskError(
-                f"there is no example to train on: look at the reasons in {run.examples}, and at the prompt or the labels"
-            )
+    task: Task
+    renderer: Renderer
+    queries: RowIndex
+    examples: RowIndex
 
     def __len__(self) -> int:
-        return len(self._examples)
+        return len(self.examples)
 
     def __getitem__(self, place: int) -> HardRow:
-        example = self._examples[place]
-        query = query_from_row(self._queries[example["number"]])
-        return render(self._renderer, self._task, query, example["target"])
+        example = self.examples[place]
+        query = query_from_row(self.queries[example["number"]])
+        return render(self.renderer, self.task, query, example["target"])
 
     def batch(self, places: Sequence[int]) -> Batch:
         """Return the batch of these examples."""
         return hard_batch([self[place] for place in places])
+
+
+@contextmanager
+def training_rows(run: RunDirectory, task: Task, renderer: Renderer) -> Iterator[TrainingRows]:
+    """Return the training examples, opened.
+
+    Raises:
+        TaskError: there is no example to train on.
+    """
+
+    def trained(row: Row) -> bool:
+        return row["split"] == "train" and row["target"] is not None
+
+    with RowIndex(run.check(run.queries)) as queries, RowIndex(run.check(run.examples), trained) as examples:
+        if not len(examples):
+            reasons = f"look at the reasons in {run.examples}, and at the prompt or the labels"
+            raise TaskError(f"there is no example to train on: {reasons}")
+        yield TrainingRows(task, renderer, queries, examples)
 
 
 def render(renderer: Renderer, task: Task, query: Query, target: str) -> HardRow:
@@ -116,7 +124,7 @@ class _Loop:
                 self._settle()
         while self._pending:
             self._settle()
-        self._writer.finish()
+        self._writer.finish(self._run.seal)
 
     def _settle(self) -> None:
         done, future, state = self._pending.popleft()

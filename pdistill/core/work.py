@@ -105,8 +105,7 @@ def store(work: Work, run: RunDirectory) -> None:
     """Guarantee that the run directory holds its own copy of prompt, frame and queries."""
     write_file(run.path / "prompt.txt", work.task.prompt.encode())
     write_file(run.path / "student_prompt.txt", work.task.student_frame.encode())
-    write_rows(run.queries, (query.row() for query in work.queries()))
-    run.seal(run.queries)
+    write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,54 @@
+import random
+
+import pytest
+
+from pdistill.core.statistics import recovery, share
+
+
+def test_wilson_interval_of_a_published_example() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263 by the score method without continuity correction
+    figure = share([1.0] * 81 + [0.0] * 182)
+    assert (figure["n"], figure["value"]) == (263, pytest.approx(81 / 263, abs=1e-6))
+    assert (figure["low"], figure["high"]) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+
+
+def test_all_right_has_a_lower_bound_below_one() -> None:
+    figure = share([1.0] * 20)
+    assert (figure["value"], figure["high"]) == (1.0, 1.0)
+    assert 0.8 < figure["low"] < 0.9
+
+
+def test_nothing_has_no_value() -> None:
+    assert share([]) == {"n": 0, "value": None, "low": None, "high": None}
+
+
+def test_scores_between_0_and_1_have_a_bootstrap_interval() -> None:
+    figure = share([0.25, 0.5, 0.75, 1.0] * 50)
+    assert figure["low"] < figure["value"] == 0.625 < figure["high"]
+
+
+def draws(n: int, p: float, seed: int) -> list[float]:
+    chance = random.Random(seed)
+    return [float(chance.random() < p) for _ in range(n)]
+
+
+def test_recovery_is_the_share_of_the_gap_that_was_closed() -> None:
+    student, base, teacher = [1.0] * 150 + [0.0] * 50, [0.0] * 200, [1.0] * 200
+    figure = recovery(student, base, teacher)
+    assert figure["value"] == 0.75
+    assert figure["low"] is not None
+    assert figure["high"] is not None
+    assert figure["low"] < 0.75 < figure["high"]
+
+
+def test_recovery_is_undefined_where_the_teacher_is_no_better() -> None:
+    same = draws(300, 0.5, 1)
+    assert recovery(same, same, same) == {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize(("n", "gap"), [(100, 0.9), (400, 0.1)])
+def test_recovery_has_no_interval_where_it_would_not_hold(n: int, gap: float) -> None:
+    teacher = [1.0] * n
+    base = [0.0] * round(n * gap) + [1.0] * (n - round(n * gap))
+    figure = recovery(teacher, base, teacher)
+    assert figure == {"value": 1.0, "low": None, "high": None}

@@ -1,0 +1,196 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdistill.core import pipeline
+from pdistill.core.config import TRAIN_KEYS, Config
+from pdistill.core.errors import RunError, TaskError, UsageError
+from pdistill.core.rows import read_rows
+from pdistill.core.rundir import ARMS, RunDirectory
+from tests.runs import SECONDS, contents, fake_config
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("finished")
+    config = fake_config(folder, folder / "run")
+    return config, pipeline.run(config)
+
+
+def rows(config: Config, name: str) -> list[dict[str, Any]]:
+    return list(read_rows(config.directory / name))
+
+
+def test_the_report_has_what_the_contract_asks_for(finished: tuple[Config, dict[str, Any]]) -> None:
+    config, report = finished
+    assert report == json.loads((config.directory / "report.json").read_text())
+    assert report["schema"] == 1
+    assert set(report["arms"]) == set(ARMS)
+    assert report["n"]["train"] + report["n"]["eval"] == 30
+    assert report["arms"]["teacher"]["agreement"]["value"] == 1
+    assert report["arms"]["base"]["agreement"]["value"] == 0
+    assert report["arms"]["student"]["agreement"]["value"] > 0.5
+    assert set(report["arms"]["student"]["slices"]) == {
+        row["slices"][0] for row in rows(config, "queries.jsonl")
+    } & set(report["arms"]["student"]["slices"])
+    assert report["tokens"]["saved_per_call"] == pytest.approx(
+        report["tokens"]["prompt_teacher"] - report["tokens"]["prompt_student"]
+    )
+    assert set(report["seconds"]) == {"generate", "train", "evaluate"}
+
+
+def test_rows_have_the_keys_of_the_contract(finished: tuple[Config, dict[str, Any]]) -> None:
+    config, _ = finished
+    for row in rows(config, "responses.jsonl"):
+        assert {"id", "query", "prompt", "response", "finish"} <= set(row)
+    for arm in ARMS:
+        for row in rows(config, f"predictions-{arm}.jsonl"):
+            assert {"id", "query", "response", "finish"} <= set(row)
+
+
+def test_figures_are_those_of_the_rows(finished: tuple[Config, dict[str, Any]]) -> None:
+    config, report = finished
+    targets = {row["id"]: row["target"] for row in rows(config, "examples.jsonl") if row["split"] == "eval"}
+    answers = {row["id"]: row["response"] for row in rows(config, "predictions-student.jsonl")}
+    assert set(answers) == set(targets)
+    agreeing = sum(answers[name] == target for name, target in targets.items())
+    assert report["arms"]["student"]["agreement"]["value"] == pytest.approx(agreeing / len(targets), abs=1e-6)
+    right = sum(answer == "animal" for answer in answers.values())
+    assert report["arms"]["student"]["accuracy"]["value"] == pytest.approx(right / len(targets), abs=1e-6)
+
+
+def test_a_rerun_changes_no_byte(finished: tuple[Config, dict[str, Any]]) -> None:
+    config, report = finished
+    before = contents(config.directory, without=set())
+    assert pipeline.run(config) == report
+    assert contents(config.directory, without=set()) == before
+
+
+def test_step_by_step_gives_the_same_bytes(finished: tuple[Config, dict[str, Any]], tmp_path: Path) -> None:
+    config, _ = finished
+    run = pipeline.generate(replace(config, run_dir=tmp_path / "steps"))
+    pipeline.train(run, {})
+    pipeline.evaluate(run)
+    pipeline.report(run)
+    without = {"timings.jsonl", "run.json", *SECONDS}
+    assert contents(run.path, without=without) == contents(config.directory, without=without)
+
+
+def test_the_prompt_matters(finished: tuple[Config, dict[str, Any]], tmp_path: Path) -> None:
+    config, _ = finished
+    other = tmp_path / "prompt.txt"
+    other.write_text("Name the kind.\nFruit:fruit\nAnimal:animal\nOther:other\n")
+    pipeline.generate(replace(config, prompt=other, run_dir=tmp_path / "run"))
+    before = [row["response"] for row in rows(config, "responses.jsonl")]
+    after = [row["response"] for row in read_rows(tmp_path / "run" / "responses.jsonl")]
+    assert before != after
+
+
+def test_other_options_are_an_error_that_lists_them(finished: tuple[Config, dict[str, Any]]) -> None:
+    config, _ = finished
+    with pytest.raises(RunError, match=r"was made otherwise: limit unset \(now 5\), seed 0 \(now 3\).*--from"):
+        pipeline.run(replace(config, limit=5, seed=3))
+    with pytest.raises(RunError, match=r"trained otherwise: rank 32 \(now 8\)"):
+        pipeline.run(replace(config, rank=8))
+    with pytest.raises(RunError, match=r"trained otherwise: epochs unset \(now 9\)"):
+        pipeline.train(RunDirectory(config.directory), {"epochs": 9})
+
+
+def test_an_edited_file_is_an_error_and_stays(tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
+    edited = run.examples.read_bytes().replace(b'"train"', b'"eval"', 1)
+    run.examples.write_bytes(edited)
+    with pytest.raises(RunError, match=r"examples.jsonl' was changed after it was complete"):
+        pipeline.train(run, {})
+    assert run.examples.read_bytes() == edited
+
+
+def test_a_second_process_gets_a_clear_error(tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
+    with run.lock(), pytest.raises(RunError, match="another process is working on"):
+        pipeline.train(RunDirectory(run.path), {})
+
+
+def test_stages_out_of_order_name_the_next_command(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no run in"):
+        pipeline.train(RunDirectory(tmp_path / "nothing"), {})
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
+    with pytest.raises(RunError, match="go on with pdistill train"):
+        pipeline.evaluate(run)
+    pipeline.train(run, {})
+    with pytest.raises(RunError, match="go on with pdistill evaluate"):
+        pipeline.report(run)
+
+
+def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path) -> None:
+    first = pipeline.generate(fake_config(tmp_path, tmp_path / "first", limit=20))
+    config = fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options={"fail_at": "11"})
+    second = pipeline.generate(config)  # the 11th of the calls would fail, and only 10 are made
+    fresh = pipeline.generate(fake_config(tmp_path, tmp_path / "third"))
+    assert contents(second.path)["responses.jsonl"] == contents(fresh.path)["responses.jsonl"]
+    with pytest.raises(RunError, match=r"can't be reused, they were made otherwise: max-tokens 256 \(now 5\)"):
+        pipeline.generate(replace(config, run_dir=tmp_path / "fourth", max_tokens=5))
+
+
+def test_samples_give_the_commonest_target(tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run", samples=3, temperature=1.0))
+    answers = list(read_rows(run.path / "responses.jsonl"))
+    assert [(row["number"], row.get("sample", 0)) for row in answers] == [(n, s) for n in range(30) for s in range(3)]
+    for example in read_rows(run.examples):
+        drawn = [row["response"] for row in answers if row["number"] == example["number"]]
+        assert drawn.count(example["target"]) == max(drawn.count(text) for text in drawn)
+        assert example["confidence"] == drawn.count(example["target"]) / 3
+
+
+def test_a_teacher_that_says_nothing_usable_is_refused(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", labels=("yes", "no"))
+    with pytest.raises(TaskError, match=r"30 of 30 answers can't be used \(30 not one of the labels\)"):
+        pipeline.run(config)
+    with pytest.raises(TaskError, match="there is no example to train on"):
+        pipeline.run(replace(config, force=True))
+
+
+def test_answers_that_were_cut_off_are_counted(tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run", max_tokens=1))
+    reasons = [row["rejected"] for row in read_rows(run.examples)]
+    assert "cut off at the token limit" in reasons
+    for row in read_rows(run.path / "responses.jsonl"):
+        assert (row["finish"] == "length") == (reasons[row["number"]] == "cut off at the token limit")
+
+
+@pytest.mark.parametrize("labels", [None, ("animal", "fruit", "other")])
+def test_a_failed_start_leaves_a_run_that_can_be_started_rightly(
+    tmp_path: Path, labels: tuple[str, ...] | None
+) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", labels=labels, teacher="fake:nobody")
+    with pytest.raises(Exception, match="nobody"):
+        pipeline.run(config)
+    assert not (tmp_path / "run").exists()
+    pipeline.generate(replace(config, teacher=None))
+
+
+def test_train_takes_the_options_of_its_stage(tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
+    assert set(TRAIN_KEYS) >= {"epochs", "batch_size", "learning_rate", "rank", "student"}
+    pipeline.train(run, {"epochs": 2, "batch_size": 8})
+    assert run.stage("train")["options"]["epochs"] == 2
+    assert len(list(read_rows(run.path / "metrics.jsonl"))) == 2 * -(
+        -sum(1 for row in read_rows(run.examples) if row["split"] == "train") // 8
+    )
+
+
+def test_files_that_differ_are_found(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run")
+    pipeline.generate(config)
+    assert config.queries is not None
+    config.queries.write_text(config.queries.read_text() + '{"query": "one more"}\n')
+    with pytest.raises(RunError, match=r"was made otherwise: queries .*, count 30 \(now 31\)"):
+        pipeline.generate(config)
+
+
+def test_text_without_a_place_for_the_query(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the prompt has no '{query}'"):
+        pipeline.generate(fake_config(tmp_path, tmp_path / "run", format="text"))
