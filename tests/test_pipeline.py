@@ -7,7 +7,7 @@ import pytest
 
 from pdistill.core import pipeline
 from pdistill.core.config import TRAIN_KEYS, Config
-from pdistill.core.errors import RunError, TaskError, UsageError
+from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
 from tests.runs import SECONDS, contents, fake_config
@@ -97,6 +97,15 @@ def test_other_options_are_an_error_that_lists_them(finished: tuple[Config, dict
         pipeline.run(replace(config, rank=8))
     with pytest.raises(RunError, match=r"trained otherwise: epochs unset \(now 9\)"):
         pipeline.train(RunDirectory(config.directory), {"epochs": 9})
+
+
+def test_an_option_that_changes_no_row_may_change(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", backend_options={"fail_at": "7"})
+    with pytest.raises(BackendError, match="failed at call 7"):
+        pipeline.generate(config)
+    pipeline.generate(replace(config, backend_options={"shuffle": "true"}))
+    with pytest.raises(RunError, match="was made otherwise: backend-options unset"):
+        pipeline.generate(replace(config, backend_options={"cut_every": "2"}))
 
 
 def test_an_edited_file_is_an_error_and_stays(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """From what the user typed to teacher, student and their backends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +63,16 @@ def role_options(options: Mapping[str, Any], role: Role) -> dict[str, Any]:
     common = {key: value for key, value in options.items() if key.partition(".")[0] not in ROLES or "." not in key}
     own = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(f"{role}.")}
     return {**common, **own}
+
+
+def changing_rows(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the backend options that can change a row, and so belong to what a run was made with.
+
+    Others are those whose field has `metadata={"changes_rows": False}`: a concurrency, a time limit.
+    """
+    declared = [item for entry in installed().backends for item in fields(entry.options)]
+    harmless = {item.name for item in declared if not item.metadata.get("changes_rows", True)}
+    return {key: value for key, value in options.items() if key.rpartition(".")[2] not in harmless}
 
 
 class Models:

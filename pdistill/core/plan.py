@@ -7,7 +7,7 @@ from typing import Any
 from pdistill.core.config import GENERATE_KEYS, Config
 from pdistill.core.errors import BackendError, RunError
 from pdistill.core.interfaces import Ability, Student, Teacher
-from pdistill.core.models import Models, sides
+from pdistill.core.models import Models, changing_rows, sides
 from pdistill.core.prompts import check_prompt
 from pdistill.core.rundir import RunDirectory, differences
 from pdistill.core.version import versions
@@ -37,12 +37,12 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     both = sides(config, task)
     models = Models(both)
     teacher, student = models.teacher(), models.student(config.directory)
-    _require(teacher.id, teacher.can, "generate")
-    _require(student.id, student.can, "generate", "train-hard")
+    _require(both["teacher"].id, teacher.can, "generate")
+    _require(both["student"].id, student.can, "generate", "train-hard")
     renderer = student.renderer()
     task.format = config.format or ("chat" if renderer.has_chat_template else "text")
     asking = teacher.renderer()
-    for side, name in ((renderer, student.id), (asking, teacher.id)):
+    for side, name in ((renderer, both["student"].id), (asking, both["teacher"].id)):
         if side is not None and task.format == "chat" and not side.has_chat_template:
             raise BackendError(f"{name} has no chat template; take --format text, with {{query}} in the prompt file")
     check_prompt(task.prompt, task.student_frame, task.format)
@@ -82,7 +82,10 @@ def check_same(config: Config, hashes: Mapping[str, Any], run: RunDirectory) -> 
         return
     asked, options = run.asked(), config.asked()
     now = {key: options[key] for key in GENERATE_KEYS} | dict(hashes)
-    differing = differences({**asked["options"], **asked["hashes"]}, now)
+    before = {**asked["options"], **asked["hashes"]}
+    for values in (before, now):
+        values["backend_options"] = changing_rows(values["backend_options"])
+    differing = differences(before, now)
     if differing:
         raise RunError(
             f"the run in '{run.path}' was made otherwise: {', '.join(differing)}; take another --run-dir, "

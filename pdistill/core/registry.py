@@ -57,6 +57,10 @@ class Registry(Generic[T]):
             raise PluginError(f"the {self.kind} name '{name}' is not made of lower-case letters, digits and hyphens")
         self._add(Entry(name, create, options, summary, self.plugin))
 
+    def remove(self, name: str) -> None:
+        """Forget the component of that name: tests register some for a while."""
+        del self._entries[name]
+
     def merge(self, other: "Registry[T]") -> None:
         """Add all that another registry holds.
 

@@ -29,6 +29,7 @@ def groups(queries: Iterable[Query]) -> list[str]:
     """
     from datasketch import MinHash, MinHashLSH
 
+    empty = MinHash(num_perm=PERMUTATIONS, hashfunc=crc32)
     index = MinHashLSH(threshold=SIMILAR, num_perm=PERMUTATIONS)
     parents: list[int] = []
     names: dict[str, int] = {}
@@ -37,7 +38,7 @@ def groups(queries: Iterable[Query]) -> list[str]:
     for place, query in enumerate(queries):
         parents.append(place)
         ids.append(query.id)
-        sketch = MinHash(num_perm=PERMUTATIONS, hashfunc=crc32)
+        sketch = empty.copy()
         sketch.update_batch(list(_shingles(query.text)))
         hashes.append(sketch)
         fellows = [found for found in index.query(sketch) if sketch.jaccard(hashes[found]) >= SIMILAR]

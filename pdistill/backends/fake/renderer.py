@@ -1,0 +1,99 @@
+"""A toy tokenizer without a vocabulary file: any text becomes ids and comes back the same."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+
+from pdistill.core.batches import TokenIds
+from pdistill.core.errors import BackendError
+from pdistill.core.prompts import Messages, Prompt
+
+EOS, END, SYSTEM, USER, ASSISTANT = range(5)
+SPECIAL = ("<|eos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
+PIECE = re.compile(r" ?[A-Za-z]{1,6}|.", re.DOTALL)
+
+
+def encode(text: str) -> list[int]:
+    """Return the ids of a text: its pieces, read as numbers of at most 8 bytes."""
+    return [int.from_bytes(b"\1" + piece.encode("utf-8", "surrogatepass")) for piece in PIECE.findall(text)]
+
+
+def piece_of(token: int) -> str:
+    """Return the text of one id."""
+    if token < len(SPECIAL):
+        return SPECIAL[token]
+    return token.to_bytes((token.bit_length() + 7) // 8)[1:].decode("utf-8", "surrogatepass")
+
+
+def decode(ids: TokenIds) -> str:
+    """Return the text of ids, with a newline for each special token."""
+    return "".join("\n" if token < len(SPECIAL) else piece_of(token) for token in ids)
+
+
+@lru_cache(maxsize=256)
+def count_shared(text: str) -> int:
+    """Return the number of tokens of a text that many requests share."""
+    return len(PIECE.findall(text))
+
+
+def count(prompt: Prompt) -> tuple[int, int]:
+    """Return how many tokens `prompt_ids` has before the last message's text, and from there on."""
+    if not isinstance(prompt, Messages):
+        return 0, len(PIECE.findall(prompt.text))
+    *before, last = prompt.messages
+    shared = sum([count_shared(message.content) + 2 for message in before])
+    return shared, len(PIECE.findall(last.content)) + 3
+
+
+class FakeRenderer:
+    """Turns prompts into ids: a token for up to six Latin letters with the space before them, or for one other character.
+
+    Args:
+        has_chat_template: whether chat messages can be rendered.
+    """
+
+    def __init__(self, has_chat_template: bool = True) -> None:
+        self.has_chat_template = has_chat_template
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Return the ids that the model is asked with.
+
+        Raises:
+            BackendError: chat messages, and there is no chat template.
+        """
+        if not isinstance(prompt, Messages):
+            return encode(prompt.text)
+        if not self.has_chat_template:
+            raise BackendError(
+                "the fake model has no chat template; use --format text, or leave -B chat_template=false out"
+            )
+        ids = []
+        for message in prompt.messages:
+            ids += [ROLES[message.role], *encode(message.content), END]
+        return [*ids, ASSISTANT]
+
+    def target_ids(self, prompt: Prompt, target: str) -> list[int]:
+        """Return the ids of an answer and its end token; in text a space goes before it where none ends the prompt."""
+        if isinstance(prompt, Messages):
+            return [*encode(target), END]
+        return [*encode(spaced(prompt.text, target)), EOS]
+
+    def pieces(self, ids: TokenIds) -> list[str]:
+        """Return the text of each id."""
+        return [piece_of(token) for token in ids]
+
+    def identity(self) -> Mapping[str, str]:
+        """Return the hash of how text is cut into pieces, and the chat template's."""
+        template = _digest([f"{role}{END}" for role in ROLES]) if self.has_chat_template else "none"
+        return {"vocabulary": _digest([PIECE.pattern, *SPECIAL]), "template": template, "thinking": "none"}
+
+
+def spaced(before: str, answer: str) -> str:
+    """Return the answer as it stands after a plain text: with one space before it, unless the text ends in white space."""
+    return answer if before[-1:].isspace() or answer[:1].isspace() else f" {answer}"
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,110 @@
+"""The pytest plugin of pdistill: fixtures, and checks that every task and every backend must pass.
+
+pytest loads it wherever pdistill is installed; nothing runs unless a test asks for it, and nothing heavy is imported.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pdistill.backends.fake import FakeBackend
+    from pdistill.core.interfaces import Backend
+    from pdistill.core.task import Task
+
+__all__ = ["backend_checks", "check_backend", "check_task", "fake_backend", "run_directory", "task_checks"]
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path) -> Path:
+    """Return the path of a run that isn't there yet, in the test's own temporary folder."""
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def fake_backend() -> "Iterator[Callable[..., FakeBackend]]":
+    """Return a maker of fake backends: `fake_backend(teacher=..., name=..., latency=0.01)`.
+
+    `teacher` is a function of prompt and query, or a mapping from query to answer. With a `name`, the backend is
+    registered under it while the test runs, so that a whole run finds it. The other keys are those of FakeOptions.
+    """
+    from pdistill.backends.fake import FakeBackend, FakeOptions
+    from pdistill.core.plugins import installed
+
+    backends, names = installed().backends, []
+
+    def make(teacher: Any = None, name: str | None = None, **options: Any) -> FakeBackend:
+        if name is not None:
+            backends.register(name, lambda given: FakeBackend(given, teacher=teacher), options=FakeOptions)
+            names.append(name)
+        return FakeBackend(FakeOptions(**options), teacher=teacher)
+
+    yield make
+    for name in names:
+        backends.remove(name)
+
+
+def task_checks() -> tuple[str, ...]:
+    """Return the names of the checks of a task, to parametrize a test with."""
+    from pdistill.testing.tasks import CHECKS
+
+    return tuple(CHECKS)
+
+
+def backend_checks() -> tuple[str, ...]:
+    """Return the names of the checks of a backend, to parametrize a test with."""
+    from pdistill.testing.backends import CHECKS
+
+    return tuple(CHECKS)
+
+
+def check_task(task: "Task", *names: str) -> None:
+    """Guarantee that a task keeps what the core relies on.
+
+    Args:
+        task: the task, as its plugin makes it.
+        names: the checks to run, out of `task_checks()`; none: all of them.
+
+    Raises:
+        AssertionError: it doesn't; says which check failed, on what, and how to mend it.
+    """
+    from pdistill.testing.tasks import CHECKS
+
+    for name in names or CHECKS:
+        _named(name, partial(CHECKS[name], task))
+
+
+def check_backend(
+    backend: "Backend", *names: str, teacher_model: str, student_model: str, directory: Path, exact: bool = True
+) -> None:
+    """Guarantee that a backend keeps what the core relies on.
+
+    Args:
+        backend: the backend, as its plugin makes it.
+        names: the checks to run, out of `backend_checks()`; none: all of them.
+        teacher_model: a model that it runs as a teacher.
+        student_model: a model that it trains; a small one, as it is trained a dozen steps for each check.
+        directory: an empty folder for the student's files.
+        exact: whether a resumed training must give the same bytes as one that was never stopped.
+
+    Raises:
+        AssertionError: it doesn't; says which check failed, on what, and how to mend it.
+    """
+    from pdistill.testing.backends import CHECKS
+    from pdistill.testing.bench import Bench
+
+    for name in names or CHECKS:
+        place = directory / name
+        place.mkdir(parents=True)
+        bench = Bench(backend, teacher_model, student_model, place, exact)
+        _named(name, partial(CHECKS[name], bench))
+
+
+def _named(name: str, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except AssertionError as error:
+        raise AssertionError(f"{name}: {error}") from error

@@ -1,0 +1,67 @@
+"""What the checks of a backend try it with: a small task, one backend's models, and a folder."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdistill.core.interfaces import Backend, Renderer, Sampler, Student, Teacher
+from pdistill.core.prompts import Prompt, student_prompt, teacher_prompt
+from pdistill.core.sampling import Completion, Key, Request, Sampling
+
+RULES = "Say what the text is about. Answer with one word.\nAnimals:animal\nPlants:plant\nTools:tool"
+PROMPT = f"{RULES}\n\n{{query}}\n"
+EXAMPLES = (
+    ("The heron stands in the pond and waits", "animal"),
+    ("Two foxes crossed the road last night", "animal"),
+    ("My neighbour's dog barks at the postman", "animal"),
+    ("The oak lost its leaves early this year", "plant"),
+    ("Water the ferns twice a week", "plant"),
+    ("Moss grows on the north wall", "plant"),
+    ("The saw needs a new blade", "tool"),
+    ("Hand me the small hammer, please", "tool"),
+)
+QUERIES = tuple(query for query, _ in EXAMPLES)
+GREEDY = Sampling(max_tokens=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One backend with the models that are tried, and an empty folder for the student's files."""
+
+    backend: Backend
+    teacher_model: str
+    student_model: str
+    directory: Path
+    exact: bool = True
+
+    def teacher(self) -> Teacher:
+        """Return the teacher."""
+        return self.backend.teacher(self.teacher_model)
+
+    def student(self) -> Student:
+        """Return the student."""
+        self.backend.resolve(None)
+        return self.backend.student(self.student_model, self.directory)
+
+
+def asked_bare(renderer: Renderer, query: str) -> Prompt:
+    """Return the query as the student is asked with it."""
+    return student_prompt("{query}", query, "chat" if renderer.has_chat_template else "text")
+
+
+def asked_prompted(renderer: Renderer | None, query: str) -> Prompt:
+    """Return the query under the prompt, as the teacher is asked with it."""
+    chat = renderer is None or renderer.has_chat_template
+    return teacher_prompt(RULES, query, "chat") if chat else teacher_prompt(PROMPT, query, "text")
+
+
+def answers(sampler: Sampler, prompts: Sequence[Prompt], sampling: Sampling = GREEDY) -> list[Completion]:
+    """Return an answer for each prompt, in order."""
+    requests = [Request(Key(number), prompt) for number, prompt in enumerate(prompts)]
+    found = dict(sampler.generate(requests, sampling))
+    return [found[request.key] for request in requests]
+
+
+def texts(completions: Iterable[Completion]) -> list[str]:
+    """Return the answers' texts."""
+    return [completion.text for completion in completions]

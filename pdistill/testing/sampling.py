@@ -1,0 +1,146 @@
+"""What every backend's renderers and samplers must keep, one function a promise."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from pdistill.core.interfaces import Sampler, Scorer, Student, Teacher
+from pdistill.core.sampling import Key, Request, Sampling
+from pdistill.testing.bench import EXAMPLES, GREEDY, QUERIES, Bench, answers, asked_bare, asked_prompted
+
+
+def renders_targets(bench: Bench) -> None:
+    """Target ids read back as the target and end with one and the same end token."""
+    renderer = bench.student().renderer()
+    prompt = asked_bare(renderer, QUERIES[0])
+    ends = set()
+    for target in ("animal", "plant", "two words"):
+        ids = renderer.target_ids(prompt, target)
+        pieces = renderer.pieces(ids)
+        assert len(pieces) == len(ids), f"pieces() gives {len(pieces)} texts for {len(ids)} ids; give one for each id"
+        assert "".join(pieces[:-1]).strip() == target, (
+            f"target_ids() of {target!r} read {pieces}; the text, then one end token"
+        )
+        ends.add(ids[-1])
+    assert len(ends) == 1, f"target_ids() end with {sorted(ends)}; always end with the same end token, and only one"
+
+
+def renders_prompts(bench: Bench) -> None:
+    """Prompt ids hold the query, the teacher's the prompt too, and no word of it is in the student's input."""
+    student = bench.student().renderer()
+    for query, target in EXAMPLES:
+        prompt = asked_bare(student, query)
+        ids = [*student.prompt_ids(prompt), *student.target_ids(prompt, target)]
+        text = "".join(student.pieces(ids))
+        assert query in text, f"the student's input reads {text!r} and lacks the query {query!r}"
+        assert "Animals:animal" not in text, f"the student's input reads {text!r} and holds the prompt"
+    teacher = bench.teacher().renderer()
+    if teacher is not None:
+        text = "".join(teacher.pieces(teacher.prompt_ids(asked_prompted(teacher, QUERIES[0]))))
+        assert QUERIES[0] in text, f"the teacher's input reads {text!r} and lacks the query"
+        assert "Animals:animal" in text, f"the teacher's input reads {text!r} and lacks the prompt"
+
+
+def tells_renderers_apart(bench: Bench) -> None:
+    """A renderer's identity is the same each time, and made of texts."""
+    one, two = bench.student().renderer().identity(), bench.student().renderer().identity()
+    assert dict(one) == dict(two), f"identity() is {one} and then {two}; make it of hashes that don't change"
+    assert one, "identity() is empty; give the hashes of vocabulary and template"
+    assert all(isinstance(value, str) for value in one.values()), f"identity() is {one}; its values must be texts"
+
+
+def answers_each_request_once(bench: Bench) -> None:
+    """Every key gets one answer, several samples of a query too."""
+    renderer = bench.teacher().renderer()
+    requests = [
+        Request(Key(number, sample), asked_prompted(renderer, query), seed=number * 2 + sample)
+        for number, query in enumerate(QUERIES)
+        for sample in range(2)
+    ]
+    with bench.teacher().sampler() as sampler:
+        keys = [key for key, _ in sampler.generate(iter(requests), GREEDY)]
+    assert sorted(keys) == [request.key for request in requests], f"answered were {keys}; each request's key once"
+
+
+def answers_do_not_depend_on_order(bench: Bench) -> None:
+    """An answer is settled by prompt and seed; where answers depend on the chunk, by the chunk."""
+    renderer = bench.teacher().renderer()
+    warm = Sampling(temperature=1.0, max_tokens=12)
+    requests = [Request(Key(n), asked_prompted(renderer, query), seed=n) for n, query in enumerate(QUERIES)]
+    with bench.teacher().sampler() as sampler:
+        for sampling in (GREEDY, warm):
+            one = dict(sampler.generate(requests, sampling))
+            two = dict(sampler.generate(requests if sampler.chunk else requests[::-1], sampling))
+            differ = [key.number for key in one if one[key] != two[key]]
+            assert not differ, (
+                f"asked again at temperature {sampling.temperature:g}, queries {differ} got other answers"
+            )
+
+
+def ends_at_stop_texts(bench: Bench) -> None:
+    """The stop text is not part of the answer, and the answer is the same up to it."""
+    renderer = bench.teacher().renderer()
+    prompts = [asked_prompted(renderer, query) for query in QUERIES]
+    with bench.teacher().sampler() as sampler:
+        whole = answers(sampler, prompts)
+        number, text = next(((n, a.text) for n, a in enumerate(whole) if len(a.text.strip()) > 1), (0, ""))
+        assert text, f"the answers are {[answer.text for answer in whole]}; take a teacher model that says something"
+        stop = text.rstrip()[-1]
+        cut = answers(sampler, prompts, Sampling(max_tokens=12, stop=(stop,)))[number]
+    assert stop not in cut.text, (
+        f"with stop {stop!r} the answer is {cut.text!r}; leave the stop text and what follows out"
+    )
+    assert cut.text == text[: text.index(stop)], (
+        f"with stop {stop!r} {text!r} became {cut.text!r}; keep all before the stop"
+    )
+    assert cut.finish == "stop", f"with stop {stop!r} the answer's finish is {cut.finish!r} and not 'stop'"
+
+
+def says_what_was_cut_off(bench: Bench) -> None:
+    """An answer that reaches max_tokens has the finish "length", and token counts are given."""
+    renderer = bench.teacher().renderer()
+    with bench.teacher().sampler() as sampler:
+        prompts = [asked_prompted(renderer, query) for query in QUERIES]
+        for answer in answers(sampler, prompts, Sampling(max_tokens=1)):
+            expected = "length" if answer.text else "stop"
+            assert answer.finish == expected, f"with max_tokens=1 {answer.text!r} has the finish {answer.finish!r}"
+            assert answer.tokens <= 1, f"with max_tokens=1 {answer.text!r} has {answer.tokens} tokens"
+            assert answer.prompt_tokens > 0, "prompt_tokens is 0; count the prompt and the query"
+
+
+def scores_tokens(bench: Bench) -> None:
+    """Where a model can score: a log-probability for each token, and the likeliest tokens at each place."""
+    student = bench.student()
+    models: list[tuple[Teacher | Student, AbstractContextManager[Sampler]]] = [
+        (bench.teacher(), bench.teacher().sampler()),
+        (student, student.sampler(None)),
+    ]
+    for model, opened in models:
+        renderer = model.renderer()
+        if "score" not in model.can or renderer is None:
+            continue
+        prompt = asked_prompted(renderer, QUERIES[0])
+        ids = renderer.target_ids(prompt, "animal")
+        with opened as sampler:
+            scorer: Scorer = sampler  # type: ignore[assignment]
+            ((_, scores),) = scorer.score([(Request(Key(0), prompt), ids)], 2)
+        assert len(scores.logprobs) == len(ids), (
+            f"{model.id}: {len(scores.logprobs)} log-probabilities of {len(ids)} tokens"
+        )
+        assert all(value <= 1e-6 for value in scores.logprobs), (
+            f"{model.id}: log-probabilities {scores.logprobs} above 0"
+        )
+        assert len(scores.top_ids) == len(ids), (
+            f"{model.id}: likeliest tokens at {len(scores.top_ids)} of {len(ids)} places"
+        )
+
+
+CHECKS: tuple[Callable[[Bench], None], ...] = (
+    renders_targets,
+    renders_prompts,
+    tells_renderers_apart,
+    answers_each_request_once,
+    answers_do_not_depend_on_order,
+    ends_at_stop_texts,
+    says_what_was_cut_off,
+    scores_tokens,
+)

@@ -1,0 +1,145 @@
+"""What every backend's students must keep, one function a promise."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from pdistill.core.batches import Batch, HardRow, PolicyRow, SoftRow, hard_batch, hard_row
+from pdistill.core.interfaces import (
+    Lora,
+    Renderer,
+    StateURI,
+    Student,
+    Trainer,
+    WeightsURI,
+)
+from pdistill.testing.bench import EXAMPLES, QUERIES, Bench, answers, asked_bare, texts
+
+STEPS = 8
+ADAPTER = WeightsURI("adapter")
+
+
+def training_lowers_the_loss(bench: Bench) -> None:
+    """Steps on one batch lower its loss; the loss is a mean over its tokens."""
+    student = bench.student()
+    batch = batch_of(student.renderer())
+    with student.trainer(Lora(rank=4), None) as trainer:
+        metrics = [trainer.step(batch, student.defaults.learning_rate) for _ in range(STEPS)]
+        losses = [future.result().loss for future in metrics]
+        tokens = metrics[0].result().tokens
+    assert losses[-1] < losses[0], f"{STEPS} steps on one batch took the loss from {losses[0]} to {losses[-1]}"
+    trained = sum(weight > 0 for row in batch.rows for weight in row.weights)
+    assert tokens == trained, f"a step says that it trained {tokens} tokens; {trained} have a weight"
+
+
+def takes_every_kind_of_batch(bench: Bench) -> None:
+    """The student trains with each objective that it says it can."""
+    student = bench.student()
+    hard = [row for row in batch_of(student.renderer()).rows if isinstance(row, HardRow)]
+    soft = [SoftRow(r.ids, [(t, 0) for t in r.targets], [(0.9, 0.1)] * len(r.targets), r.weights) for r in hard]
+    policy = [PolicyRow(r.ids, r.targets, [-1.0] * len(r.ids), [1.0] * len(r.ids), r.weights) for r in hard]
+    batches = {"train-hard": Batch(hard), "train-soft": Batch(soft), "train-policy": Batch(policy)}
+    with student.trainer(Lora(rank=4), None) as trainer:
+        for ability, batch in batches.items():
+            if ability in student.can:
+                loss = trainer.step(batch, student.defaults.learning_rate).result().loss
+                assert math.isfinite(loss), f"the loss of {batch.loss} is {loss}"
+
+
+def futures_finish_in_order(bench: Bench) -> None:
+    """A save that is asked for behind steps holds them: it is done after them."""
+    student = bench.student()
+    batch = batch_of(student.renderer())
+    with student.trainer(Lora(rank=4), None) as trainer:
+        steps = [trainer.step(batch, student.defaults.learning_rate) for _ in range(3)]
+        trainer.save_weights("order").result()
+        late = [number for number, step in enumerate(steps) if not step.done()]
+    assert not late, f"save_weights was done before the steps {late} that were asked for earlier"
+
+
+def resumes_where_it_stopped(bench: Bench) -> None:
+    """Training that goes on from a saved state gives the same losses and weights as one that was never stopped."""
+    student = bench.student()
+    lora, batch, rate = Lora(rank=4), batch_of(student.renderer()), student.defaults.learning_rate
+    with student.trainer(lora, None) as trainer:
+        losses = [trainer.step(batch, rate).result().loss for _ in range(STEPS)]
+        whole = exported(trainer, trainer.save_weights("whole").result(), bench.directory / "whole")
+    with student.trainer(lora, None) as trainer:
+        again = [trainer.step(batch, rate).result().loss for _ in range(STEPS // 2)]
+        state: StateURI = trainer.save_state("half").result()
+    fresh = bench.student()
+    with fresh.trainer(lora, state) as trainer:
+        again += [trainer.step(batch, rate).result().loss for _ in range(STEPS - STEPS // 2)]
+        halves = exported(trainer, trainer.save_weights("halves").result(), bench.directory / "halves")
+    fresh.release(state)
+    if bench.exact:
+        assert again == losses, f"stopped and resumed, the losses are {again} and not {losses}"
+        differ = [name for name in whole if whole[name] != halves.get(name)]
+        assert not differ, f"stopped and resumed, {', '.join(differ)} of the export differ"
+    near = all(math.isclose(a, b, rel_tol=0.05, abs_tol=0.01) for a, b in zip(losses, again, strict=True))
+    assert near, f"stopped and resumed, the losses are {again} and not about {losses}"
+
+
+def training_leaves_the_base_alone(bench: Bench) -> None:
+    """The base answers after the training as before it, and the trained weights are another model."""
+    student = bench.student()
+    prompts = [asked_bare(student.renderer(), query) for query in QUERIES]
+    with student.sampler(None) as sampler:
+        before = answers(sampler, prompts)
+    weights = train(student)
+    with student.sampler(None) as sampler:
+        after = answers(sampler, prompts)
+    assert after == before, "the base's answers changed; sampler(None) must open the model as it was before training"
+    with student.sampler(weights) as sampler:
+        assert len(answers(sampler, prompts)) == len(prompts), f"sampler({weights!r}) left requests without an answer"
+
+
+def exports_the_student(bench: Bench) -> None:
+    """The export is a folder of files, and answers like the weights that it was made of."""
+    student = bench.student()
+    prompts = [asked_bare(student.renderer(), query) for query in QUERIES]
+    weights = train(student, export=bench.directory / ADAPTER)
+    assert any((bench.directory / ADAPTER).iterdir()), "export() wrote no file into the folder that it was given"
+    with student.sampler(weights) as sampler:
+        expected = answers(sampler, prompts)
+    with bench.student().sampler(ADAPTER) as sampler:
+        found = answers(sampler, prompts)
+    assert found == expected, f"sampler({ADAPTER!r}) answers {texts(found)}, the weights {texts(expected)}"
+
+
+CHECKS: tuple[Callable[[Bench], None], ...] = (
+    training_lowers_the_loss,
+    takes_every_kind_of_batch,
+    futures_finish_in_order,
+    resumes_where_it_stopped,
+    training_leaves_the_base_alone,
+    exports_the_student,
+)
+
+
+def batch_of(renderer: Renderer) -> Batch:
+    """Return the examples as one batch."""
+    rows = []
+    for query, target in EXAMPLES:
+        prompt = asked_bare(renderer, query)
+        rows.append(hard_row(renderer.prompt_ids(prompt), renderer.target_ids(prompt, target)))
+    return hard_batch(rows)
+
+
+def train(student: Student, export: Path | None = None) -> WeightsURI:
+    """Return the weights after some steps, exported where a folder is named."""
+    batch = batch_of(student.renderer())
+    with student.trainer(Lora(rank=4), None) as trainer:
+        for _ in range(STEPS):
+            trainer.step(batch, student.defaults.learning_rate).result()
+        weights = trainer.save_weights("trained").result()
+        if export is not None:
+            exported(trainer, weights, export)
+    return weights
+
+
+def exported(trainer: Trainer, weights: WeightsURI, directory: Path) -> dict[str, bytes]:
+    """Return the exported files' contents by name."""
+    directory.mkdir()
+    trainer.export(weights, directory)
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}

@@ -1,0 +1,230 @@
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pdistill.backends.fake import FakeBackend, FakeOptions
+from pdistill.backends.fake.answers import Rule
+from pdistill.backends.fake.linear import LinearModel
+from pdistill.backends.fake.renderer import FakeRenderer
+from pdistill.backends.fake.sampler import FakeSampler
+from pdistill.backends.fake.student import FakeTrainer
+from pdistill.core.config import Config
+from pdistill.core.interfaces import WeightsURI
+from pdistill.core.pipeline import generate
+from pdistill.core.plugins import installed
+from pdistill.core.prompts import Prompt, Text
+from pdistill.core.queries import Query
+from pdistill.core.rows import read_rows
+from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.targets import HardTarget, Rejected
+from pdistill.core.task import Task
+from pdistill.testing import backend_checks, check_backend, check_task, task_checks
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "pdistill-task-sentiment"
+
+
+class Colours(Task):
+    """A task that keeps all promises; each test breaks one."""
+
+    prompt = "Name the colour of the thing in the text\nBlue:blue\nRed:red"
+    labels = ("blue", "red")
+    asked: tuple[Query, ...] = (Query("the sky", reference="blue"), Query("a ripe tomato", reference="red"))
+
+    def queries(self) -> Iterable[Query]:
+        return self.asked
+
+
+def changed(**attributes: object) -> Colours:
+    task = Colours()
+    for name, value in attributes.items():
+        setattr(task, name, value)
+    return task
+
+
+def drawn() -> Callable[[], Iterable[Query]]:
+    numbers = iter(range(100))
+    return lambda: (Query(f"thing {next(numbers)}") for _ in range(2))
+
+
+def lenient(query: Query, completion: Completion) -> HardTarget | Rejected:
+    return HardTarget(next((label for label in ("blue", "red") if label in completion.text), completion.text))
+
+
+BROKEN = {
+    "queries_are_stable": changed(queries=drawn()),
+    "ids_are_unique": changed(asked=(Query("the sky", id="a"), Query("the sea", id="a"))),
+    "queries_have_text": changed(asked=(Query("the sky"), Query("  "))),
+    "prompt_fits_the_format": changed(prompt="\n"),
+    "teacher_sees_prompt_and_query": changed(teacher_prompt=lambda query: Text("Name the colour")),
+    "student_sees_only_the_query": changed(student_frame="Name the colour of the thing in the text: {query}"),
+    "empty_answers_are_rejected": changed(target=lenient),
+    "labels_are_read_strictly": changed(target=lenient),
+    "references_are_targets": changed(asked=(Query("grass", reference="green"),)),
+    "agreement_is_a_share": changed(agreement=lambda query, text, other: 0.0),
+}
+
+
+def test_check_task_passes_a_task_that_keeps_all_promises() -> None:
+    check_task(Colours())
+
+
+def test_there_is_a_broken_task_for_every_check() -> None:
+    assert set(BROKEN) == set(task_checks())
+
+
+@pytest.mark.parametrize("check", BROKEN)
+def test_check_task_names_the_promise_that_a_task_breaks(check: str) -> None:
+    with pytest.raises(AssertionError, match=f"^{check}: "):
+        check_task(BROKEN[check], check)
+
+
+def test_check_task_finds_a_query_that_the_student_is_not_asked() -> None:
+    task = changed(student_prompt=lambda query: Text("say something"))
+    with pytest.raises(AssertionError, match="student's prompt lacks query"):
+        check_task(task)
+
+
+def losing_one(
+    generate: Callable[..., Iterator[tuple[Key, Completion]]],
+) -> Callable[..., Iterator[tuple[Key, Completion]]]:
+    def lossy(self: FakeSampler, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
+        answers = list(generate(self, requests, sampling))
+        yield from answers[: max(1, len(answers) - 1)]
+
+    return lossy
+
+
+def deaf_to_stops(
+    generate: Callable[..., Iterator[tuple[Key, Completion]]],
+) -> Callable[..., Iterator[tuple[Key, Completion]]]:
+    return lambda self, requests, sampling: generate(self, requests, replace(sampling, stop=()))
+
+
+def always_stop(
+    generate: Callable[..., Iterator[tuple[Key, Completion]]],
+) -> Callable[..., Iterator[tuple[Key, Completion]]]:
+    return lambda self, requests, sampling: (
+        (key, replace(answer, finish="stop")) for key, answer in generate(self, requests, sampling)
+    )
+
+
+def restless(answer: Callable[[Rule, Prompt], str]) -> Callable[[Rule, Prompt], str]:
+    numbers = iter(range(1000))
+    return lambda self, prompt: f"{answer(self, prompt)} {next(numbers)}"
+
+
+def hasty(save: object) -> Callable[[FakeTrainer, str], Future[WeightsURI]]:
+    def save_weights(self: FakeTrainer, name: str) -> Future[WeightsURI]:
+        done: Future[WeightsURI] = Future()
+        done.set_result(WeightsURI("checkpoints/none.json"))
+        return done
+
+    return save_weights
+
+
+BREAKS = [
+    (
+        "renders_targets",
+        FakeRenderer,
+        "target_ids",
+        lambda real: lambda self, prompt, text: real(self, prompt, text)[:-1],
+    ),
+    ("tells_renderers_apart", FakeRenderer, "identity", lambda real: lambda self: {}),
+    ("answers_do_not_depend_on_order", Rule, "answer", restless),
+    ("scores_tokens", FakeSampler, "_score", lambda real: lambda self, prompt, ids, k: real(self, prompt, ids[1:], k)),
+    ("takes_every_kind_of_batch", LinearModel, "step", lambda real: lambda self, places, rate: float("nan")),
+    ("futures_finish_in_order", FakeTrainer, "save_weights", hasty),
+    ("training_leaves_the_base_alone", Rule, "answer", restless),
+    ("renders_prompts", FakeRenderer, "prompt_ids", lambda real: lambda self, prompt: real(self, prompt)[-2:]),
+    ("answers_each_request_once", FakeSampler, "generate", losing_one),
+    ("ends_at_stop_texts", FakeSampler, "generate", deaf_to_stops),
+    ("says_what_was_cut_off", FakeSampler, "generate", always_stop),
+    (
+        "training_lowers_the_loss",
+        LinearModel,
+        "step",
+        lambda real: lambda self, places, rate: real(self, places, -rate),
+    ),
+    ("resumes_where_it_stopped", LinearModel, "to_json", lambda real: lambda self, optimizer: real(self, False)),
+    ("exports_the_student", FakeTrainer, "export", lambda real: lambda self, weights, directory: None),
+]
+
+
+def test_there_is_a_broken_backend_for_every_check() -> None:
+    assert {check for check, *_ in BREAKS} == set(backend_checks())
+
+
+@pytest.mark.parametrize(("check", "owner", "method", "wrap"), BREAKS, ids=[check for check, *_ in BREAKS])
+def test_check_backend_names_the_promise_that_a_backend_breaks(
+    check: str,
+    owner: type,
+    method: str,
+    wrap: Callable[[object], object],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(owner, method, wrap(getattr(owner, method)))
+    with pytest.raises(AssertionError, match=f"^{check}: "):
+        check_backend(
+            FakeBackend(FakeOptions(latency=0.001)),
+            check,
+            teacher_model="rule",
+            student_model="rule",
+            directory=tmp_path,
+        )
+
+
+def test_fake_backend_is_registered_while_a_test_runs(
+    fake_backend: Callable[..., FakeBackend], run_directory: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "prompt.txt").write_text("Say which it is")
+    (tmp_path / "queries.txt").write_text("the sky\na ripe tomato\n")
+    fake_backend(teacher={"the sky": "blue", "a ripe tomato": "red"}, name="painter")
+    config = Config(
+        prompt=tmp_path / "prompt.txt", queries=tmp_path / "queries.txt", backend="painter", run_dir=run_directory
+    )
+    generate(config)
+    assert [row["response"] for row in read_rows(run_directory / "responses.jsonl")] == ["blue", "red"]
+
+
+def test_a_registered_backend_is_gone_after_the_test() -> None:
+    assert "painter" not in installed().backends
+
+
+def test_the_plugin_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, pdistill.testing; "
+        "print(*{'numpy', 'pydantic', 'scipy', 'torch', 'pdistill.backends.fake'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_example_distribution_passes_its_own_tests(tmp_path: Path) -> None:
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    points = "\n".join(f"{name} = {module}" for name, module in project["entry-points"]["pdistill"].items())
+    info.joinpath("entry_points.txt").write_text(f"[pdistill]\n{points}\n")
+    path = os.pathsep.join([str(tmp_path), str(EXAMPLE / "src"), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")],
+        env={**os.environ, "PYTHONPATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "13 passed" in done.stdout
