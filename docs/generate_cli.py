@@ -1,0 +1,40 @@
+"""Writes docs/reference/cli.md from the help texts of the commands: `python docs/generate_cli.py`."""
+
+from pathlib import Path
+
+import click
+
+from pdistill.cli.main import COMMANDS, pdistill
+
+PAGE = Path(__file__).parent / "reference" / "cli.md"
+WIDTH = 100
+
+START = """\
+# Command line
+
+Made from `pdistill COMMAND --help` by `python docs/generate_cli.py`; a test compares the two.
+
+Exit codes: 0 done; 1 a failure, told in one line on standard error; 2 wrong usage; 130 stopped by Ctrl-C or SIGTERM,
+with all kept that was done. Results go to standard output in UTF-8, everything else to standard error. Colour obeys
+`NO_COLOR`; with `PDISTILL_TRACEBACK=1` a failure also shows where it happened.
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    root = click.Context(pdistill, info_name="pdistill", **pdistill.context_settings)
+    root.terminal_width = WIDTH
+    parts = [START, _section("pdistill", root)]
+    for name in COMMANDS:
+        command = pdistill.get_command(root, name)
+        assert command is not None
+        parts.append(_section(f"pdistill {name}", click.Context(command, info_name=name, parent=root)))
+    return "\n".join(parts)
+
+
+def _section(title: str, context: click.Context) -> str:
+    return f"## {title}\n\n```text\n{context.get_help()}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,37 @@
+"""What the shell is offered for names: tasks, backends, runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from pdistill.cli.escape import one_line
+
+
+def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the installed tasks that begin so."""
+    from pdistill.core.plugins import installed
+
+    return _items(((entry.name, entry.summary) for entry in installed().tasks), incomplete)
+
+
+def backends(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the installed backends that begin so."""
+    from pdistill.core.plugins import installed
+
+    return _items(((entry.name, entry.summary) for entry in installed().backends), incomplete)
+
+
+def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the runs under runs/ that begin so, or else let the shell complete folders."""
+    names = sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
+    return _items(((name, "") for name in names), incomplete) or [CompletionItem(incomplete, type="dir")]
+
+
+def _items(names: Iterable[tuple[str, str]], incomplete: str) -> list[CompletionItem]:
+    return [
+        CompletionItem(name, help=one_line(summary) or None)
+        for name, summary in names
+        if name.startswith(incomplete) and name.isprintable()
+    ]

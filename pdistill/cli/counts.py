@@ -1,0 +1,61 @@
+"""What a single stage has done, in a few figures, for people or as JSON, with the command that comes next."""
+
+import shlex
+from collections import Counter
+from typing import Any
+
+from pdistill.cli.escape import json_text, one_line
+from pdistill.core.generate import rejections
+from pdistill.core.rows import read_log, read_rows
+from pdistill.core.rundir import ARMS, RunDirectory
+
+
+def generated(run: RunDirectory, as_json: bool) -> str:
+    """Return the counts of the examples."""
+    parts = Counter((row["split"], row["rejected"] is None) for row in read_rows(run.examples))
+    row: dict[str, Any] = {
+        "directory": str(run.path),
+        "queries": parts.total(),
+        "train": parts["train", True],
+        "eval": parts["eval", True],
+        "rejected": parts["train", False] + parts["eval", False],
+        "rejections": dict(rejections(run).most_common()),
+    }
+    if as_json:
+        return json_text(row)
+    return (
+        f"{row['queries']:,} queries answered: {row['train']:,} examples to train on, {row['eval']:,} held out, "
+        f"{row['rejected']:,} answers rejected\n{_next(run, 'train')}"
+    )
+
+
+def trained(run: RunDirectory, as_json: bool) -> str:
+    """Return the figures of the training."""
+    settings = run.stage("train")["settings"]
+    losses = [step["loss"] for step in read_log(run.metrics().path)]
+    row = {
+        "directory": str(run.path),
+        "student": settings["student"],
+        "adapter": str(run.adapter),
+        **{key: settings["schedule"][key] for key in ("rows", "steps", "epochs", "batch_size", "learning_rate")},
+        "loss": losses[-1] if losses else None,
+    }
+    if as_json:
+        return json_text(row)
+    loss = f", from a loss of {losses[0]:.3f} to {losses[-1]:.3f} nats a token" if losses else ""
+    return (
+        f"{one_line(row['student'])} trained on {row['rows']:,} examples: {row['steps']:,} steps in batches of "
+        f"{row['batch_size']:,}, {row['epochs']:,} epochs{loss}\n{_next(run, 'evaluate')}"
+    )
+
+
+def evaluated(run: RunDirectory, as_json: bool) -> str:
+    """Return how many answers the arms gave."""
+    count = sum(row["split"] == "eval" for row in read_rows(run.examples))
+    if as_json:
+        return json_text({"directory": str(run.path), "queries": count, "arms": list(ARMS)})
+    return f"{count:,} held-out queries answered by {len(ARMS)} arms\n{_next(run, 'report')}"
+
+
+def _next(run: RunDirectory, command: str) -> str:
+    return f"next: pdistill {command} {one_line(shlex.quote(str(run.path)))}"

@@ -1,0 +1,205 @@
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from pdistill.cli.escape import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+FIRST, SECOND, LATER = 1.0, 5.0, 60.0
+"""Seconds to the first plain line of a stage, to the second, and at most to each further one."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """How far one stage is; without a total it is only known to go on."""
+
+    name: str
+    total: int = 0
+    done: int = 0
+    unit: str = ""
+    began: float = field(default_factory=time.monotonic)
+    note: str = ""
+    _start: tuple[float, int] | None = None
+
+    def advance(self, count: int, note: str, now: float) -> None:
+        """Count what is done; the rate is measured from the first call on, so that opening a model is no part of it."""
+        self.done += count
+        self.note = note or self.note
+        if self._start is None:
+            self._start = (now, self.done)
+
+    def rate(self, now: float) -> float | None:
+        """Return units a second, or None where nothing can be said yet."""
+        since, base = self._start or (now, self.done)
+        return (self.done - base) / (now - since) if self.done > base and now > since else None
+
+    def figures(self, now: float) -> str:
+        """Return count, share, rate, time left and note in one line."""
+        if not self.total:
+            return clock(now - self.began)
+        parts = [f"{self.done:,} of {self.total:,} {self.unit} ({self.done / self.total:.0%})"]
+        rate = self.rate(now)
+        if rate:
+            parts += [f"{rate:,.1f} {self.unit}/s", f"{clock((self.total - self.done) / rate)} left"]
+        return ", ".join([*parts, self.note] if self.note else parts)
+
+    def summary(self, now: float) -> str:
+        """Return what is said once the stage is over."""
+        note = f", {self.note}" if self.note else ""
+        return f"{self.name}: {self.done:,} {self.unit} in {_spent(now - self.began)}{note}"
+
+
+def clock(seconds: float) -> str:
+    """Return a time such as 0:07, 12:34 or 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _spent(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else clock(seconds)
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def show(self, stage: Stage) -> None:
+        """From now on show this stage."""
+
+    def line(self, text: str) -> None:
+        """Write one line that stays."""
+
+    def close(self) -> None:
+        """Show nothing any more."""
+
+
+class Shown:
+    """Progress that a display shows; between stages it shows that work goes on."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._idle()
+
+    def _idle(self) -> None:
+        self._stage = Stage("working")
+        self._display.show(self._stage)
+
+    def begin(self, stage: str, total: int, done: int, unit: str) -> None:
+        """Show a stage."""
+        self._stage = Stage(one_line(stage), total, done, one_line(unit))
+        self._display.show(self._stage)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Show that more is done."""
+        self._stage.advance(count, one_line(note), time.monotonic())
+
+    def end(self) -> None:
+        """Leave one line that says what was done."""
+        self._display.line(self._stage.summary(time.monotonic()))
+        self._idle()
+
+    def say(self, line: str) -> None:
+        """Write a line."""
+        self._display.line(one_line(line))
+
+
+class Lines:
+    """Plain lines: the first of a stage after a second, then ever more seldom."""
+
+    def __init__(self, first: float = FIRST, second: float = SECOND, later: float = LATER) -> None:
+        self._waits = (first, second, later)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def show(self, stage: Stage) -> None:
+        """From now on write how far this stage is."""
+        self.close()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._tick, args=(stage, self._stopped), daemon=True)
+        self._thread.start()
+
+    def line(self, text: str) -> None:
+        """Write one line."""
+        with suppress(OSError):
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Stop writing."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _tick(self, stage: Stage, stopped: threading.Event) -> None:
+        wait, second, later = self._waits
+        while not stopped.wait(wait):
+            self.line(f"{stage.name}: {stage.figures(time.monotonic())}")
+            wait = min(max(second, 2 * wait), later)
+
+
+class Bar:
+    """One line at the bottom of a terminal that is drawn anew several times a second."""
+
+    def __init__(self, console: "Console") -> None:
+        from rich.live import Live
+
+        self._console = console
+        self._stage = Stage("")
+        self._live = Live(
+            console=console, get_renderable=self._drawn, refresh_per_second=8, transient=True, redirect_stdout=False
+        )
+        self._live.start()
+
+    def show(self, stage: Stage) -> None:
+        """From now on draw this stage."""
+        self._stage = stage
+
+    def line(self, text: str) -> None:
+        """Write one line above the bar."""
+        from rich.text import Text
+
+        self._console.print(Text(text))
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._live.stop()
+
+    def _drawn(self) -> "Table":
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        stage, now = self._stage, time.monotonic()
+        bar = ProgressBar(
+            total=stage.total or None, completed=stage.done, width=20, pulse=not stage.total, animation_time=now
+        )
+        row = Table.grid(padding=(0, 1))
+        row.add_row(Text(stage.name), bar, Text(stage.figures(now), overflow="ellipsis", no_wrap=True))
+        return row
+
+
+@contextmanager
+def showing() -> Iterator[Shown]:
+    """Return progress that is shown on standard error until the block is left."""
+    display: Display
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False)
+        display = Lines() if console.is_dumb_terminal else Bar(console)
+    else:
+        display = Lines()
+    shown = Shown(display)
+    try:
+        yield shown
+    finally:
+        display.close()

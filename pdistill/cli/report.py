@@ -1,0 +1,152 @@
+"""`pdistill report`: how well the student does without the prompt."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pdistill.cli.escape import json_text, one_line
+from pdistill.cli.options import as_json, the_run
+from pdistill.core.markdown import ARM_NAMES, figure, verdict
+from pdistill.core.report import arms_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FEW = 20
+"""Queries below which a slice's figure says little."""
+
+
+@click.command()
+@the_run
+@as_json
+def report(run: str, as_json: bool) -> None:
+    """Show how well the student does without the prompt.
+
+    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds.
+    """
+    from pdistill.cli.listings import warn_of_plugins
+    from pdistill.cli.progress import showing
+    from pdistill.core.pipeline import report as make_report
+    from pdistill.core.rundir import find_run
+
+    warn_of_plugins()
+    directory = find_run(run)
+    with showing():
+        made = make_report(directory)
+    show(made, directory.path, as_json)
+
+
+def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
+    """Write a report to standard output, for people or as JSON."""
+    if as_json:
+        click.echo(json_text(report, indent=2))
+        return
+    from rich.text import Text
+
+    from pdistill.cli.console import output
+
+    console = output()
+    title = f"{report['task']}: {report['student']} distilled from {report['teacher']}"
+    console.print(Text(one_line(title), style="bold"))
+    console.print(Text(verdict(report), style="bold"))
+    console.print()
+    console.print(_arms(report))
+    console.print()
+    for line in _notes(report):
+        console.print(Text(line))
+    if report["arms"]["student"]["slices"]:
+        console.print()
+        console.print(_slices(report))
+        console.print(
+            Text(f"few: below {FEW} queries a figure says little; the intervals of accuracy are in report.md", "dim")
+        )
+    console.print()
+    for line in _costs(report):
+        console.print(Text(line))
+    console.print()
+    place = one_line(shlex.quote(str(directory)))
+    console.print(Text(f"The run stands in {place}; the same in report.md and report.json."))
+    console.print(Text(f"Ask the student: pdistill sample {place}", style="bold"))
+
+
+def _arms(report: Mapping[str, Any]) -> "Table":
+    table = _table("arm", "agreement\nwith the teacher", "accuracy\nagainst the reference")
+    for arm, figures in arms_of(report):
+        style = "bold green" if arm == "student" else ""
+        table.add_row(ARM_NAMES[arm], figure(figures["agreement"]), figure(figures["accuracy"]), style=style)
+    agreed, right = (report["arms"]["student"][by] for by in ("agreement", "accuracy"))
+    rejected = f", {1 - agreed['n'] / right['n']:.1%} rejected" if right and right["n"] else ""
+    table.add_section()
+    table.add_row("held-out queries", f"n {agreed['n']:,}{rejected}", f"n {right['n']:,}" if right else "–")
+    return table
+
+
+def _notes(report: Mapping[str, Any]) -> list[str]:
+    n = report["n"]
+    if report["recovery"]["value"] is None:
+        recovery = "undefined, because the teacher is no better than the base"
+    else:
+        recovery = f"{figure(report['recovery'])}, which is (student - base) / (teacher - base)"
+    answered = n["train"] + n["eval"] + n["rejected"]
+    reasons = ", ".join(f"{count:,} {one_line(reason)}" for reason, count in report["rejections"].items())
+    notes = [
+        f"Recovery in {report['recovery_in']}: {recovery}.",
+        f"The teacher's agreement with itself is {report['teacher_agreement']}."
+        if report["teacher_agreement"].startswith("1")
+        else "The teacher's agreement with itself is that of a second draw with the first.",
+        f"{n['train']:,} examples trained; {n['rejected']:,} of {answered:,} answers of the teacher rejected"
+        + (f": {reasons}; they count as wrong in accuracy and not at all in agreement." if reasons else "."),
+    ]
+    if report["same_model"]:
+        notes.append("The base is the teacher's own model, so with the prompt it gives the teacher's answers.")
+    return notes
+
+
+def _slices(report: Mapping[str, Any]) -> "Table":
+    table = _table("slice", "n", "student's\nagreement", "student's\naccuracy", "teacher's\naccuracy")
+    teacher = report["arms"]["teacher"]["slices"]
+    for name, figures in report["arms"]["student"]["slices"].items():
+        n = (figures["accuracy"] or figures["agreement"])["n"]
+        table.add_row(
+            _text(name),
+            f"{n:,} few" if n < FEW else f"{n:,}",
+            figure(figures["agreement"]),
+            _value(figures["accuracy"]),
+            _value(teacher[name]["accuracy"]),
+            style="dim" if n < FEW else "",
+        )
+    return table
+
+
+def _costs(report: Mapping[str, Any]) -> list[str]:
+    tokens, seconds = report["tokens"], report["seconds"]
+    share = f" ({tokens['saved_per_call'] / tokens['prompt_teacher']:.0%})" if tokens["prompt_teacher"] else ""
+    spent = ", ".join(f"{stage} {value:,.0f}" for stage, value in seconds.items())
+    return [
+        f"Input tokens a call: {tokens['prompt_teacher']:,.0f} with the prompt, {tokens['prompt_student']:,.0f} without; "
+        f"{tokens['saved_per_call']:,.0f} saved{share}.",
+        f"Seconds: {spent}; {sum(seconds.values()):,.0f} in all.",
+    ]
+
+
+def _table(*columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for at, column in enumerate(columns):
+        table.add_column(column, justify="left" if at == 0 else "right", overflow="fold", no_wrap=at > 0)
+    return table
+
+
+def _text(name: str) -> Any:
+    from rich.text import Text
+
+    return Text(one_line(name))
+
+
+def _value(value: Mapping[str, Any] | None) -> str:
+    return "–" if value is None or value["value"] is None else f"{value['value']:.3f}"

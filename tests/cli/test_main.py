@@ -1,0 +1,142 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import Result
+
+from pdistill.cli.main import COMMANDS, pdistill
+
+HEAVY = {"torch", "transformers", "peft", "rich", "pydantic", "scipy", "numpy"}
+LOADED = """
+import atexit, sys
+atexit.register(lambda: print(' '.join(sorted(set(sys.modules) & {heavy})), file=sys.stderr))
+from pdistill.cli.main import main
+sys.argv = ['pdistill', *sys.argv[1:]]
+main()
+"""
+DEFAULT_SIGNALS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pdistill.cli.main import main
+sys.argv = ['pdistill', *sys.argv[1:]]
+main()
+"""
+
+
+def start(program: str, *args: object, environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, args)],
+        env=os.environ | (environment or {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "environment"),
+    [
+        (["--help"], {}),
+        (["--version"], {}),
+        (["run", "--help"], {}),
+        (["sample", "-h"], {}),
+        (["backends"], {}),
+        (["tasks"], {}),
+        (["plugins", "--json"], {}),
+        ([], {"_PDISTILL_COMPLETE": "bash_complete", "COMP_WORDS": "pdistill run --task ", "COMP_CWORD": "3"}),
+    ],
+)
+def test_help_listings_and_completion_import_nothing_heavy(args: list[str], environment: dict[str, str]) -> None:
+    process = start(LOADED.format(heavy=HEAVY), *args, environment=environment)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out
+    assert err == "\n"
+
+
+def test_short_helps_are_those_of_the_commands() -> None:
+    context = click.Context(pdistill)
+    for name, listed in COMMANDS.items():
+        command = pdistill.get_command(context, name)
+        assert command is not None
+        assert (command.name, command.get_short_help_str(200)) == (name, listed.help)
+
+
+def test_only_what_works_is_offered() -> None:
+    text = click.Context(pdistill).command.get_help(click.Context(pdistill))
+    assert not re.findall(r"^  (?:check|export|serve|queries|new-task) ", text, re.MULTILINE)
+
+
+def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:
+    command, option = call("rnu"), call("run", "--tsk", "langid")
+    assert (command.exit_code, option.exit_code) == (2, 2)
+    assert "unknown command 'rnu', did you mean 'run'?; choose from backends" in command.stderr
+    assert "did you mean '--task'?; see pdistill run --help" in option.stderr
+    assert command.stdout == option.stdout == ""
+    assert command.stderr.count("\n") == option.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_keeps_all_and_says_how_to_go_on(
+    sent: signal.Signals, job: Callable[[Path], list[object]], tmp_path: Path
+) -> None:
+    run = tmp_path / "a run"
+    process = start(DEFAULT_SIGNALS, "run", *job(run), "-B", "latency=0.05")
+    responses = run / "responses.jsonl.part"
+    until = time.monotonic() + 60
+    while not (responses.exists() and responses.stat().st_size) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert last.startswith("stopped; all that was done is kept; go on with: pdistill run --prompt ")
+    assert f"--run-dir '{run}' -B latency=0.05" in last
+    assert "Traceback" not in err
+    assert responses.read_text().count("\n") >= 1
+
+
+def test_a_reader_that_goes_away_is_no_failure_to_talk_of(finished: Path) -> None:
+    process = start(DEFAULT_SIGNALS, "sample", finished, "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdin.write("a\n" * 1000)
+    process.stdin.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 1
+    process.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(finished: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "pdistill", "report", finished], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "error: no space left on device\n")
+
+
+def test_output_is_utf8_whatever_the_locale(files: Path) -> None:
+    environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "latin-1"}
+    command = [sys.executable, "-m", "pdistill", "tasks", "langid", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert '"queries"' in done.stdout.decode("utf-8")
+    failed = subprocess.run([sys.executable, "-m", "pdistill", "größe"], env=environment, capture_output=True)
+    assert "unknown command 'größe'" in failed.stderr.decode("utf-8")
+
+
+def test_no_command_shows_the_help(call: Callable[..., Result]) -> None:
+    result = call()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: pdistill")

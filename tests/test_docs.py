@@ -1,0 +1,180 @@
+"""The documentation is true: its Python runs, its commands work, its links lead somewhere, and no hook is left out.
+
+A page is a session in an empty folder. A fenced block whose opening line names a file after the language is written
+there; in a `console` block each line after `$ ` is a command. `pdistill` commands run in this process, on the fake
+backend and with fewer queries than a real run would take; an output line that begins with "error:" is what the command must say.
+"""
+
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from pdistill.cli.main import pdistill
+from pdistill.core import hookspecs
+from pdistill.core.plugins import installed, load
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKING = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\S*) *(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+?)\s*$", re.MULTILINE)
+REHEARSED = ("--backend", "fake", "--teacher", "rule", "--student", "rule")
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, the file that it is to be, and what it holds."""
+
+    language: str
+    file: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    return [Block(*found) for found in BLOCK.findall(page.read_text("utf-8"))]
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+EXAMPLES = [
+    pytest.param(block.text, id=f"{named(page)}-{number}")
+    for page in PAGES
+    for number, block in enumerate(blocks(page))
+    if block.language == "python" and not block.file
+]
+SESSIONS = [page for page in PAGES if any(block.language == "console" for block in blocks(page))]
+
+
+@pytest.mark.parametrize("source", EXAMPLES)
+def test_an_example_runs(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "example.py").write_text(source, "utf-8")
+    spec = spec_from_file_location("documented_example", tmp_path / "example.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+
+
+def test_examples_of_tests_pass(tmp_path: Path) -> None:
+    sources = [str(example.values[0]) for example in EXAMPLES if "\ndef test_" in str(example.values[0])]
+    assert sources
+    for number, source in enumerate(sources):
+        (tmp_path / f"test_example_{number}.py").write_text(source, "utf-8")
+    run_pytest(tmp_path)
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in SESSIONS])
+def test_the_commands_of_a_page_work(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for block in blocks(page):
+        if block.file:
+            place = tmp_path / block.file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(block.text, "utf-8")
+        elif block.language == "console":
+            for command, said in commands(block.text):
+                execute(command, said, tmp_path, monkeypatch)
+
+
+def commands(session: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the words of each command of a session, and the lines of its output that begin with "error:"."""
+    for part in re.split(r"^\$ ", session.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
+        line, *output = part.splitlines()
+        yield shlex.split(line, comments=True), [text for text in output if text.startswith("error:")]
+
+
+def execute(words: list[str], errors: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    match words:
+        case ["pdistill", *args]:
+            run_pdistill(args, errors)
+        case ["make", *targets]:
+            known = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            assert set(targets) <= set(known)
+        case ["pip", "install", "--editable", place] if not place.startswith("."):
+            install(folder / place, monkeypatch)
+        case ["pytest", place]:
+            run_pytest(folder / place)
+
+
+def run_pdistill(args: list[str], errors: list[str]) -> None:
+    stdin = None
+    if "<" in args:
+        *args, _, name = args
+        stdin = Path(name).read_bytes()
+    if args[0] in ("run", "generate") and "fake" not in args:
+        args = [*args, *REHEARSED]
+    if "--task" in args and "--limit" not in args:
+        args = [*args, "--limit", "100"]
+    done = CliRunner().invoke(pdistill, args, input=stdin)
+    assert (done.exit_code == 0) == (not errors), f"pdistill {shlex.join(args)}: {done.output}"
+    for error in errors:
+        assert error in done.stderr.splitlines()
+
+
+def install(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the plugins of a project known as pip would, until the test ends."""
+    monkeypatch.syspath_prepend(project / "src")
+    points = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pdistill"]
+    loaded = load(EntryPoint(name, value, "pdistill") for name, value in points.items())
+    assert loaded.problems == []
+    for entry in loaded.tasks:
+        monkeypatch.setitem(installed().tasks._entries, entry.name, entry)
+
+
+def run_pytest(folder: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in LINKING])
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(prose(page)):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{named(page)} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{named(page)} links to {link}"
+
+
+def prose(page: Path) -> str:
+    return BLOCK.sub("", page.read_text("utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that the headings of a page have on the web."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(prose(page))}
+
+
+def test_every_hook_has_a_heading_with_its_signature() -> None:
+    page = (ROOT / "docs" / "reference" / "plugin-hooks.md").read_text("utf-8")
+    hooks = [value for name, value in vars(hookspecs).items() if name.startswith("pdistill_")]
+    assert hooks
+    for hook in hooks:
+        signature = next(line for line in inspect.getsource(hook).splitlines() if line.startswith("def "))
+        section = page.partition(f"\n## {hook.__name__}\n")[2].partition("\n## ")[0]
+        assert signature.removesuffix(":") in section
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in LINKING])
+def test_no_page_names_a_place_on_one_machine(page: Path) -> None:
+    assert not re.search(r"(?<![\w.])/(home|Users|work|tmp|root)/", page.read_text("utf-8"))
