@@ -191,12 +191,34 @@ def test_train_takes_the_options_of_its_stage(tmp_path: Path) -> None:
     )
 
 
+def test_options_that_the_run_was_begun_with_are_not_dropped(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", epochs=3)
+    pipeline.generate(config)
+    with pytest.raises(RunError, match=r"was begun otherwise: epochs 3 \(now unset\)"):
+        pipeline.run(replace(config, epochs=None))
+    pipeline.run(config)
+
+
+def test_too_few_queries_are_refused_before_training(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", limit=1)
+    with pytest.raises(TaskError, match="no query is held out for evaluation"):
+        pipeline.run(config)
+    assert not (tmp_path / "run" / "train.json").exists()
+
+
+def test_an_edited_prompt_is_an_error(tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
+    (run.path / "prompt.txt").write_text("another")
+    with pytest.raises(RunError, match="prompt.txt' was changed after the run began"):
+        pipeline.train(run, {})
+
+
 def test_files_that_differ_are_found(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run")
     pipeline.generate(config)
     assert config.queries is not None
     config.queries.write_text(config.queries.read_text() + '{"query": "one more"}\n')
-    with pytest.raises(RunError, match=r"was made otherwise: queries .*, count 30 \(now 31\)"):
+    with pytest.raises(RunError, match=r"was made otherwise: other queries, count 30 \(now 31\)"):
         pipeline.generate(config)
 
 

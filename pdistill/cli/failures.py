@@ -59,7 +59,8 @@ def _usage(error: click.ClickException) -> str:
     message = message.replace(". Did you mean", ", did you mean").replace(" Did you mean", ", did you mean")
     message = message[:1].lower() + message[1:]
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f"{message}; see {context.command_path} --help" if context else message
+    joint = " " if message.endswith("?") else "; "
+    return f"{message}{joint}see {context.command_path} --help" if context else message
 
 
 def _stopped(args: Sequence[str]) -> str:

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import click
 
 from pdistill.cli import completion
-from pdistill.core.config import TRAIN_KEYS, Config, Objective, config_from, read_config_file
-from pdistill.core.errors import UsageError
+from pdistill.core.config import TRAIN_KEYS, Config, Objective, config_from
+from pdistill.core.configfile import read_config_file
 from pdistill.core.options import parse_pairs
 from pdistill.core.prompts import Format
 
@@ -113,7 +113,7 @@ def config_given(flags: Mapping[str, Any]) -> Config:
     path = set_flags.pop("config", None)
     values = read_config_file(Path(path)) if path else {}
     for key, flag in PAIRED.items():
-        set_flags[key] = {**_table(values, key, path), **parse_pairs(set_flags.get(key, ()), flag)}
+        set_flags[key] = {**values.get(key, {}), **parse_pairs(set_flags.get(key, ()), flag)}
     if "labels" in set_flags:
         set_flags["labels"] = tuple(label.strip() for label in set_flags["labels"].split(","))
     if "from_run" in set_flags:
@@ -130,22 +130,3 @@ def _run_path(name: str) -> Path:
     from pdistill.core.rundir import find_run
 
     return find_run(name).path
-
-
-def _table(values: Mapping[str, Any], key: str, path: str | None) -> dict[str, Any]:
-    """Return a table of the file, its keys with underscores, those of [KEY.teacher] as teacher.KEY.
-
-    Raises:
-        UsageError: it is no table.
-    """
-    table = values.get(key, {})
-    name = key.replace("_", "-")
-    if not isinstance(table, Mapping):
-        raise UsageError(f"{name} in '{path}' is {table!r}; make it a table, [{name}] with a line KEY = VALUE for each")
-    flat: dict[str, Any] = {}
-    for inner, value in table.items():
-        nested = (
-            {f"{inner}.{last}": item for last, item in value.items()} if isinstance(value, Mapping) else {inner: value}
-        )
-        flat |= {part.replace("-", "_"): item for part, item in nested.items()}
-    return flat

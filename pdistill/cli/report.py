@@ -94,12 +94,18 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
     reasons = ", ".join(f"{count:,} {one_line(reason)}" for reason, count in report["rejections"].items())
     notes = [
         f"Recovery in {report['recovery_in']}: {recovery}.",
-        f"The teacher's agreement with itself is {report['teacher_agreement']}."
-        if report["teacher_agreement"].startswith("1")
+        "The teacher's agreement with itself is 1 by definition: it answers greedily."
+        if report["greedy_teacher"]
         else "The teacher's agreement with itself is that of a second draw with the first.",
         f"{n['train']:,} examples trained; {n['rejected']:,} of {answered:,} answers of the teacher rejected"
-        + (f": {reasons}; they count as wrong in accuracy and not at all in agreement." if reasons else "."),
+        + (f": {reasons}." if reasons else "."),
     ]
+    if n["eval_rejected"]:
+        held_out = n["eval"] + n["eval_rejected"]
+        notes.append(
+            f"Every agreement leaves out the {n['eval_rejected']:,} of {held_out:,} held-out queries "
+            f"({n['eval_rejected'] / held_out:.1%}) whose teacher answer was rejected; in accuracy they count as wrong."
+        )
     if report["same_model"]:
         notes.append("The base is the teacher's own model, so with the prompt it gives the teacher's answers.")
     return notes

@@ -1,8 +1,8 @@
 """What a run is asked to do: one flat set of options, the same by flags, by TOML file and from Python."""
 
-import tomllib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,10 +99,10 @@ class Config:
         positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank")
         for name in positive:
             value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise UsageError(f"--{name.replace('_', '-')} {value} is not above 0")
-        if self.temperature < 0:
-            raise UsageError(f"--temperature {self.temperature} is below 0")
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is not a number above 0")
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"--temperature {self.temperature} is not 0 or a number above it")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
         if self.labels is not None and (len(set(self.labels)) < len(self.labels) or not all(self.labels)):
@@ -141,34 +141,6 @@ def config_from(values: Mapping[str, Any]) -> Config:
         UsageError: an unknown key, with the nearest; a value of the wrong type or out of range.
     """
     return build(Config, values, "the configuration")
-
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Return what a TOML file says: option names as keys, with hyphens or underscores.
-
-    Raises:
-        UsageError: the file can't be read or is not TOML; an unknown key, with the nearest.
-    """
-    try:
-        values = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        first = str(error)[0].lower() + str(error)[1:]
-        raise UsageError(f"'{path}' is not valid TOML: {first}") from None
-    values = {key.replace("-", "_"): value for key, value in values.items()}
-    if "from" in values:
-        values["from_run"] = values.pop("from")
-    known = [item.name for item in fields(Config)]
-    from pdistill.core.errors import unknown
-
-    for key in values:
-        if key not in known:
-            raise unknown(f"key in '{path}':", key, known)
-    for key in (*FILE_KEYS, "run_dir", "from_run"):  # relative to the file that names them
-        if key in values:
-            values[key] = path.parent / str(values[key])
-    return values
 
 
 def _plain(value: Any) -> Any:

@@ -77,5 +77,6 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 def unknown(kind: str, word: str, choices: Iterable[str]) -> UsageError:
     """Return the error for a name that is none of `choices`, with the nearest and all valid ones."""
     names = sorted(choices)
-    valid = f"; choose from {', '.join(names)}" if names else ""
-    return UsageError(f"unknown {kind} '{word}'{nearest(word, names)}{valid}")
+    near = nearest(word, names)
+    valid = f"{' ' if near else '; '}choose from {', '.join(names)}" if names else ""
+    return UsageError(f"unknown {kind} '{word}'{near}{valid}")

@@ -15,6 +15,9 @@ from pdistill.core.rundir import ARMS, RunDirectory
 from pdistill.core.sampling import Key, Request, Sampling, request_seed
 from pdistill.core.work import Work
 
+TOO_FEW = (
+    "no query is held out for evaluation: there are too few, or all are alike; take more queries or another --seed"
+)
 ADAPTER = WeightsURI("adapter")
 BASE_ARMS = ("base", "base_prompted")
 STUDENT_ARMS = ("student", "student_prompted")
@@ -58,9 +61,7 @@ class Arms:
         self.run.check(self.run.queries)
         self.run.check(self.run.examples)
         if next(held_out(self.work, self.run), None) is None:
-            raise TaskError(
-                "no query is held out for evaluation: there are too few; take more queries or another --seed"
-            )
+            raise TaskError(TOO_FEW)
         greedy = self.settings["temperature"] == 0
         if greedy:
             for arm in self._missing(("teacher", "base_prompted") if self.alike else ("teacher",)):

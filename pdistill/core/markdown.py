@@ -30,7 +30,8 @@ def markdown(report: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"Recovery in {report['recovery_in']}: {figure(report['recovery'])}. "
-        f"{n['train']:,} examples trained, {n['eval']:,} held out, {n['rejected']:,} of the teacher's answers rejected.",
+        f"{n['train']:,} examples trained, {n['eval']:,} held out, {n['rejected']:,} of the teacher's answers rejected "
+        f"({n['eval_rejected']:,} of them held out: left out of every agreement, wrong in accuracy).",
         "",
         f"A call costs {tokens['prompt_teacher']:,.0f} input tokens with the prompt and {tokens['prompt_student']:,.0f} "
         f"without: {tokens['saved_per_call']:,.0f} are saved.",

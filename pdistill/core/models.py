@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pdistill.core.config import Config
 from pdistill.core.errors import UsageError
 from pdistill.core.interfaces import Backend, Student, Teacher
-from pdistill.core.options import build
+from pdistill.core.options import as_text, build
 from pdistill.core.plugins import installed
 from pdistill.core.task import Task
 
@@ -72,7 +72,7 @@ def changing_rows(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     declared = [item for entry in installed().backends for item in fields(entry.options)]
     harmless = {item.name for item in declared if not item.metadata.get("changes_rows", True)}
-    return {key: value for key, value in options.items() if key.rpartition(".")[2] not in harmless}
+    return {key: as_text(value) for key, value in options.items() if key.rpartition(".")[2] not in harmless}
 
 
 class Models:

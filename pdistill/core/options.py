@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypeVar, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pdistill.core.errors import UsageError, unknown
 
@@ -50,8 +50,14 @@ def build(options: type[T], values: Mapping[str, Any], owner: str) -> T:
         raise UsageError(f"option {key} of {owner}: {values.get(key)!r} won't do, {message}") from None
 
 
+def as_text(value: Any) -> str:
+    """Return an option's value as the user would type it, so that a TOML value and a flag can be compared."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def _split(value: Any, hint: Any) -> Any:
     """Return a comma-separated text as a list where the field is a tuple."""
-    return (
-        [part.strip() for part in value.split(",")] if isinstance(value, str) and get_origin(hint) is tuple else value
-    )
+    is_tuple = tuple in (get_origin(hint), *map(get_origin, get_args(hint)))
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) and is_tuple else value

@@ -6,7 +6,7 @@ from typing import Any
 
 from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
-from pdistill.core.evaluate import Arms
+from pdistill.core.evaluate import TOO_FEW, Arms
 from pdistill.core.generate import ask_teacher, rejections, write_examples
 from pdistill.core.interfaces import Lora, Student
 from pdistill.core.markdown import markdown
@@ -15,7 +15,7 @@ from pdistill.core.plan import check_same, open_run, settle
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
 from pdistill.core.reuse import Reusable
-from pdistill.core.rows import write_file
+from pdistill.core.rows import read_rows, write_file
 from pdistill.core.rundir import ARMS, RunDirectory, differences, find_run
 from pdistill.core.schedule import Schedule, plan
 from pdistill.core.train import train_student, training_rows
@@ -31,8 +31,9 @@ def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
         PdistillError: what went wrong, in one line; all that was done is kept.
     """
     directory = generate(config, progress)
-    if not directory.adapter.exists() and not config.force:
-        _refuse_useless(directory)
+    if not directory.adapter.exists():
+        _refuse_useless(directory, config.force)
+        _check_as_begun(directory, config)
     train(directory, {key: getattr(config, key) for key in TRAIN_KEYS}, progress)
     evaluate(directory, progress)
     return report(directory)
@@ -76,14 +77,29 @@ def _generate(directory: RunDirectory, stage: Mapping[str, Any], config: Config,
     write_examples(work, directory, settings)
 
 
-def _refuse_useless(directory: RunDirectory) -> None:
+def _refuse_useless(directory: RunDirectory, force: bool) -> None:
+    """Refuse to train on what can't teach or can't be evaluated."""
     counts, total = rejections(directory), directory.stage("generate")["settings"]["count"]
     rejected = sum(counts.values())
-    if rejected > MOSTLY * total:
+    if not any(row["split"] == "eval" for row in read_rows(directory.examples)):
+        raise TaskError(TOO_FEW)
+    if rejected > MOSTLY * total and not force:
         reason, times = counts.most_common(1)[0]
         raise TaskError(
             f"{rejected:,} of {total:,} answers can't be used ({times:,} {reason}), so there is little to learn from; "
             f"read {directory.path / 'responses.jsonl'} and mend the prompt, or go on with --force"
+        )
+
+
+def _check_as_begun(directory: RunDirectory, config: Config) -> None:
+    """Guarantee that options of the training which the run was begun with are not dropped in silence."""
+    asked, now, default = directory.asked()["options"], config.asked(), Config(task="any").asked()
+    begun = {key: asked[key] for key in TRAIN_KEYS if asked[key] != default[key]}
+    differing = differences(begun, {key: now[key] for key in begun})
+    if differing and directory.read_json("train.json") is None:
+        raise RunError(
+            f"the run in '{directory.path}' was begun otherwise: {', '.join(differing)}; give the same options, or train "
+            f"with others by pdistill train {directory.path}"
         )
 
 
@@ -104,6 +120,7 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
         )
     with directory.lock():
         config, work = work_of(directory, settings["format"])
+        replace(config, **given)  # refuses what is out of range
         stage = directory.read_json("train.json")
         options = _train_options(directory, config, stage, given)
         if directory.adapter.exists():

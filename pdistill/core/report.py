@@ -44,6 +44,8 @@ def make_report(
     Args:
         generate: generate.json; likewise `train` and `evaluate`.
     """
+    run.check(run.queries)
+    run.check(run.examples)
     scores, slices = _score(work, run)
     parts = Counter((row["split"], row["rejected"] is None) for row in read_rows(run.examples))
     count = len(scores["teacher"].agreement)
@@ -55,13 +57,18 @@ def make_report(
         "objective": train["options"]["objective"],
         "teacher": generate["settings"]["teacher"],
         "student": train["settings"]["student"],
-        "n": {"train": parts["train", True], "eval": parts["eval", True], "rejected": sum(rejections(run).values())},
+        "n": {
+            "train": parts["train", True],
+            "eval": parts["eval", True],
+            "rejected": parts["train", False] + parts["eval", False],
+            "eval_rejected": parts["eval", False],
+        },
         "rejections": dict(rejections(run).most_common()),
         "arms": {arm: scores[arm].arm(slices) for arm in ARMS},
         "recovery": _recovery(scores, "accuracy" if with_references else "agreement"),
         "recovery_in": "accuracy" if with_references else "agreement",
         "same_model": evaluate["settings"]["alike"],
-        "teacher_agreement": "1 by definition, greedy" if generate["settings"]["temperature"] == 0 else "second draw",
+        "greedy_teacher": generate["settings"]["temperature"] == 0,
         "tokens": {
             "prompt_teacher": round(tokens["teacher"], 2),
             "prompt_student": round(tokens["student"], 2),

@@ -11,10 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pdistill.core.errors import RunError
+from pdistill.core.errors import RunError, unknown
 from pdistill.core.rowfile import RowFile
 from pdistill.core.rows import append_row, read_log, storage_error, write_file
 
+HASHED = {"prompt": "another prompt", "student_prompt": "another student prompt", "queries": "other queries"}
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
 
 
@@ -90,7 +91,7 @@ class RunDirectory:
         self.asked()
         stage = self.read_json(f"{name}.json")
         if stage is None:
-            command = "run" if name == "generate" else f"{name} {self.path}"
+            command = f"{name} {self.path}" if self.examples.exists() else "run, by the command that began it"
             raise RunError(f"'{self.path}' has not come so far yet; go on with pdistill {command}")
         return stage
 
@@ -181,20 +182,22 @@ def find_run(name: str) -> RunDirectory:
     """Return the run of that path, or of that name under runs/.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no run at all.
+        UsageError: there is none of that name; it suggests the nearest.
     """
     for path in (Path(name), Path("runs") / name):
         if (path / "run.json").exists():
             return RunDirectory(path)
     there = sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
-    valid = f"; there are {', '.join(there)}" if there else "; make one with pdistill run"
-    raise RunError(f"there is no run '{name}'{valid}")
+    if there:
+        raise unknown("run", name, there)
+    raise RunError(f"there is no run '{name}'; make one with pdistill run")
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return one text for each key whose value differs, such as "limit 100 (now 200)"."""
+    """Return one text for each key whose value differs, such as "limit 100 (now 200)"; hashes are not shown."""
     return [
-        f"{key.replace('_', '-')} {_shown(stored.get(key))} (now {_shown(value)})"
+        HASHED.get(key) or f"{key.replace('_', '-')} {_shown(stored.get(key))} (now {_shown(value)})"
         for key, value in now.items()
         if stored.get(key) != value
     ]

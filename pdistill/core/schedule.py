@@ -101,7 +101,8 @@ def plan(
         batch = min(batch, max(LEAST_BATCH, rows // per_epoch))
     if epochs is None:
         passes = max(passes, math.ceil(defaults.min_steps / schedule().steps_per_epoch))
+    short = "" if schedule().steps >= defaults.min_steps else f", fewer than the {defaults.min_steps} this model wants"
     return schedule(), (
-        f"{rows:,} examples are few: {schedule().steps} steps in batches of {batch} over {passes} epochs, "
-        f"so that there are about {defaults.min_steps} steps"
+        f"examples to train on are few ({rows:,}): training takes {schedule().steps} steps in batches of {batch} over "
+        f"{passes} epochs{short}"
     )

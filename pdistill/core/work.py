@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from pdistill.core.config import Config, config_from
-from pdistill.core.errors import TaskError
+from pdistill.core.errors import RunError, TaskError
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
 from pdistill.core.prompts import Format
 from pdistill.core.queries import Query, numbered, query_from_row, read_queries, read_text
-from pdistill.core.rows import encode, read_rows, write_file, write_rows
+from pdistill.core.rows import encode, read_rows, storage_error, write_file, write_rows
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.task import FileTask, Task
 
@@ -73,8 +72,8 @@ def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
     """
     config = config_of(run)
     task = create_task(config)
-    task.prompt = _read(run.path / "prompt.txt")
-    task.student_frame = _read(run.path / "student_prompt.txt")
+    task.prompt = _read(run, "prompt")
+    task.student_frame = _read(run, "student_prompt")
     task.format = format
     return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)))
 
@@ -108,5 +107,12 @@ def store(work: Work, run: RunDirectory) -> None:
     write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
 
 
-def _read(path: Path) -> str:
-    return path.read_bytes().decode()
+def _read(run: RunDirectory, name: str) -> str:
+    path = run.path / f"{name}.txt"
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise storage_error(error, path) from None
+    if sha256(content).hexdigest() != run.asked()["hashes"][name]:
+        raise RunError(f"'{path}' was changed after the run began; restore it, or start a new run with --run-dir")
+    return content.decode()

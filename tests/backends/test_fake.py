@@ -77,7 +77,7 @@ def test_imports_no_numpy_and_no_torch() -> None:
 
 
 def test_names_its_models_where_one_is_unknown() -> None:
-    with pytest.raises(BackendError, match="no model 'ruel', did you mean 'rule'\\?; choose from rule, echo"):
+    with pytest.raises(BackendError, match="no model 'ruel', did you mean 'rule'\\? choose from rule, echo"):
         FakeBackend().teacher("ruel")
 
 

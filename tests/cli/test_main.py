@@ -78,8 +78,8 @@ def test_only_what_works_is_offered() -> None:
 def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:
     command, option = call("rnu"), call("run", "--tsk", "langid")
     assert (command.exit_code, option.exit_code) == (2, 2)
-    assert "unknown command 'rnu', did you mean 'run'?; choose from backends" in command.stderr
-    assert "did you mean '--task'?; see pdistill run --help" in option.stderr
+    assert "unknown command 'rnu', did you mean 'run'? choose from backends" in command.stderr
+    assert "did you mean '--task'? see pdistill run --help" in option.stderr
     assert command.stdout == option.stdout == ""
     assert command.stderr.count("\n") == option.stderr.count("\n") == 1
 

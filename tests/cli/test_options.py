@@ -54,7 +54,7 @@ def test_from_takes_a_run_by_path_or_name(finished: Path, monkeypatch: pytest.Mo
     (tmp_path / "runs" / "first" / "run.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     assert config_given({"task": "langid", "from_run": "first"}).from_run == Path("runs/first")
-    with pytest.raises(RunError, match="no run 'frist'"):
+    with pytest.raises(UsageError, match="unknown run .frist., did you mean .first."):
         config_given({"task": "langid", "from_run": "frist"})
 
 

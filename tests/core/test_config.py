@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.core.config import Config, config_from, read_config_file
+from pdistill.core.config import Config, config_from
+from pdistill.core.configfile import read_config_file
 from pdistill.core.errors import UsageError
 
 
@@ -13,10 +14,11 @@ from pdistill.core.errors import UsageError
         ({"prompt": "p.txt"}, "--queries is missing; without --task, --prompt goes with --queries FILE"),
         ({"queries": "q.txt"}, "--prompt is missing"),
         ({"task": "x", "labels": ["a"]}, "--labels goes with --prompt and --queries, not with --task x"),
-        ({"task": "x", "limit": 0}, "--limit 0 is not above 0"),
+        ({"task": "x", "limit": 0}, "--limit 0 is not a number above 0"),
         ({"task": "x", "samples": 3}, "--samples 3 needs a --temperature above 0"),
         ({"task": "x", "top_p": 1.5}, "--top-p 1.5 is not above 0 and at most 1"),
-        ({"task": "x", "temperature": -1}, "--temperature -1.0 is below 0"),
+        ({"task": "x", "temperature": -1}, "--temperature -1.0 is not 0 or a number above it"),
+        ({"task": "x", "learning_rate": float("nan")}, "--learning-rate nan is not a number above 0"),
         ({"task": "x", "stop": [""]}, "--stop is empty"),
         ({"prompt": "p", "queries": "q", "labels": ["a", "a"]}, "--labels a,a has an empty label or one twice"),
         ({"task": "x", "objective": "soft"}, "option objective of the configuration: 'soft' won't do"),
@@ -37,7 +39,8 @@ def test_a_run_is_named_after_its_task_or_its_prompt() -> None:
 def test_a_toml_file_says_what_the_flags_say(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text(
-        'prompt = "p.txt"\nqueries = "q.jsonl"\nmax-tokens = 5\nfrom = "old"\n[backend-options]\nchunk = 3\n'
+        'prompt = "p.txt"\nqueries = "q.jsonl"\nmax-tokens = 5\nfrom = "old"\nstop = ","\n'
+        "[backend-options]\nmax-rows = 3\n[backend-options.teacher]\nchunk = 4\n"
     )
     config = config_from(read_config_file(path))
     assert (config.prompt, config.queries, config.from_run) == (
@@ -45,12 +48,17 @@ def test_a_toml_file_says_what_the_flags_say(tmp_path: Path) -> None:
         tmp_path / "q.jsonl",
         tmp_path / "old",
     )
-    assert (config.max_tokens, config.backend_options) == (5, {"chunk": 3})
+    assert (config.max_tokens, config.stop) == (5, (",",))
+    assert config.backend_options == {"max_rows": 3, "teacher.chunk": 4}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("tsak = 'x'", "unknown key in .*: 'tsak', did you mean 'task'"), ("task = ", "is not valid TOML: invalid value")],
+    [
+        ("backend-options = 'x'", "make it a table"),
+        ("tsak = 'x'", "unknown key in .*: 'tsak', did you mean 'task'"),
+        ("task = ", "is not valid TOML: invalid value"),
+    ],
 )
 def test_a_wrong_toml_file_is_named(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "run.toml"

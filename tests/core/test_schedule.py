@@ -18,7 +18,8 @@ def test_many_rows_are_trained_by_the_defaults() -> None:
 def test_few_rows_make_smaller_batches_before_more_epochs() -> None:
     schedule, line = planned(2_200)
     assert (schedule.epochs, schedule.steps) == (4, 80)
-    assert "75 steps" in line
+    assert "training takes 80 steps in batches of 115 over 4 epochs" in line
+    assert "fewer" not in line
     schedule, _ = planned(160)
     assert (schedule.batch_size, schedule.epochs, schedule.steps) == (8, 4, 80)
     schedule, _ = planned(40)
@@ -33,7 +34,9 @@ def test_the_least_number_is_always_reached(rows: int) -> None:
 
 def test_what_the_user_gave_is_never_changed() -> None:
     assert planned(160, batch_size=128)[0].batch_size == 128
-    assert planned(160, epochs=2)[0].epochs == 2
+    schedule, line = planned(80, epochs=2)
+    assert (schedule.batch_size, schedule.epochs, schedule.steps) == (8, 2, 20)
+    assert "fewer than the 75" in line
     schedule, line = planned(160, batch_size=128, epochs=4)
     assert schedule.steps == 8
     assert "fewer than the 75" in line

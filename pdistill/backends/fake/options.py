@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-HARMLESS = {"changes_rows": False}
-
 from pdistill.core.errors import UsageError
+
+HARMLESS = {"changes_rows": False}
 
 
 @dataclass(frozen=True, slots=True)

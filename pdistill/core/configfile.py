@@ -1,0 +1,67 @@
+"""The options of a run in a TOML file (`--config`): the names of the flags are its keys."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pdistill.core.config import FILE_KEYS, Config
+from pdistill.core.errors import UsageError, unknown
+
+TABLES = ("task_options", "backend_options")
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says, as values for Config.
+
+    Keys have hyphens or underscores; paths are relative to the file; `[backend-options.teacher]` is for one side.
+
+    Raises:
+        UsageError: the file can't be read or is not TOML; an unknown key, with the nearest.
+    """
+    values = _known(path)
+    for key in (*FILE_KEYS, "run_dir", "from_run"):
+        if key in values:
+            values[key] = path.parent / str(values[key])
+    for key in TABLES:
+        if key in values:
+            values[key] = _table(values[key], key, path)
+    if isinstance(values.get("stop"), str):
+        values["stop"] = (values["stop"],)
+    return values
+
+
+def _known(path: Path) -> dict[str, Any]:
+    try:
+        read = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        reason = str(error)[0].lower() + str(error)[1:]
+        raise UsageError(f"'{path}' is not valid TOML: {reason}") from None
+    values = {_name(key): value for key, value in read.items()}
+    if "from" in values:
+        values["from_run"] = values.pop("from")
+    known = [item.name for item in fields(Config)]
+    for key in values:
+        if key not in known:
+            raise unknown(f"key in '{path}':", key, known)
+    return values
+
+
+def _table(table: object, key: str, path: Path) -> dict[str, Any]:
+    name = key.replace("_", "-")
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{name} in '{path}' is {table!r}; make it a table, [{name}] with a line KEY = VALUE for each")
+    flat: dict[str, Any] = {}
+    for inner, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{inner}.{_name(last)}": item for last, item in value.items()}
+        else:
+            flat[_name(inner)] = value
+    return flat
+
+
+def _name(key: str) -> str:
+    return key.replace("-", "_")
