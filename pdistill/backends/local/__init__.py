@@ -1,0 +1,58 @@
+"""The local backend: any transformers causal model on this machine, by torch; students are PEFT LoRA adapters."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pdistill.core.errors import BackendError, UsageError
+from pdistill.core.hookspecs import hookimpl
+from pdistill.core.interfaces import Backend
+from pdistill.core.registry import Registry
+
+NEEDED = ("torch", "transformers", "peft", "safetensors", "jinja2")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """What `-B key=value` sets.
+
+    Args:
+        device: "cpu", "cuda" or "cuda:1"; "auto" is a CUDA device where there is one.
+        dtype: what the model computes in; "auto" is float32 on a CPU, bfloat16 on a GPU that has it.
+        thinking: whether the chat template is asked for the model's thinking mode.
+        chunk: consecutive queries that are answered, and kept, together.
+        alpha: the scale of LoRA students; none is twice the rank.
+        targets: names of the layers that LoRA students change; none is all linear layers.
+    """
+
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    thinking: bool = False
+    chunk: int = 512
+    alpha: float | None = None
+    targets: tuple[str, ...] = ()
+
+
+def create(options: LocalOptions) -> Backend:
+    """Return the local backend.
+
+    Raises:
+        BackendError: one of the packages that it needs is not installed.
+        UsageError: an option's value is out of range.
+    """
+    if options.chunk < 1:
+        raise UsageError(f"option chunk of backend local: {options.chunk} won't do, it must be at least 1")
+    try:
+        from pdistill.backends.local.backend import LocalBackend
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in NEEDED:
+            raise
+        raise BackendError(
+            f"backend local needs the package '{error.name}', which is not installed; run: pip install 'pdistill[local]'"
+        ) from None
+    return LocalBackend(options)
+
+
+@hookimpl
+def pdistill_register_backends(backends: Registry[Backend]) -> None:
+    """Register the local backend."""
+    backends.register("local", create, options=LocalOptions, summary="transformers models on this machine, by torch")

@@ -1,0 +1,151 @@
+"""The local backend's teachers and students; each model's weights are loaded once and shared by all who use them."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pdistill.backends.local import LocalOptions, adapter, machine
+from pdistill.backends.local.decoder import Decoder
+from pdistill.backends.local.machine import Machine
+from pdistill.backends.local.malloc import keep_freed_memory
+from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
+from pdistill.backends.local.renderer import LocalRenderer
+from pdistill.backends.local.sampler import LocalSampler
+from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
+from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
+
+keep_freed_memory()
+
+
+class LocalBackend:
+    """Models on this machine."""
+
+    def __init__(self, options: LocalOptions) -> None:
+        self.default_model: str | None = None
+        self.options = options
+        self._machine: Machine | None = None
+        self._opened: dict[str, OpenedModel] = {}
+
+    def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Return device, dtype, threads, chunk size and versions: probed, or as they were stored.
+
+        Raises:
+            BackendError: the device is not there.
+        """
+        self._machine = machine.probe(self.options) if stored is None else machine.from_row(stored)
+        machine.check_device(self._machine.device)
+        machine.settle(self._machine)
+        return self._machine.row()
+
+    def teacher(self, model: str) -> "LocalTeacher":
+        """Return the model as a teacher.
+
+        Raises:
+            BackendError: there is no such model.
+        """
+        return LocalTeacher(self._open(model))
+
+    def student(self, model: str, directory: Path) -> "LocalStudent":
+        """Return the model as a student whose URIs are relative to `directory`.
+
+        Raises:
+            BackendError: there is no such model.
+        """
+        return LocalStudent(self._open(model), directory)
+
+    @property
+    def resolved(self) -> Machine:
+        """The machine as it was resolved; probed where nobody asked before."""
+        if self._machine is None:
+            self.resolve(None)
+        assert self._machine is not None
+        return self._machine
+
+    def _open(self, name: str) -> "OpenedModel":
+        if name not in self._opened:
+            self._opened[name] = OpenedModel(self, find(name))
+        return self._opened[name]
+
+
+class OpenedModel:
+    """One model: its tokenizer and weights are loaded when they are first needed, and then kept."""
+
+    def __init__(self, backend: LocalBackend, source: Source) -> None:
+        self.backend = backend
+        self.source = source
+        self._renderer: LocalRenderer | None = None
+        self._base: Any = None
+
+    def renderer(self) -> LocalRenderer:
+        """Return the model's renderer, without loading weights."""
+        if self._renderer is None:
+            tokenizer = load_tokenizer(self.source)
+            self._renderer = LocalRenderer(tokenizer, self.source.name, self.backend.options.thinking)
+        return self._renderer
+
+    def base(self) -> Any:
+        """Return the loaded model."""
+        if self._base is None:
+            self._base = load_model(self.source, self.backend.resolved)
+        return self._base
+
+    def sampler(self, model: Any) -> LocalSampler:
+        """Return a sampler of the base or of a student made from it."""
+        decoder = Decoder(model, self.source.name)
+        return LocalSampler(decoder, self.renderer(), self.backend.resolved.chunk, self.source.context)
+
+
+class LocalTeacher:
+    """One local model that answers under the prompt."""
+
+    def __init__(self, opened: OpenedModel) -> None:
+        self.id = opened.source.name
+        self.can: frozenset[Ability] = frozenset({"generate", "score"})
+        self.opened = opened
+
+    def renderer(self) -> LocalRenderer:
+        """Return how prompts become token ids, without loading weights."""
+        return self.opened.renderer()
+
+    @contextmanager
+    def sampler(self) -> Iterator[LocalSampler]:
+        """Give the model, loaded."""
+        yield self.opened.sampler(self.opened.base())
+
+
+class LocalStudent:
+    """One local model that is trained by LoRA."""
+
+    def __init__(self, opened: OpenedModel, directory: Path) -> None:
+        self.id = opened.source.name
+        self.can: frozenset[Ability] = frozenset({"generate", "score", "train-hard"})
+        self.defaults = training_defaults(opened.source)
+        self.opened = opened
+        self.directory = directory
+
+    def renderer(self) -> LocalRenderer:
+        """Return how prompts become token ids, without loading weights."""
+        return self.opened.renderer()
+
+    @contextmanager
+    def sampler(self, weights: WeightsURI | None) -> Iterator[LocalSampler]:
+        """Give the model with the given weights added to its own; None is the base."""
+        base = self.opened.base()
+        yield self.opened.sampler(base if weights is None else adapter.merged(base, self.directory / weights))
+
+    @contextmanager
+    def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[LocalTrainer]:
+        """Give a trainer that starts anew, or goes on from a saved state."""
+        options = self.opened.backend.options
+        student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
+        yield LocalTrainer(student, self.id, self.directory, resume)
+
+    def release(self, uri: StateURI | WeightsURI) -> None:
+        """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""
+        kind, _, name = uri.partition("/")
+        if kind in (STATES, WEIGHTS) and name == Path(name).name:
+            shutil.rmtree(self.directory / uri, ignore_errors=True)
+            with suppress(OSError):
+                (self.directory / kind).rmdir()

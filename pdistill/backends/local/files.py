@@ -1,0 +1,40 @@
+"""Writes folders that are there whole or not at all."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pdistill.core.errors import RunError
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Give an empty folder to be filled; it takes the place of `final` at the end, and only if all went well.
+
+    Raises:
+        RunError: it can't be written.
+    """
+    part = final.with_name(final.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        for path in [*sorted(part.iterdir()), part]:
+            _sync(path)
+        if final.exists():
+            shutil.rmtree(final)
+        part.replace(final)
+        _sync(final.parent)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise RunError(f"can't write '{final}': {(error.strerror or str(error)).lower()}") from None
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,198 @@
+"""Answers in batches behind a shared prefix are those that transformers gives one by one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from pdistill.backends.local import LocalOptions, decoder
+from pdistill.backends.local.backend import LocalBackend, LocalTeacher
+from pdistill.backends.local.drawing import Drawer
+from pdistill.core.errors import ContextError
+from pdistill.core.prompts import Format, student_prompt, teacher_prompt
+from pdistill.core.sampling import Completion, Key, Request, Sampling
+from tests.backends.tiny_models import make
+
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gpt2")
+PROMPT = "You are a careful clerk. Name the language of the text: {query}"
+QUERIES = ("The river is wide today", "Hola", "Der Fluss ist heute breit, und", "12", "all green, x", "é?") * 2
+
+
+@pytest.fixture(scope="module")
+def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LocalTeacher]:
+    folders = {family: make(family, tmp_path_factory.mktemp(family)) for family in FAMILIES}
+    return {family: LocalBackend(LocalOptions(chunk=5)).teacher(str(folder)) for family, folder in folders.items()}
+
+
+def requests(family: str, prompt: str | None = PROMPT, queries: Sequence[str] = QUERIES) -> list[Request]:
+    form: Format = "text" if family == "gpt2" else "chat"
+    asked = (student_prompt("{query}", q, form) if prompt is None else teacher_prompt(prompt, q, form) for q in queries)
+    return [Request(Key(number), question, seed=number) for number, question in enumerate(asked)]
+
+
+def answers(teacher: LocalTeacher, asked: Sequence[Request], sampling: Sampling) -> dict[Key, Completion]:
+    with teacher.sampler() as sampler:
+        return dict(sampler.generate(asked, sampling))
+
+
+def alone(teacher: LocalTeacher, request: Request, max_tokens: int) -> tuple[list[int], bool]:
+    """The tokens that transformers' own generate gives one request, and whether an end token came."""
+    model, renderer = teacher.opened.base(), teacher.renderer()
+    ids = torch.tensor([list(renderer.prompt_ids(request.prompt))])
+    with teacher.sampler() as sampler:
+        ends = sampler.ends
+    given = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=max_tokens,
+        eos_token_id=list(ends),
+        pad_token_id=0,
+    )
+    new: list[int] = given[0, ids.shape[1] :].tolist()
+    return new, new[-1] in ends
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("prompt", [PROMPT, None])
+def test_equal_to_one_by_one(teachers: dict[str, LocalTeacher], family: str, prompt: str | None) -> None:
+    teacher = teachers[family]
+    asked = requests(family, prompt)
+    given = answers(teacher, asked, Sampling(max_tokens=10))
+    assert len(given) == len(asked)
+    for request in asked:
+        tokens, ended = alone(teacher, request, 10)
+        text = teacher.renderer().tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=True)
+        prompt_tokens = len(teacher.renderer().prompt_ids(request.prompt))
+        expected = Completion(text, "stop" if ended else "length", prompt_tokens, len(tokens))
+        assert given[request.key] == expected
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral"])
+@torch.inference_mode()
+def test_rows_that_stay_are_right_when_others_leave(teachers: dict[str, LocalTeacher], family: str) -> None:
+    model = teachers[family].opened.base()
+    runner = decoder.Decoder(model, "tiny")
+    shared = list(range(5, 40)) if runner.shares else []
+    rows = [[41, 42, 43], [50, 51, 52], [60, 61, 62]]
+    running = runner.start(rows, runner.prefix(shared), 4)
+    running.first()
+    running.then([7, 8, 9])
+    running.keep([0, 2])
+    logits = running.then([10, 11])[:, -1]
+    whole = [[*shared, 41, 42, 43, 7, 10], [*shared, 60, 61, 62, 9, 11]]
+    expected = model(torch.tensor(whole), use_cache=False).logits[:, -1]
+    assert torch.allclose(logits, expected, atol=1e-4)
+
+
+def test_answers_that_end_leave_the_batch(teachers: dict[str, LocalTeacher], monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = teachers["llama"]
+    asked = requests("llama", queries=["The river", "The roads", "Hola, all", "12 apples"])
+    whole = answers(teacher, asked, Sampling(max_tokens=12))
+    texts = [whole[request.key].text for request in asked]
+    sizes: list[int] = []
+    original = decoder.Running.then
+
+    def counted(self: decoder.Running, tokens: Sequence[int]) -> torch.Tensor:
+        sizes.append(len(tokens))
+        return original(self, tokens)
+
+    monkeypatch.setattr(decoder.Running, "then", counted)
+    sampling = Sampling(max_tokens=12, stop=(texts[1][-6:-3], texts[2][-6:-3]))
+    cut = answers(teacher, asked, sampling)
+    assert [cut[request.key].text for request in asked] == [sampling.cut(text)[0] for text in texts]
+    assert min(sizes) < max(sizes)
+
+
+def test_a_batch_longer_than_its_room_grows(teachers: dict[str, LocalTeacher], monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher, asked = teachers["llama"], requests("llama")[:3]
+    expected = answers(teacher, asked, Sampling(max_tokens=9))
+    monkeypatch.setattr(decoder, "ROOM", 2)
+    monkeypatch.setattr("pdistill.backends.local.cache.GROWTH", 3)
+    assert answers(teacher, asked, Sampling(max_tokens=9)) == expected
+
+
+def test_the_prefix_is_computed_once(teachers: dict[str, LocalTeacher], monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+    original = decoder.Decoder.forward
+
+    def watched(self: decoder.Decoder, ids: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
+        widths.append(ids.shape[1])
+        return original(self, ids, *rest, **more)
+
+    monkeypatch.setattr(decoder.Decoder, "forward", watched)
+    with teachers["llama"].sampler() as sampler:
+        asked = requests("llama", "You are a careful clerk. Name the language of the text and say nothing else.")
+        for _ in range(2):
+            assert len(list(sampler.generate(asked, Sampling(max_tokens=1)))) == len(asked)
+    assert len(widths) > 2
+    assert widths[0] > max(widths[1:])
+
+
+def test_a_draw_depends_on_its_seed_alone(teachers: dict[str, LocalTeacher]) -> None:
+    teacher, asked = teachers["qwen3"], requests("qwen3")
+    sampling = Sampling(temperature=1.0, top_p=0.9, max_tokens=6)
+    together = answers(teacher, asked, sampling)
+    apart = {key: answer for request in asked for key, answer in answers(teacher, [request], sampling).items()}
+    assert together == apart == answers(teacher, asked[::-1], sampling)
+    others = answers(teacher, [replace(request, seed=request.seed + 99) for request in asked], sampling)
+    assert [others[request.key].text for request in asked] != [together[request.key].text for request in asked]
+
+
+def test_draws_follow_the_distribution() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).expand(4000, 3)
+    rows = range(4000)
+    drawn = torch.tensor(Drawer(Sampling(temperature=1.0), rows).pick(logits, rows))
+    shares = [(drawn == token).float().mean().item() for token in range(3)]
+    assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.04)
+    kept = Drawer(Sampling(temperature=1.0, top_p=0.7), rows).pick(logits, rows)
+    assert set(kept) == {0, 1}
+    cold = Drawer(Sampling(temperature=0.01), rows).pick(logits, rows)
+    assert set(cold) == {0}
+
+
+def test_stop_texts_end_an_answer(teachers: dict[str, LocalTeacher]) -> None:
+    teacher, asked = teachers["llama"], requests("llama")[:1]
+    whole = answers(teacher, asked, Sampling(max_tokens=12))[Key(0)]
+    assert len(whole.text) > 5
+    stop = whole.text[4:6]
+    stopped = answers(teacher, asked, Sampling(max_tokens=12, stop=(stop,)))[Key(0)]
+    assert stopped.text == whole.text[: whole.text.index(stop)]
+    assert stopped.finish == "stop"
+    assert stopped.tokens < whole.tokens
+
+
+def test_a_request_that_does_not_fit_is_named_before_anything_runs(
+    teachers: dict[str, LocalTeacher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        pytest.fail("something was computed")
+
+    monkeypatch.setattr(decoder.Decoder, "forward", forbidden)
+    asked = requests("llama", queries=["short", "x " * 400, "12"])
+    with pytest.raises(ContextError, match=r"tokens of prompt.*context of 256 tokens") as caught:
+        answers(teachers["llama"], asked, Sampling(max_tokens=4))
+    assert caught.value.number == 1
+
+
+def test_no_requests_no_answers(teachers: dict[str, LocalTeacher]) -> None:
+    assert answers(teachers["llama"], [], Sampling()) == {}
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
+def test_scores_are_the_models_log_probabilities(teachers: dict[str, LocalTeacher], family: str) -> None:
+    teacher, asked = teachers[family], requests(family)[:4]
+    tokens = [[7, 8, 9], [5], [11, 3], [4, 4, 4, 4]]
+    with teacher.sampler() as sampler:
+        scored = dict(sampler.score(zip(asked, tokens, strict=True), top_k=3))
+    for request, given in zip(asked, tokens, strict=True):
+        prompt = list(teacher.renderer().prompt_ids(request.prompt))
+        with torch.no_grad():
+            logits = teacher.opened.base()(torch.tensor([[*prompt, *given]])).logits[0, len(prompt) - 1 : -1]
+        expected = torch.log_softmax(logits, -1)
+        row = scored[request.key]
+        assert row.logprobs == pytest.approx([expected[i, token].item() for i, token in enumerate(given)], abs=1e-4)
+        assert torch.tensor(row.top_ids).tolist() == expected.topk(3).indices.tolist()
+        assert torch.allclose(torch.tensor(row.top_logprobs), expected.topk(3).values, atol=1e-4)
