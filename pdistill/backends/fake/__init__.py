@@ -63,7 +63,9 @@ class FakeBackend:
             models["scripted"] = Scripted(self._script, always)
         if name not in models:
             choices = ", ".join(models)
-            raise BackendError(f"the fake backend has no model '{name}'{nearest(name, models) or ';'} choose from {choices}")
+            raise BackendError(
+                f"the fake backend has no model '{name}'{nearest(name, models) or ';'} choose from {choices}"
+            )
         return models[name]
 
 

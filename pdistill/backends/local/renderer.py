@@ -10,6 +10,8 @@ from pdistill.core.errors import BackendError
 from pdistill.core.prompts import Messages, Prompt
 
 ANSWER = "An answer."
+LONGEST_CHARACTER = 4
+"""Tokens that one character can be made of: its bytes in UTF-8."""
 
 
 class LocalRenderer:
@@ -53,10 +55,17 @@ class LocalRenderer:
         return [*self._continuation(space + target), self.end_token]
 
     def pieces(self, ids: TokenIds) -> list[str]:
-        """Return a readable text for each id; a part of a character shows as the tokenizer names it."""
-        texts = [self.tokenizer.decode([token]) for token in ids]
-        names = self.tokenizer.convert_ids_to_tokens(list(ids))
-        return [name if "\ufffd" in text else text for text, name in zip(texts, names, strict=True)]
+        """Return a readable text for each id; a character made of several tokens stands at its last one."""
+        pieces, begun = [], []
+        for token in ids:
+            begun.append(token)
+            text = self.tokenizer.decode(begun)
+            if text.endswith("\ufffd") and len(begun) < LONGEST_CHARACTER:
+                pieces.append("")
+            else:
+                pieces.append(text)
+                begun = []
+        return pieces
 
     def identity(self) -> Mapping[str, str]:
         """Return hashes of the vocabulary and of the chat template, and the thinking mode."""
