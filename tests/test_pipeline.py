@@ -91,12 +91,22 @@ def test_the_prompt_matters(finished: tuple[Config, dict[str, Any]], tmp_path: P
 
 def test_other_options_are_an_error_that_lists_them(finished: tuple[Config, dict[str, Any]]) -> None:
     config, _ = finished
-    with pytest.raises(RunError, match=r"was made otherwise: limit unset \(now 5\), seed 0 \(now 3\).*--from"):
+    with pytest.raises(
+        RunError, match=r"was made otherwise: limit unset \(now 5\), seed 0 \(now 3\), other queries; .*--from"
+    ):
         pipeline.run(replace(config, limit=5, seed=3))
     with pytest.raises(RunError, match=r"trained otherwise: rank 32 \(now 8\)"):
         pipeline.run(replace(config, rank=8))
     with pytest.raises(RunError, match=r"trained otherwise: epochs unset \(now 9\)"):
         pipeline.train(RunDirectory(config.directory), {"epochs": 9})
+
+
+def test_a_mistyped_name_is_said_before_what_differs(finished: tuple[Config, dict[str, Any]]) -> None:
+    config, _ = finished
+    with pytest.raises(UsageError, match="unknown backend 'fkae', did you mean 'fake'"):
+        pipeline.run(replace(config, backend="fkae"))
+    with pytest.raises(UsageError, match="unknown option of backend fake: 'latncy', did you mean 'latency'"):
+        pipeline.run(replace(config, backend_options={"latncy": "1"}))
 
 
 def test_an_option_that_changes_no_row_may_change(tmp_path: Path) -> None:
@@ -218,7 +228,7 @@ def test_files_that_differ_are_found(tmp_path: Path) -> None:
     pipeline.generate(config)
     assert config.queries is not None
     config.queries.write_text(config.queries.read_text() + '{"query": "one more"}\n')
-    with pytest.raises(RunError, match=r"was made otherwise: other queries, count 30 \(now 31\)"):
+    with pytest.raises(RunError, match="was made otherwise: other queries; take another"):
         pipeline.generate(config)
 
 

@@ -34,7 +34,7 @@ def sides(config: Config, task: Task) -> dict[Role, Side]:
     """Return both sides: the model that was named, the task's, the backend's; the student is the teacher's model.
 
     Raises:
-        UsageError: an unknown backend, or no model is named.
+        UsageError: an unknown backend, an option that it has not, or no model is named.
     """
     teacher = _side(config, task, "teacher", config.teacher)
     named = config.student or (f"{teacher.backend}:{teacher.model}" if config.teacher else None)
@@ -48,10 +48,9 @@ def _side(config: Config, task: Task, role: Role, named: str | None) -> Side:
         backend, model = config.backend, named or ""
     entry = backends[backend]
     options = role_options(config.backend_options, role)
+    built: Any = build(entry.options, options, f"backend {backend}")
     if not model:
-        default = (
-            task.models.get(backend) or entry.create(build(entry.options, options, f"backend {backend}")).default_model
-        )
+        default = task.models.get(backend) or entry.create(built).default_model
         if not default:
             raise UsageError(f"there is no model; give --{role} MODEL (backend {backend} has no default for this task)")
         model = default

@@ -49,7 +49,7 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
     directory = RunDirectory(config.directory)
     work = work_from(config)
     hashes = work.hashes()
-    check_same(config, hashes, directory)
+    check_same(config, work, hashes, directory)
     stage = directory.read_json("generate.json")
     planned = settle(config, work, hashes["count"]) if stage is None else None
     with directory.lock():

@@ -9,7 +9,7 @@ from pdistill.core.errors import BackendError, RunError
 from pdistill.core.interfaces import Ability, Student, Teacher
 from pdistill.core.models import Models, changing_rows, sides
 from pdistill.core.prompts import check_prompt
-from pdistill.core.rundir import RunDirectory, differences
+from pdistill.core.rundir import HASHED, RunDirectory, differences
 from pdistill.core.version import versions
 from pdistill.core.work import Work, store
 
@@ -72,16 +72,18 @@ def _require(name: str, can: frozenset[Ability], *needed: Ability) -> None:
             raise BackendError(f"{name} can't {ability}, which this run needs; it can {', '.join(sorted(can))}")
 
 
-def check_same(config: Config, hashes: Mapping[str, Any], run: RunDirectory) -> None:
+def check_same(config: Config, work: Work, hashes: Mapping[str, Any], run: RunDirectory) -> None:
     """Guarantee that the run, if there is one, was made by these options from this prompt and these queries.
 
     Raises:
+        UsageError: a backend or an option is mistyped.
         RunError: it was made otherwise; it lists the keys that differ.
     """
+    sides(config, work.task)
     if not run.exists:
         return
     asked, options = run.asked(), config.asked()
-    now = {key: options[key] for key in GENERATE_KEYS} | dict(hashes)
+    now = {key: options[key] for key in GENERATE_KEYS} | {key: hashes[key] for key in HASHED}
     before = {**asked["options"], **asked["hashes"]}
     for values in (before, now):
         values["backend_options"] = changing_rows(values["backend_options"])

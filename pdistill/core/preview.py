@@ -69,7 +69,7 @@ def preview(config: Config) -> Preview:
     run = RunDirectory(config.directory)
     work = work_from(config)
     hashes = work.hashes()
-    check_same(config, hashes, run)
+    check_same(config, work, hashes, run)
     planned = settle(config, work, hashes["count"])
     renderer, asking = planned.student.renderer(), planned.teacher.renderer()
     queries = list(islice(work.queries(), COUNTED))

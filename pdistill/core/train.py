@@ -80,7 +80,7 @@ def train_student(
     if run.adapter.exists():
         return
     metrics = run.metrics()
-    last = max(_checkpoints(run), key=lambda checkpoint: checkpoint.step, default=None)
+    last = _last_checkpoint(run, student)
     with student.trainer(lora, last.state if last else None) as trainer:
         if not metrics.complete:
             with metrics.open(schedule.steps) as writer:
@@ -110,7 +110,6 @@ class _Loop:
         self._writer = writer
         self._progress = progress
         self._pending: deque[tuple[int, Future[StepMetrics], Future[StateURI] | None]] = deque()
-        self._states = [checkpoint.state for checkpoint in _checkpoints(run)]
 
     def go(self, rows: TrainingRows) -> None:
         start = self._writer.count
@@ -135,10 +134,7 @@ class _Loop:
         if state is not None:
             uri = state.result()
             append_row(self._run.path / "checkpoints.jsonl", {"step": done, "state": uri})
-            self._states.append(uri)
-            for old in self._states[:-1]:
-                self._student.release(old)
-            del self._states[:-1]
+            _last_checkpoint(self._run, self._student)
 
 
 def _export(run: RunDirectory, trainer: Trainer, student: Student) -> None:
@@ -149,12 +145,15 @@ def _export(run: RunDirectory, trainer: Trainer, student: Student) -> None:
         part.mkdir()
         weights = trainer.save_weights("final").result()
         trainer.export(weights, part)
-        part.replace(run.adapter)
         student.release(weights)
+        part.replace(run.adapter)
     except OSError as error:
         raise storage_error(error, part) from None
 
 
-def _checkpoints(run: RunDirectory) -> list[_Checkpoint]:
+def _last_checkpoint(run: RunDirectory, student: Student) -> _Checkpoint | None:
+    """Return the checkpoint that training goes on from; what the earlier ones hold is freed."""
     rows = read_log(run.path / "checkpoints.jsonl")
-    return [_Checkpoint(row["step"], StateURI(row["state"])) for row in rows]
+    for row in rows[:-1]:
+        student.release(StateURI(row["state"]))
+    return _Checkpoint(rows[-1]["step"], StateURI(rows[-1]["state"])) if rows else None
