@@ -9,7 +9,7 @@ from click.testing import Result
 from pdistill.cli.jobs import generate, run
 from pdistill.cli.options import config_given
 from pdistill.core.config import Config
-from pdistill.core.errors import RunError, UsageError
+from pdistill.core.errors import UsageError
 
 EXTRA = {"config", "dry_run", "as_json"}
 

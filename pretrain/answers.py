@@ -1,0 +1,45 @@
+"""What a network answers under a prompt."""
+
+from __future__ import annotations
+
+import torch
+from tokenizers import Tokenizer
+
+from pretrain.layout import Group, Query, lay_out
+from pretrain.network import Network
+from pretrain.policy import Case
+from pretrain.stream import Encoder
+
+AT_ONCE = 64
+
+
+class Answerer:
+    """The whole answers, up to the end of the turn, that a network gives by greedy choice."""
+
+    def __init__(self, network: Network, tokenizer: Tokenizer) -> None:
+        self.network = network.eval()
+        self.encoder = Encoder(tokenizer)
+        self.tokenizer = tokenizer
+
+    def labels(self, prompt: str | None, cases: list[Case]) -> list[str]:
+        """For each case the first token, if the turn ends after it; an empty string for any longer answer."""
+        system = [] if prompt is None else self.encoder.prompt(prompt)
+        found: list[str] = []
+        for start in range(0, len(cases), AT_ONCE):
+            queries = [self.encoder.query(case.text, "ot") for case in cases[start : start + AT_ONCE]]
+            first = self._next(system, queries, 0)
+            asked = [
+                Query([*query.ids[:-2], token, query.ids[-1]], 2) for query, token in zip(queries, first, strict=True)
+            ]
+            second = self._next(system, asked, 1)
+            for token, end in zip(first, second, strict=True):
+                found.append(self.tokenizer.decode([token]).strip() if end == self.encoder.end else "")
+        return found
+
+    @torch.no_grad()
+    def _next(self, system: list[int], queries: list[Query], place: int) -> list[int]:
+        """The likeliest token at a place of each answer."""
+        batch = lay_out([Group(system, queries)], self.network.dtype)
+        logits = self.network(batch.ids, batch.layout).logits
+        chosen: list[int] = logits[batch.firsts + place].argmax(-1).tolist()
+        return chosen

@@ -1,0 +1,235 @@
+"""The training data as a stream: the batch of a step is a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+import bisect
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from pretrain import probes
+from pretrain.cases import Composer, any_other
+from pretrain.corpora import ALL_NAMES, NAMES, OTHERS, Corpora
+from pretrain.labels import OTHER
+from pretrain.layout import Group, Query
+from pretrain.policy import TURNED_MODES, Case, Policy, answer
+from pretrain.prompts import Odds, Prompt, Shipped, composed, draw_brief, draw_policy
+from pretrain.romanize import ROMANIZED
+from pretrain.tokenizer import TURN_END
+from pretrain.words import ShortTexts
+
+KINDS = {
+    "plain": 0.45, "noisy": 0.06, "number": 0.03, "code": 0.06, "bare": 0.03, "mixed": 0.10, "even": 0.09,
+    "short": 0.08, "shared": 0.04, "romanized": 0.035, "unknown": 0.025, "instruction": 0.005,
+}  # fmt: skip
+_SYSTEM = "<|im_start|>system\n"
+CONTINUED = 24
+"""The most tokens of a continuation, where there is no prompt."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a step is made of: queries under the shipped prompt; numbers of edits, compositions and brief prompts, each with its queries.
+
+    `read` prompts of all forms have no queries: they teach the lower layers to read.
+    """
+
+    exact: int
+    edited: tuple[int, int]
+    composed: tuple[int, int]
+    brief: tuple[int, int]
+    read: int
+    promptless: int
+    odds: Odds
+
+
+def stage(progress: float) -> Stage:
+    """The stage at a share of the training: identification, then reading, then the shipped prompt more and more."""
+    if progress < 0.06:
+        return Stage(32, (0, 0), (4, 20), (0, 0), 0, 2, Odds(remove=0.3, add=0.2, turn=0.0, leave_out=0.3, other=0.0))
+    odds = Odds(remove=0.6, add=0.3, turn=0.4, leave_out=0.06, swap=0.08, upper=0.03, names=0.03, words=0.05)
+    if progress < 0.45:
+        return Stage(24, (3, 10), (2, 8), (2, 8), 14, 2, odds)
+    return Stage(40, (3, 11), (2, 8), (1, 8), 8, 3, odds)
+
+
+class Encoder:
+    """Prompts, queries and answers as the chat template has them, in tokens."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.whole = tokenizer
+        self.pieces = Tokenizer.from_str(tokenizer.to_str())
+        self.pieces.model.dropout = 0.1
+        self.tail = tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n").ids
+        self.head = tokenizer.encode("<|im_start|>user\n").ids
+        self.end = tokenizer.encode(TURN_END).ids[0]
+        self._prompts: dict[str, list[int]] = {}
+
+    def prompt(self, text: str) -> list[int]:
+        """The system message of a prompt."""
+        if text not in self._prompts:
+            if len(self._prompts) > 50:
+                self._prompts.clear()
+            self._prompts[text] = self.whole.encode(f"{_SYSTEM}{text}<|im_end|>\n").ids
+        return self._prompts[text]
+
+    def marks(self, prompt: Prompt) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Where in the prompt's tokens a language's label stands, and where a rule ends, each with what it is."""
+        whole = f"{_SYSTEM}{prompt.text}"
+        stops = [stop for _, stop in self.whole.encode(whole).offsets]
+        names, rules = [], []
+        for index, (language, name) in enumerate([*ALL_NAMES.items(), ("zz", "Other")]):
+            label = prompt.policy.other if language == "zz" else prompt.policy.labels.get(language)
+            start = -1 if label is None else whole.find(f"{name}:{label}")
+            if start >= 0:
+                names.append((bisect.bisect_left(stops, start + len(f"{name}:{label}")), index))
+        for rule, sentence in prompt.rules.items():
+            if rule in TURNED_MODES:
+                end = whole.index(sentence) + len(sentence)
+                rules.append((bisect.bisect_left(stops, end), probes.rule_class(rule, prompt.policy)))
+        return names, rules
+
+    def query(self, text: str, reply: str, broken: bool = False) -> Query:
+        """A user message and its reply; with `broken`, words fall into smaller pieces than they must."""
+        ids = (self.pieces if broken else self.whole).encode(text).ids
+        response = [*self.whole.encode(reply).ids, self.end]
+        return Query([*self.head, *ids, *self.tail, *response], len(response))
+
+
+class Stream:
+    """Groups of prompts and queries by step."""
+
+    def __init__(self, corpora: Corpora, short: ShortTexts, tokenizer: Tokenizer, prompt: str, seed: int) -> None:
+        self.corpora = corpora
+        self.composer = Composer(corpora, short)
+        self.encoder = Encoder(tokenizer)
+        self.shipped = Shipped(prompt)
+        self.seed = seed
+
+    def groups(self, step: int, progress: float) -> list[Group]:
+        """The groups of a step."""
+        rng = random.Random(f"{self.seed}-{step}")  # noqa: S311
+        now = stage(progress)
+        prompts = [(self.shipped.exact(), now.exact)]
+        prompts += [(self.shipped.edited(draw_policy(rng, now.odds), rng), now.edited[1]) for _ in range(now.edited[0])]
+        prompts += [(composed(draw_policy(rng, now.odds), rng), now.composed[1]) for _ in range(now.composed[0])]
+        prompts += [(composed(draw_brief(rng), rng, brief=True), now.brief[1]) for _ in range(now.brief[0])]
+        groups = [self._group(prompt, count, rng) for prompt, count in prompts if count]
+        groups += [self._group(self._any(now.odds, rng), 0, rng) for _ in range(now.read)]
+        if now.promptless:
+            groups.append(Group([], [self.continued(rng) for _ in range(now.promptless)]))
+        return groups
+
+    def _any(self, odds: Odds, rng: random.Random) -> Prompt:
+        """A prompt of any form, brief ones most often."""
+        draw = rng.random()
+        if draw < 0.7:
+            return composed(draw_brief(rng), rng, brief=True)
+        policy = draw_policy(rng, odds)
+        return self.shipped.edited(policy, rng) if draw < 0.85 else composed(policy, rng)
+
+    def _group(self, prompt: Prompt, count: int, rng: random.Random) -> Group:
+        focus = affected(prompt.policy)
+        queries: list[Query] = []
+        while len(queries) < count:
+            case = self.composer.compose(*(rng.choice(focus)(rng) if focus and rng.random() < 0.6 else usual(rng)), rng)
+            label = answer(prompt.policy, case)
+            if label is not None and case.text:
+                query = self.encoder.query(case.text[:600], label, rng.random() < 0.3)
+                changed = label != answer(Policy(), case)
+                language, kind = probes.truth("zz" if case.kind == "unknown" else case.language, case.kind)
+                queries.append(
+                    replace(
+                        query, tag=_tag(prompt.policy, case) if changed else case.kind, language=language, kind=kind
+                    )
+                )
+        return Group(self.encoder.prompt(prompt.text), queries, *self.encoder.marks(prompt))
+
+    def continued(self, rng: random.Random) -> Query:
+        """A text without a prompt, whose answer is how it goes on."""
+        while True:
+            language = rng.choice(list(NAMES)) if rng.random() < 0.8 else any_other(rng)
+            words = self.composer.passage(language, rng).split(" ")
+            if len(words) < 6:
+                words = list(words[0]) if len(words) == 1 and len(words[0]) > 12 else []
+            if not words:
+                continue
+            joint = "" if len(words[0]) == 1 and len(words[1]) == 1 and len(words[2]) == 1 else " "
+            cut = rng.randint(3, len(words) - 3)
+            text, rest = joint.join(words[:cut]), joint.join(words[cut:])
+            response = self.encoder.query(text, rest)
+            if response.answers > CONTINUED:
+                surplus = response.answers - CONTINUED
+                response = Query(response.ids[:-surplus], CONTINUED)
+            return replace(response, tag="promptless", language=probes.LANGUAGES.index(language))
+
+
+def _tag(policy: Policy, case: Case) -> str:
+    """What made the answer another one than under the shipped prompt, for the log."""
+    if any(label != language for language, label in policy.labels.items()):
+        return "relabelled"
+    if policy.other != OTHER and answer(policy, case) == policy.other:
+        return "other-label"
+    if case.language in NAMES and case.language not in policy.labels:
+        return "removed"
+    return "added" if case.language in OTHERS and case.kind != "number" else f"turned-{case.kind}"
+
+
+def usual(rng: random.Random) -> tuple[str, str]:
+    """A kind and a language as they come under the shipped prompt."""
+    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
+    listed = 0.86 if kind in {"code", "mixed", "even", "short"} else 0.78
+    return kind, rng.choice(list(NAMES)) if rng.random() < listed else any_other(rng)
+
+
+def affected(policy: Policy) -> list[Draw]:
+    """Draws of the kinds of cases whose answers differ from those under the shipped prompt."""
+    draws: list[Draw] = []
+    listed = list(policy.labels)
+    removed = [language for language in NAMES if language not in policy.labels]
+    added = [language for language in policy.labels if language not in NAMES]
+    kinds = ["plain", "plain", "plain", "noisy", "mixed", "code", "short"]
+    if removed:
+        draws.append(Draw(kinds, removed))
+    if added:
+        draws.append(Draw(kinds, added))
+    if len(removed) > 4 or any(label != language for language, label in policy.labels.items()):
+        draws += [Draw(["plain"], listed)] * 2
+    for rule, mode in TURNED_MODES.items():
+        if policy.modes.get(rule) == mode or (len(removed) > 4 and rule in policy.modes):
+            own = [language for language in listed if rule != "romanized" or language in ROMANIZED]
+            draws.append(Draw(_KINDS_OF[rule], own or listed))
+    return draws
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Kinds and languages of which each call draws one pair."""
+
+    kinds: list[str]
+    languages: list[str]
+
+    def __call__(self, rng: random.Random) -> tuple[str, str]:
+        """A kind and a language."""
+        return rng.choice(self.kinds), rng.choice(self.languages)
+
+
+_KINDS_OF = {
+    "numbers": ["number"],
+    "code": ["code", "code", "bare"],
+    "mixed": ["even"],
+    "short": ["short"],
+    "romanized": ["romanized"],
+}
+
+
+def case_of(composer: Composer, rng: random.Random) -> Case:
+    """A case as it comes under the shipped prompt."""
+    return composer.compose(*usual(rng), rng)
+
+
+def read_prompt(path: Path) -> str:
+    """The shipped prompt."""
+    return path.read_text(encoding="utf-8")

@@ -1,0 +1,200 @@
+"""Very short texts: words that only one language has, and words, names and brands that many have."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import re
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pretrain.corpora import Corpora
+
+SCRIPTS = {
+    "latin": ["de", "en", "es", "fr", "tr", "vi", "ca", "cs", "fi", "hu", "id", "it", "nl", "pl", "pt", "ro", "sv"],
+    "cyrillic": ["ru", "bg", "uk"],
+    "arabic": ["ar", "fa", "ur"],
+    "han": ["zh", "ja"],
+    "own": ["el", "hi", "ka", "ta"],
+}
+
+_DATA = Path(__file__).parent / "data"
+NAMES = (_DATA / "names.txt").read_text(encoding="utf-8").split()
+SHARED = (_DATA / "shared.txt").read_text(encoding="utf-8").split()
+
+_NOUN = re.compile(
+    r"^[A-ZÄÖÜ][a-zäöüß]*(?:ung|ungen|heit|keit|schaft|chen|lein)$|^[A-ZÄÖÜ](?=[a-zäöüß]{5,}$)[a-z]*[äöüß]"
+)
+"""German nouns that no name looks like."""
+
+
+@dataclass(frozen=True)
+class ShortTexts:
+    """Words, and pairs of words, by language that are unmistakable; words that belong to no single language."""
+
+    unmistakable: dict[str, list[str]]
+    pairs: dict[str, list[str]]
+    shared: list[str]
+    names: list[str]
+
+    def part(self, part: str) -> ShortTexts:
+        """The nine tenths of the words that are trained on (`train`), or the others (`held-out`)."""
+
+        def chosen(words: list[str]) -> list[str]:
+            return [word for word in words if (zlib.crc32(word.encode()) % 10 == 0) == (part == "held-out")]
+
+        return ShortTexts(
+            {language: chosen(words) for language, words in self.unmistakable.items()},
+            {language: chosen(words) for language, words in self.pairs.items()},
+            chosen(self.shared),
+            chosen(self.names),
+        )
+
+    def clear(self, language: str, rng: random.Random) -> str:
+        """One or two unmistakable words of the language."""
+        if self.pairs.get(language) and rng.random() < 0.4:
+            return rng.choice(self.pairs[language])
+        first = rng.choice(self.unmistakable[language])
+        if language in {"zh", "ja"} or rng.random() < 0.6:
+            return first
+        return f"{first} {rng.choice(self.unmistakable[language])}"
+
+    def unclear(self, rng: random.Random) -> str:
+        """One or two words that could stand in many languages: a name, a brand, a shared word."""
+        if rng.random() < 0.4:
+            word = rng.choice(self.names)
+            return f"{word} {rng.choice(self.names)}" if rng.random() < 0.35 else word
+        return rng.choice(self.shared)
+
+
+def cached(corpora: Corpora, path: Path) -> ShortTexts:
+    """What `find` finds, kept in a file."""
+    if not path.exists():
+        found = find(corpora)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(found), ensure_ascii=False), encoding="utf-8")
+        partial.replace(path)
+    return ShortTexts(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def find(corpora: Corpora) -> ShortTexts:
+    """Short texts by the statistics of the corpora: where and how often a word stands."""
+    unmistakable: dict[str, list[str]] = {}
+    shared: list[str] = []
+    for script, languages in SCRIPTS.items():
+        if script == "han":
+            continue
+        spaced = {language: _words(corpora[language]) for language in languages}
+        rates = {language: _rates(counts) for language, counts in spaced.items()}
+        letters = {language: _Letters(counts) for language, counts in spaced.items()}
+        for language in languages:
+            others = [other for other in languages if other != language]
+            unmistakable[language] = [
+                word
+                for word, count in spaced[language].items()
+                if count >= 2 and _only_here(word, language, others, rates) and _sounds(word, language, others, letters)
+            ]
+        shared += (
+            [word for word in rates[languages[0]] if _everywhere(word, languages, rates)] if len(languages) > 3 else []
+        )
+        shared += _common(rates) if script in {"cyrillic", "arabic"} else []
+    unmistakable |= _of_han(corpora, shared)
+    unmistakable["th"] = sorted({sentence[:7] for sentence in corpora["th"]})
+    pairs = {language: _pairs(corpora[language], set(words)) for language, words in unmistakable.items()}
+    return ShortTexts(unmistakable, pairs, sorted({*shared, *SHARED}), sorted(set(NAMES)))
+
+
+def _pairs(sentences: list[str], clear: set[str]) -> list[str]:
+    """Two words that stand side by side, of which one is unmistakable and none a name."""
+    found = set()
+    for sentence in sentences:
+        for first, second in re.findall(r"(?=\b([^\W\d_]+) ([^\W\d_]+)\b)", sentence):
+            if (first in clear or second in clear) and (first + second).lower() == first + second:
+                found.add(f"{first} {second}")
+    return sorted(found)
+
+
+def _words(sentences: list[str]) -> Counter[str]:
+    """How often each word stands in small letters or as a German noun."""
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        words = re.findall(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0dff]+[^\W\d_]*)*", sentence)
+        counts.update(word for word in words if word == word.lower() or _NOUN.search(word))
+    return counts
+
+
+def _rates(counts: Counter[str]) -> dict[str, float]:
+    whole = sum(counts.values())
+    return {word: count / whole for word, count in counts.items()}
+
+
+def _only_here(word: str, language: str, others: list[str], rates: dict[str, dict[str, float]]) -> bool:
+    least = 4 if language not in {"vi", "hi", "ar", "ur", "fa"} else 2
+    if len(word) < least:
+        return False
+    return all(rates[other].get(word, 0.0) == 0.0 for other in others)
+
+
+def _everywhere(word: str, languages: list[str], rates: dict[str, dict[str, float]]) -> bool:
+    return sum(word in rates[language] for language in languages) >= 4
+
+
+def _common(rates: dict[str, dict[str, float]]) -> list[str]:
+    first, second, third = rates.values()
+    return [word for word in first if len(word) > 2 and word in second and word in third]
+
+
+class _Letters:
+    """A model of a language's spelling: letters given the three before."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self.grams: defaultdict[str, float] = defaultdict(float)
+        self.before: defaultdict[str, float] = defaultdict(float)
+        for word, count in counts.items():
+            padded = f"^^^{word}$"
+            weight = 1 + math.log(count)
+            for order in (1, 2, 3):
+                for place in range(3, len(padded)):
+                    self.grams[padded[place - order : place + 1]] += weight
+                    self.before[padded[place - order : place]] += weight
+
+    def score(self, word: str) -> float:
+        """The logarithm of the word's likelihood as a word of the language."""
+        padded, whole = f"^^^{word}$", 0.0
+        for place in range(3, len(padded)):
+            likelihood = 0.002
+            for order in (1, 2, 3):
+                before = padded[place - order : place]
+                seen = self.before.get(before, 0.0)
+                if seen:
+                    here = self.grams.get(before + padded[place], 0.0) / seen
+                    likelihood = (seen * here + 6.0 * likelihood) / (seen + 6.0)
+            whole += math.log(likelihood)
+        return whole
+
+
+def _sounds(word: str, language: str, others: list[str], letters: dict[str, _Letters]) -> bool:
+    own = letters[language].score(word)
+    margin = 2.5 if len(others) > 2 else 1.0
+    return all(own - letters[other].score(word) > margin for other in others)
+
+
+def _of_han(corpora: Corpora, shared: list[str]) -> dict[str, list[str]]:
+    """Chinese texts of two to four signs that Japanese cannot have; those that both have go to `shared`."""
+    japanese = Counter("".join(corpora["ja"]))
+    chinese = Counter("".join(corpora["zh"]))
+    simplified = {sign for sign, count in chinese.items() if count >= 5 and sign.isalpha() and sign not in japanese}
+    grams: Counter[str] = Counter()
+    for sentence in corpora["zh"]:
+        for part in re.findall(r"[\u4e00-\u9fff]+", sentence):
+            grams.update(part[i : i + size] for size in (2, 3, 4) for i in range(len(part) - size + 1))
+    clear = [gram for gram, count in grams.items() if count >= 3 and any(sign in simplified for sign in gram)]
+    clear += [s.strip("。！？，…") for s in corpora["zh"] if len(s) <= 5]
+    joined = "".join(corpora["ja"])
+    both = (gram for gram, count in grams.items() if count >= 3 and len(gram) == 2 and "的" not in gram)
+    shared += [gram for gram in both if joined.count(gram) >= 2][:300]
+    kana = re.findall(r"[\u4e00-\u9fff]?[\u3041-\u30ff]{2,4}", joined)
+    return {"zh": sorted(set(clear)), "ja": sorted(set(kana))}
