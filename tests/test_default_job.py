@@ -17,7 +17,7 @@ from tests.runs import SECONDS, contents
 pytestmark = pytest.mark.slow
 
 KILLS = 6
-LIMIT = ("--limit", "600")
+LIMIT = ("--limit", "300")
 
 
 def pdistill(*args: str, folder: Path) -> subprocess.Popen[str]:

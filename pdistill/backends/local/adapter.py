@@ -107,7 +107,8 @@ def read_config(folder: Path) -> Any:
     """
     try:
         row = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        return LoraConfig(**{key: value for key, value in row.items() if key != "peft_type"})
+        kept = {key: value for key, value in row.items() if key not in ("peft_type", "base_model_name_or_path")}
+        return LoraConfig(**kept)
     except (OSError, ValueError, TypeError) as error:
         raise BackendError(f"can't read the adapter in '{folder}': {error}") from None
 
