@@ -6,6 +6,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pdistill.backends.local import LocalOptions, adapter, machine
 from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.machine import Machine
@@ -139,6 +141,7 @@ class LocalStudent:
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[LocalTrainer]:
         """Give a trainer that starts anew, or goes on from a saved state."""
         options = self.opened.backend.options
+        torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
         yield LocalTrainer(student, self.id, self.directory, resume)
 
