@@ -11,7 +11,7 @@ from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Key, Request, Sampling, request_seed
 from pdistill.core.work import Work
 
@@ -46,11 +46,6 @@ class Arms:
     settings: Mapping[str, Any]
     alike: bool
     progress: Progress
-
-    @property
-    def complete(self) -> bool:
-        """Whether every arm has answered every held-out query."""
-        return not self._missing(ARMS)
 
     def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student]) -> None:
         """Guarantee that every arm has answered every held-out query; opens only the models that are still needed.

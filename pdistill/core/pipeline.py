@@ -16,7 +16,7 @@ from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
 from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_file
-from pdistill.core.rundir import ARMS, RunDirectory, differences, find_run
+from pdistill.core.rundir import RunDirectory, differences, find_run
 from pdistill.core.schedule import Schedule, plan
 from pdistill.core.train import train_student, training_rows
 from pdistill.core.work import work_from, work_of
@@ -186,7 +186,7 @@ def evaluate(directory: RunDirectory, progress: Progress | None = None) -> None:
         both = sides(config, work.task)
         alike = both["teacher"] == both["student"] and settings["temperature"] == 0
         stage = directory.read_json("evaluate.json")
-        if stage is not None and Arms(work, directory, settings, alike, progress).complete:
+        if stage is not None and directory.evaluated:
             return
         with directory.timed("evaluate"):
             stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
@@ -210,7 +210,7 @@ def report(directory: RunDirectory) -> dict[str, Any]:
         return there
     generated, trained, evaluated = (directory.stage(name) for name in ("generate", "train", "evaluate"))
     _, work = work_of(directory, generated["settings"]["format"])
-    if not all(directory.predictions(arm).complete for arm in ARMS):
+    if not directory.evaluated:
         raise RunError(f"'{directory.path}' is not evaluated yet; go on with pdistill evaluate {directory.path}")
     with directory.lock():
         made = make_report(work, directory, generated, trained, evaluated)

@@ -30,6 +30,11 @@ class RunDirectory:
         self.report = path / "report.json"
 
     @property
+    def evaluated(self) -> bool:
+        """Whether every arm has answered every held-out query."""
+        return all(self.predictions(arm).complete for arm in ARMS)
+
+    @property
     def exists(self) -> bool:
         """Whether there is a run."""
         return (self.path / "run.json").exists()
