@@ -77,7 +77,7 @@ def _task(name: str, as_json: bool) -> str:
     entry = installed().tasks[name]
     task = entry.create(build(entry.options, {}, f"task {name}"))
     count, slices = 0, Counter[str]()
-    for query in numbered(task.queries()):
+    for query in numbered(task.queries):
         count += 1
         slices.update(task.slices(query))
     row = {

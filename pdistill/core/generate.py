@@ -84,7 +84,7 @@ def write_examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -
 def _examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     samples = settings["samples"]
     responses = read_rows(run.check(run.responses(samples).path))
-    for query, group in zip(work.queries(), groups(work.queries()), strict=True):
+    for query, group in zip(work.queries(), groups(work.queries), strict=True):
         drawn = [read_target(work.task, query, row) for row in islice(responses, samples)]
         target, confidence = commonest(drawn)
         row: dict[str, Any] = {

@@ -1,8 +1,10 @@
 """The queries: what a task asks, and how they are read from .txt and .jsonl files."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,23 +52,38 @@ def query_from_row(row: Mapping[str, Any]) -> Query:
     return Query(row["query"], row["id"], row["reference"], tuple(row["slices"]), row["group"], row["number"])
 
 
-def numbered(queries: Iterable[Query], limit: int | None = None) -> Iterator[Query]:
+def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -> Iterator[Query]:
     """Yield the first `limit` queries with their numbers, and the number as id where there is none.
 
+    Args:
+        queries: makes the queries, each time in the same order. Of each id a hash is held, 8 bytes.
+
     Raises:
-        UsageError: two queries have one id.
+        UsageError: two queries have one id; after the last query.
     """
-    seen: dict[str, int] = {}
-    for number, query in enumerate(queries):
-        if number == limit:
-            return
+    import numpy as np
+
+    hashes = array("q")
+    for number, query in enumerate(islice(queries(), limit)):
         name = query.id or str(number)
+        hashes.append(hash(name))
+        yield Query(query.text, name, query.reference, query.slices, query.group, number)
+    found, counts = np.unique(hashes, return_counts=True)
+    if len(found) < len(hashes):
+        _refuse_equal(queries, set(found[counts > 1].tolist()))
+
+
+def _refuse_equal(queries: Callable[[], Iterable[Query]], suspects: set[int]) -> None:
+    seen: dict[str, int] = {}
+    for number, query in enumerate(queries()):
+        name = query.id or str(number)
+        if hash(name) not in suspects:
+            continue
         if name in seen:
             raise UsageError(
                 f"queries number {seen[name]} and {number} have one id, {name!r}; give each an id of its own, or none"
             )
         seen[name] = number
-        yield replace(query, number=number, id=name)
 
 
 def read_queries(path: Path) -> Iterator[Query]:

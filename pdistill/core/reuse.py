@@ -1,7 +1,7 @@
 """Answers of an earlier run that need not be asked for again (`--from RUN`)."""
 
-import json
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -29,7 +29,7 @@ class Reusable:
     def __init__(self, run: RunDirectory | None, settings: Mapping[str, Any]) -> None:
         self._path = None
         self._file: BinaryIO | None = None
-        self._places: dict[tuple[str, int], int] = {}
+        self._keys = array("Q")
         self._offsets = array("q")
         if run is None:
             return
@@ -48,16 +48,22 @@ class Reusable:
         self._path = rows.path if rows.complete else rows.part
 
     def __enter__(self) -> "Reusable":
-        if self._path is not None and self._path.exists():
-            self._file = self._path.open("rb")
-            offset = 0
-            for at, line in enumerate(self._file, start=1):
-                if not line.endswith(b"\n"):
-                    break
-                row = decode(line, self._path, at)
-                self._places[row["prompt"], row.get("sample", 0)] = len(self._offsets)
-                self._offsets.append(offset)
-                offset += len(line)
+        import numpy as np
+
+        if self._path is None or not self._path.exists():
+            return self
+        keys, offsets, offset = array("Q"), array("q"), 0
+        self._file = self._path.open("rb")
+        for at, line in enumerate(self._file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            row = decode(line, self._path, at)
+            keys.append(_key(row["prompt"], row.get("sample", 0)))
+            offsets.append(offset)
+            offset += len(line)
+        order = np.argsort(keys, kind="stable")
+        self._keys = array("Q", np.array(keys)[order].tobytes())
+        self._offsets = array("q", np.array(offsets)[order].tobytes())
         return self
 
     def __exit__(
@@ -68,9 +74,17 @@ class Reusable:
 
     def find(self, question: Question) -> Row | None:
         """Return the row that answers the question, with its new number and id, or None."""
-        place = self._places.get((prompt_hash(question.request.prompt), question.request.key.sample))
-        if place is None or self._file is None:
+        if self._file is None or self._path is None:
+            return None
+        key = _key(prompt_hash(question.request.prompt), question.request.key.sample)
+        place = bisect_left(self._keys, key)
+        if place == len(self._keys) or self._keys[place] != key:
             return None
         self._file.seek(self._offsets[place])
-        row = json.loads(self._file.readline())
+        row = decode(self._file.readline(), self._path, place)
         return {**row, "number": question.query.number, "id": question.query.id, "query": question.query.text}
+
+
+def _key(prompt: str, sample: int) -> int:
+    """Return the hash of a prompt, told apart by the sample, in 64 bits."""
+    return int(prompt, 16) ^ sample

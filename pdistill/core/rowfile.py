@@ -115,8 +115,10 @@ class RowWriter:
         Raises:
             RunError: it can't be written.
         """
+        import numpy as np
+
         try:
-            if any(a > b for a, b in zip(self._keys, self._keys[1:], strict=False)):
+            if np.any(np.diff(self._keys) < 0):
                 self._sort()
             os.fsync(self._file.fileno())
             seal(self._rows.part)
@@ -126,9 +128,11 @@ class RowWriter:
 
     def _sort(self) -> None:
         """Replace `X.part` by the same rows in the order of their keys; only offsets are held in memory."""
+        import numpy as np
+
         ordered = self._rows.part.with_suffix(".sorted")
         with ordered.open("wb") as file:
-            for place in sorted(range(len(self._keys)), key=self._keys.__getitem__):
+            for place in np.argsort(self._keys, kind="stable").tolist():
                 end = self._offsets[place + 1] if place + 1 < len(self._offsets) else self._end
                 self._file.seek(self._offsets[place])
                 file.write(self._file.read(end - self._offsets[place]))

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+import orjson
+
 from pdistill.core.errors import RunError
 
 Row = Mapping[str, Any]
@@ -16,9 +18,9 @@ Row = Mapping[str, Any]
 def encode(row: Row) -> bytes:
     """Return a row as one line of UTF-8 JSON; lone surrogates are escaped."""
     try:
-        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
-    except UnicodeEncodeError:
-        return json.dumps(row).encode() + b"\n"
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # lone surrogates, numbers of more than 64 bits
+        return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -42,14 +44,22 @@ def decode(line: bytes, path: Path, at: int) -> dict[str, Any]:
         RunError: the line is no row.
     """
     try:
-        row = json.loads(line)
+        row = orjson.loads(line)
     except ValueError:
-        row = None
+        row = _lenient(line)
     if not isinstance(row, dict) or not line.endswith(b"\n"):
         raise RunError(
             f"{path}, line {at}: not a row; the file was edited or damaged; restore it, or start a new run with --run-dir"
         )
     return row
+
+
+def _lenient(line: bytes) -> Any:
+    """Return what the standard library reads where orjson refuses: lone surrogates; None for what is no JSON."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
 
 
 def storage_error(error: OSError, path: Path) -> RunError:

@@ -55,10 +55,14 @@ def work_from(config: Config) -> Work:
     if config.student_prompt is not None:
         task.student_frame = read_text(config.student_prompt)
 
+    def own() -> Iterable[Query]:
+        return task.queries() if config.queries is None else read_queries(config.queries)
+
     def queries() -> Iterator[Query]:
-        own: Iterable[Query] = task.queries() if config.queries is None else read_queries(config.queries)
         for query in numbered(own, config.limit):
-            yield replace(query, slices=task.slices(query), group=task.group(query))
+            slices, group = task.slices(query), task.group(query)
+            same = slices == query.slices and group == query.group
+            yield query if same else replace(query, slices=slices, group=group)
 
     return Work(task, queries)
 

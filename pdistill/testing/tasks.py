@@ -25,7 +25,7 @@ def queries_are_stable(task: Task) -> None:
 def ids_are_unique(task: Task) -> None:
     """No two queries have one id."""
     try:
-        for _ in numbered(task.queries()):
+        for _ in numbered(task.queries):
             pass
     except PdistillError as error:
         raise AssertionError(str(error)) from None
@@ -147,4 +147,4 @@ def text_of(prompt: Prompt) -> str:
 
 
 def _queries(task: Task) -> Iterator[Query]:
-    return numbered(islice(task.queries(), FIRST))
+    return numbered(lambda: islice(task.queries(), FIRST))

@@ -36,7 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for at in range(60):
         label = LABELS[at % 3]
-        rows.append({"query": f"{WORDS[label]} {at}", "reference": label, "slices": [f"slice-{label}"]})
+        rows.append({"query": f"{WORDS[label]} {at} {at**9:x}", "reference": label, "slices": [f"slice-{label}"]})
     (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
