@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from pdistill.core.pipeline import evaluate, generate, report, run, train
     from pdistill.core.progress import Progress
     from pdistill.core.prompts import Message, Messages, Prompt, Text
-    from pdistill.core.queries import Query, read_queries, read_text
+    from pdistill.core.queries import Query
+    from pdistill.core.queryfiles import read_queries, read_text
     from pdistill.core.registry import Registry
     from pdistill.core.rundir import RunDirectory
     from pdistill.core.sampling import Completion
@@ -49,7 +50,8 @@ _MODULES = {
     "pipeline": ("evaluate", "generate", "report", "run", "train"),
     "progress": ("Progress",),
     "prompts": ("Message", "Messages", "Prompt", "Text"),
-    "queries": ("Query", "read_queries", "read_text"),
+    "queries": ("Query",),
+    "queryfiles": ("read_queries", "read_text"),
     "registry": ("Registry",),
     "rundir": ("RunDirectory",),
     "sampling": ("Completion",),

@@ -1,5 +1,8 @@
 """The options that commands share, each defined once, and how they become a configuration."""
 
+import sys
+import tempfile
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -19,7 +22,7 @@ AT_LEAST_1 = click.IntRange(min=1)
 ABOVE_0 = click.FloatRange(min=0, min_open=True)
 FILE = click.Path(dir_okay=False)
 FOLDER = click.Path(file_okay=False)
-PAIRED = {"task_options": "-T", "backend_options": "-B"}
+PAIRED = {"task_options": "-T", "backend_options": "-B", "columns": "--column"}
 DEFAULTS = {item.name: item.default for item in fields(Config)}
 
 student = click.option("--student", metavar="[BACKEND:]MODEL", help="Model that is trained; default: the teacher's.")
@@ -42,7 +45,15 @@ TRAINING: list[Any] = [student, objective, learning_rate, epochs, batch_size, ra
 JOB: list[Any] = [
     click.option("--task", metavar="NAME", shell_complete=completion.tasks, help="Task; see pdistill tasks."),
     click.option("--prompt", metavar="FILE", type=FILE, help="The prompt, instead of the task's own."),
-    click.option("--queries", metavar="FILE", type=FILE, help="Queries, .txt or .jsonl, instead of the task's own."),
+    click.option(
+        "--queries",
+        metavar="FILE",
+        type=click.Path(dir_okay=False, allow_dash=True),
+        help="Queries, .txt, .jsonl, .csv or .parquet, instead of the task's own; - is standard input.",
+    ),
+    click.option(
+        "--column", "columns", metavar="KEY=NAME", multiple=True, help="The file's own name of query, reference or so."
+    ),
     click.option("--labels", metavar="A,B,C", help="Answers that count, for --prompt and --queries without --task."),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
@@ -111,6 +122,8 @@ def config_given(flags: Mapping[str, Any]) -> Config:
     """
     set_flags = {key: value for key, value in flags.items() if value is not None and value != () and value is not False}
     path = set_flags.pop("config", None)
+    if set_flags.get("queries") == "-":
+        set_flags["queries"] = _standard_input()
     values = read_config_file(Path(path)) if path else {}
     for key, flag in PAIRED.items():
         set_flags[key] = {**values.get(key, {}), **parse_pairs(set_flags.get(key, ()), flag)}
@@ -124,6 +137,16 @@ def config_given(flags: Mapping[str, Any]) -> Config:
 def training_given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the training that were given."""
     return {key: flags[key] for key in TRAIN_KEYS if flags[key] is not None}
+
+
+def _standard_input() -> Path:
+    """Return a file with what standard input holds; it is gone when the command ends."""
+    content = sys.stdin.buffer.read()
+    folder = click.get_current_context().with_resource(tempfile.TemporaryDirectory(prefix="pdistill-"))
+    ending = "jsonl" if content.removeprefix(BOM_UTF8).lstrip().startswith(b"{") else "txt"
+    path = Path(folder) / f"standard-input.{ending}"
+    path.write_bytes(content)
+    return path
 
 
 def _run_path(name: str) -> Path:

@@ -21,7 +21,8 @@ class Config:
         task: the task's name; None: the task is made of `prompt` and `queries`.
         task_options: the task's own options.
         prompt: a file that holds the prompt, instead of the task's own.
-        queries: a .txt or .jsonl file, instead of the task's own queries.
+        queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
+        columns: the file's own names of the columns query, messages, id, reference, slices and group.
         labels: the answers that count, for a task made of files.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
@@ -50,6 +51,7 @@ class Config:
     task_options: Mapping[str, Any] = field(default_factory=dict)
     prompt: Path | None = None
     queries: Path | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
     format: Format | None = None
     student_prompt: Path | None = None
@@ -92,6 +94,8 @@ class Config:
                     "there is no task; give --task NAME (see pdistill tasks), or --prompt FILE and --queries FILE"
                 )
             raise UsageError(f"{missing} is missing; without --task, {other} goes with {missing} FILE")
+        if self.columns and self.queries is None:
+            raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
         if self.samples > 1 and self.temperature == 0:
             raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
 
@@ -131,7 +135,7 @@ GENERATE_KEYS = (
 )  # fmt: skip
 TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
 FILE_KEYS = ("prompt", "queries", "student_prompt")
-OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS)
+OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 
 
 def config_from(values: Mapping[str, Any]) -> Config:

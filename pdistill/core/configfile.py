@@ -9,7 +9,7 @@ from typing import Any
 from pdistill.core.config import FILE_KEYS, Config
 from pdistill.core.errors import UsageError, unknown
 
-TABLES = ("task_options", "backend_options")
+TABLES = ("task_options", "backend_options", "columns")
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

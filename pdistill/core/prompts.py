@@ -38,23 +38,38 @@ class Text:
 Prompt = Messages | Text
 
 
-def teacher_prompt(prompt: str, query: str, format: Format) -> Prompt:
+def teacher_prompt(prompt: str, query: str, format: Format, earlier: tuple[Message, ...] = ()) -> Prompt:
     """Return the prompt file's text and the query as the teacher is asked with them.
 
-    In a chat the prompt is the system message, or the one user message where it holds `{query}`; in text it holds
-    `{query}`. The field is replaced literally: other braces mean nothing.
+    In a chat the prompt is the system message, or a part of the query's own message where it holds `{query}`; in text
+    it holds `{query}`. The field is replaced literally: other braces mean nothing.
+
+    Args:
+        earlier: the turns of the conversation before the query.
+
+    Raises:
+        UsageError: there are earlier turns in text.
     """
-    if format == "text":
-        return Text(prompt.replace(QUERY_FIELD, query))
-    if QUERY_FIELD in prompt:
-        return Messages((Message("user", prompt.replace(QUERY_FIELD, query)),))
-    return Messages((Message("system", prompt), Message("user", query)))
+    if format == "chat" and QUERY_FIELD not in prompt:
+        return Messages((Message("system", prompt), *earlier, Message("user", query)))
+    return student_prompt(prompt, query, format, earlier)
 
 
-def student_prompt(frame: str, query: str, format: Format) -> Prompt:
-    """Return the query in the student's own frame: one user message, or plain text."""
+def student_prompt(frame: str, query: str, format: Format, earlier: tuple[Message, ...] = ()) -> Prompt:
+    """Return the query in the student's own frame: the last user message, or plain text.
+
+    Args:
+        earlier: the turns of the conversation before the query.
+
+    Raises:
+        UsageError: there are earlier turns in text.
+    """
     text = frame.replace(QUERY_FIELD, query)
-    return Text(text) if format == "text" else Messages((Message("user", text),))
+    if format == "chat":
+        return Messages((*earlier, Message("user", text)))
+    if earlier:
+        raise UsageError(f"query {query[:40]!r} has earlier turns, which only --format chat can hold")
+    return Text(text)
 
 
 def check_prompt(prompt: str, frame: str, format: Format) -> None:

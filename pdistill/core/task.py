@@ -38,11 +38,11 @@ class Task(ABC):
 
     def teacher_prompt(self, query: Query) -> Prompt:
         """Return what the teacher is asked with: the prompt and the query."""
-        return prompts.teacher_prompt(self.prompt, query.text, self.format)
+        return prompts.teacher_prompt(self.prompt, query.text, self.format, query.earlier)
 
     def student_prompt(self, query: Query) -> Prompt:
         """Return what the student is asked with: the query in the student's own frame."""
-        return prompts.student_prompt(self.student_frame, query.text, self.format)
+        return prompts.student_prompt(self.student_frame, query.text, self.format, query.earlier)
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
         """Return what the student learns from a response: the label, or the text without white space at its ends."""

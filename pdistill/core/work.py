@@ -10,7 +10,8 @@ from pdistill.core.errors import RunError, TaskError
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
 from pdistill.core.prompts import Format
-from pdistill.core.queries import Query, numbered, query_from_row, read_queries, read_text
+from pdistill.core.queries import Query, numbered, query_from_row
+from pdistill.core.queryfiles import read_queries, read_text
 from pdistill.core.rows import encode, read_rows, storage_error, write_file, write_rows
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.task import FileTask, Task
@@ -56,7 +57,7 @@ def work_from(config: Config) -> Work:
         task.student_frame = read_text(config.student_prompt)
 
     def own() -> Iterable[Query]:
-        return task.queries() if config.queries is None else read_queries(config.queries)
+        return task.queries() if config.queries is None else read_queries(config.queries, config.columns)
 
     def queries() -> Iterator[Query]:
         for query in numbered(own, config.limit):

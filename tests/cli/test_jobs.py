@@ -72,6 +72,33 @@ def test_a_dry_run_as_json_shows_text_and_mask_of_every_token(call: Call, job: J
     assert (row["options"]["teacher"], row["options"]["labels"]) == ("fake:rule", ["red", "green", "blue"])
 
 
+def test_queries_come_through_a_pipe_and_only_the_first_time(call: Call, files: Path, tmp_path: Path) -> None:
+    args = ["generate", "--prompt", files / "prompt.txt", "--queries", "-", "--backend", "fake", "--run-dir", tmp_path]
+    rows = (files / "queries.jsonl").read_bytes()
+    assert json.loads(call(*args, "--dry-run", "--json", input=rows).stdout)["queries"] == 60
+    assert call(*args, input=rows).exit_code == 0
+    stored = [json.loads(line) for line in (tmp_path / "queries.jsonl").read_text().splitlines()]
+    assert [row["query"] for row in stored] == [json.loads(line)["query"] for line in rows.splitlines()]
+    assert call("train", tmp_path).exit_code == 0
+    lines = call(*args, "--dry-run", "--json", input=b"\xef\xbb\xbffirst\nsecond\n")
+    assert lines.exit_code == 1
+    assert "other queries" in lines.stderr
+    assert call(*args, input=b"").stderr == "error: there are no queries; the file or the task holds none\n"
+
+
+def test_columns_are_named_by_flags_and_by_file(call: Call, files: Path, tmp_path: Path) -> None:
+    (tmp_path / "queries.csv").write_text("text,right\na cherry,red\na leaf,green\n")
+    (tmp_path / "run.toml").write_text('queries = "queries.csv"\n[columns]\nquery = "text"\n')
+    args = ["generate", "--prompt", files / "prompt.txt", "--backend", "fake", "--run-dir", tmp_path / "run"]
+    result = call(*args, "--config", tmp_path / "run.toml", "--column", "reference=right")
+    assert result.exit_code == 0, result.stderr
+    stored = [json.loads(line) for line in (tmp_path / "run" / "queries.jsonl").read_text().splitlines()]
+    assert [(row["query"], row["reference"]) for row in stored] == [("a cherry", "red"), ("a leaf", "green")]
+    wrong = call(*args, "--queries", tmp_path / "queries.csv", "--column", "query=txet")
+    assert wrong.exit_code == 2
+    assert "'txet', did you mean 'text'? choose from right, text" in wrong.stderr
+
+
 def test_a_prompt_in_the_students_frame_is_found(call: Call, job: Job, files: Path, tmp_path: Path) -> None:
     frame = tmp_path / "frame.txt"
     frame.write_text((files / "prompt.txt").read_text() + "{query}\n")

@@ -6,7 +6,8 @@ from importlib.resources import files
 from typing import ClassVar
 
 import pdistill
-from pdistill.core.queries import Query, parse_query
+from pdistill.core.queries import Query
+from pdistill.core.queryfiles import parse_query
 from pdistill.core.registry import Registry
 from pdistill.core.task import Task
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pdistill import Query, Registry, Task, hookimpl
-from pdistill.core.queries import read_queries, read_text
+from pdistill.core.queryfiles import read_queries, read_text
 
 HERE = Path(__file__).parent
 
