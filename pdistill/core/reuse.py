@@ -67,10 +67,11 @@ class Reusable:
             self._file.close()
 
     def find(self, question: Question) -> Row | None:
-        """Return the row that answers the question, with its new number and id, or None."""
+        """Return the row that answers the question, with its new number and id and the mark `reused`, or None."""
         place = self._places.get((prompt_hash(question.request.prompt), question.request.key.sample))
         if place is None or self._file is None:
             return None
         self._file.seek(self._offsets[place])
         row = json.loads(self._file.readline())
-        return {**row, "number": question.query.number, "id": question.query.id, "query": question.query.text}
+        query = question.query
+        return {**row, "number": query.number, "id": query.id, "query": query.text, "reused": True}
