@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 from pdistill.core.cost import PRICES_LOG, by_role, money, prompt_tokens, stored_prices, tokens_spent, total
 from pdistill.core.errors import RunError, UsageError
@@ -103,17 +104,27 @@ class Meter:
         return Tokens(prompt_tokens(self.renderer, request.prompt), sampling.max_tokens)
 
 
-def open_budget(run: RunDirectory, models: Models, limit: float | None, progress: Progress, *asked: Role) -> Budget:
+def open_budget(
+    run: RunDirectory,
+    models: Models,
+    limit: float | None,
+    given: Mapping[str, Any],
+    progress: Progress,
+    *asked: Role,
+) -> Budget:
     """Return the budget of a stage that begins or goes on; notes prices that are new in prices.jsonl.
 
     Args:
-        asked: the sides that the stage asks; with a limit, the prices of both are looked up.
+        limit: USD that the run must not pass, with all its stages and interruptions, or None.
+        given: the backend options that are given now.
+        asked: the sides that the stage asks; with a limit, the prices of both are needed.
 
     Raises:
         UsageError: there is a limit, and the price of a side is unknown.
     """
     for role in asked if limit is None else ROLES:
-        _note(run, role, models)
+        if not _known(run, role, models.name(role), given):
+            _note(run, role, models)
     prices = stored_prices(run)
     if limit is not None:
         check_limit(prices, {role: models.name(role) for role in ROLES}, limit)
@@ -142,6 +153,14 @@ def check_limit(prices: Mapping[Role, Prices | None], names: Mapping[Role, str],
                 f"--max-cost {limit:g} can't be kept: what {names[role]} costs is unknown; give {options} (USD per million "
                 "tokens), or leave --max-cost out"
             )
+
+
+def _known(run: RunDirectory, role: Role, name: str, given: Mapping[str, Any]) -> bool:
+    """Return whether a side's price was noted before and none is given anew: a price that was given once holds on."""
+    if any(key.rpartition(".")[2].startswith("price_") for key in given):
+        return False
+    last = [row for row in read_log(run.path / PRICES_LOG) if row["side"] == role][-1:]
+    return any(row["model"] == name and row["prices"] is not None for row in last)
 
 
 def _note(run: RunDirectory, role: Role, models: Models) -> None:

@@ -56,7 +56,11 @@ def tokens_spent(run: RunDirectory) -> Counts:
 
 
 def _of_answer(row: Mapping[str, Any]) -> Tokens:
-    return Tokens() if row.get("reused") else Tokens(row["prompt_tokens"], row["tokens"])
+    return Tokens() if row.get("reused") else _tokens(row)
+
+
+def _tokens(row: Mapping[str, Any]) -> Tokens:
+    return Tokens(row["prompt_tokens"], row["tokens"])
 
 
 def by_role(counts: Counts) -> dict[Role, Tokens]:
@@ -68,6 +72,16 @@ def stored_prices(run: RunDirectory) -> dict[Role, Prices | None]:
     """Return the prices of both sides as they were last looked up; None where they are unknown or never were."""
     rows = {row["side"]: row["prices"] for row in read_log(run.path / PRICES_LOG)}
     return {role: Prices(**rows[role]) if rows.get(role) else None for role in ROLES}
+
+
+def cost_of(run: RunDirectory) -> dict[str, Any]:
+    """Return what a run that is evaluated has cost, and when that is paid back, as the report holds it."""
+    counts, prices = tokens_spent(run), stored_prices(run)
+    answers = {arm: list(map(_tokens, run.predictions(arm).rows())) for arm in ("teacher", "student")}
+    calls = len(answers["teacher"])
+    return as_row(counts, prices) | paid_back(
+        counts, prices, calls, total(answers["teacher"]), total(answers["student"])
+    )
 
 
 def as_row(counts: Counts, prices: Mapping[Role, Prices | None]) -> dict[str, Any]:

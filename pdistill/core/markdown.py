@@ -86,7 +86,8 @@ def pay_back(cost: Mapping[str, Any]) -> str:
     """Return in one sentence when the run has paid for itself."""
     calls = cost["break_even_calls"]
     if calls is None:
-        return "A call without the prompt saves nothing, so the run does not pay for itself."
+        nothing = "no money" if cost["break_even_in"] == "usd" else "no tokens"
+        return f"A call without the prompt saves {nothing}, so the run does not pay for itself."
     if cost["break_even_in"] == "usd":
         saved = usd(cost["saved_usd_per_call"] * MILLION)
         return f"A million calls without the prompt save {saved}: the run has paid for itself after {calls:,}."

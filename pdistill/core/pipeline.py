@@ -77,7 +77,7 @@ def _generate(directory: RunDirectory, stage: Mapping[str, Any], config: Config,
     _, work = work_of(directory, settings["format"])
     both = sides(replace(config, teacher=settings["teacher"]), work.task)
     models = Models(both, stage["resolved"])
-    budget = lambda: open_budget(directory, models, config.max_cost, progress, "teacher")  # noqa: E731
+    budget = lambda: open_budget(directory, models, config.max_cost, config.backend_options, progress, "teacher")  # noqa: E731
     reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
     ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress)
     write_examples(work, directory, settings)
@@ -157,7 +157,7 @@ def train(
                 directory.write_json("train.json", stage)
             schedule = Schedule.from_row(stage["settings"]["schedule"])
             lora = Lora(rank=options["rank"], seed=config.seed)
-            budget = open_budget(directory, models, max_cost, progress, "student")
+            budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
             train_student(directory, student, rows, schedule, lora, budget, progress)
 
 
@@ -223,7 +223,7 @@ def evaluate(
                 directory.write_json("evaluate.json", stage)
             models = Models(both, stored)
             asked = ROLES if settings["temperature"] > 0 else ("student",)
-            budget = open_budget(directory, models, max_cost, progress, *asked)
+            budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
             Arms(work, directory, settings, stage["settings"]["alike"], budget, progress).answer(
                 models.teacher, lambda: models.student(directory.path)
             )

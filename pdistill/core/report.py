@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdistill.core.cost import as_row, paid_back, stored_prices, tokens_spent
+from pdistill.core.cost import cost_of
 from pdistill.core.evaluate import held_out
 from pdistill.core.generate import read_target, rejections
-from pdistill.core.prices import Tokens
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
@@ -26,7 +25,7 @@ class _Scores:
 
     agreement: list[float | None] = field(default_factory=list)
     accuracy: list[float | None] = field(default_factory=list)
-    tokens: Tokens = field(default_factory=Tokens)
+    tokens: int = 0
 
     def arm(self, slices: Mapping[str, list[int]]) -> dict[str, Any]:
         """Return the arm as the report holds it."""
@@ -51,8 +50,7 @@ def make_report(
     scores, slices = _score(work, run)
     parts = Counter((row["split"], row["rejected"] is None) for row in read_rows(run.examples))
     count = len(scores["teacher"].agreement)
-    tokens = {arm: scores[arm].tokens.prompt / count for arm in ("teacher", "student")}
-    spent, prices = tokens_spent(run), stored_prices(run)
+    tokens = {arm: scores[arm].tokens / count for arm in ("teacher", "student")}
     with_references = any(value is not None for value in scores["teacher"].accuracy)
     return {
         "schema": SCHEMA,
@@ -77,8 +75,7 @@ def make_report(
             "prompt_student": round(tokens["student"], 2),
             "saved_per_call": round(tokens["teacher"] - tokens["student"], 2),
         },
-        "cost": as_row(spent, prices)
-        | paid_back(spent, prices, count, scores["teacher"].tokens, scores["student"].tokens),
+        "cost": cost_of(run),
         "training": train["settings"]["schedule"],
         "seconds": run.seconds(),
     }
@@ -103,7 +100,7 @@ def _add(
     target = read_target(task, query, row)
     learnt = example["target"]
     text = target.text if isinstance(target, HardTarget) else None
-    scores.tokens += Tokens(row["prompt_tokens"], row["tokens"])
+    scores.tokens += row["prompt_tokens"]
     scores.agreement.append(None if learnt is None else 0.0 if text is None else task.agreement(query, text, learnt))
     judged = learnt if arm == "teacher" else text
     known = task.score(query, judged if judged is not None else "")
