@@ -82,13 +82,16 @@ def alike(both: Mapping[Role, Side]) -> bool:
     return ways[0] == ways[1]
 
 
-def with_options(config: Config, now: Mapping[str, Any]) -> Config:
+def with_options(config: Config, now: Mapping[str, Any], task: Task) -> Config:
     """Return the configuration with the backend options that are given now; none of them may change a row.
 
     Raises:
+        UsageError: an option that the backend has not, or a value that won't do.
         RunError: one would change rows; it says which value differs.
     """
     options = {**config.backend_options, **now}
+    renewed = replace(config, backend_options=options)
+    sides(renewed, task)
     differing = differences(
         {"backend_options": changing_rows(config.backend_options)}, {"backend_options": changing_rows(options)}
     )
@@ -97,7 +100,7 @@ def with_options(config: Config, now: Mapping[str, Any]) -> Config:
             f"the run in '{config.directory}' was made otherwise: {differing[0]}; only an option that changes no row can be "
             "given now"
         )
-    return replace(config, backend_options=options)
+    return renewed
 
 
 class Models:

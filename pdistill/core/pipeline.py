@@ -136,7 +136,7 @@ def train(
     with directory.lock():
         config, work = work_of(directory, settings["format"])
         replace(config, **given, max_cost=max_cost)  # refuses what is out of range
-        config = with_options(config, backend_options or {})
+        config = with_options(config, backend_options or {}, work.task)
         stage = directory.read_json("train.json")
         options = _train_options(directory, config, stage, given)
         if directory.adapter.exists():
@@ -211,7 +211,7 @@ def evaluate(
     with directory.lock():
         config, work = work_of(directory, settings["format"])
         config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"], max_cost=max_cost)
-        both = sides(with_options(config, backend_options or {}), work.task)
+        both = sides(with_options(config, backend_options or {}, work.task), work.task)
         stage = directory.read_json("evaluate.json")
         if stage is not None and directory.evaluated:
             return
