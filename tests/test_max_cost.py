@@ -223,6 +223,42 @@ def test_other_prices_of_the_two_sides_leave_them_one_model(tmp_path: Path) -> N
     assert pipeline.report(run)["cost"]["prices"]["teacher"]["prompt"] == 9
 
 
+def test_a_price_of_one_side_leaves_the_others_as_it_was_given(tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
+    pipeline.train(run, {}, max_cost=1.0, backend_options={"teacher.price_prompt": "9"})
+    pipeline.evaluate(run, backend_options={"student.price_sampled": "5"})
+    prices = stored_prices(run)
+    assert prices["teacher"] is not None
+    assert prices["student"] is not None
+    assert (prices["teacher"].prompt, prices["student"].sampled) == (9, 5)
+    assert [row["side"] for row in read_rows(run.path / "prices.jsonl")] == ["teacher", "teacher", "student", "student"]
+
+
+def test_a_limit_before_a_chunk_that_is_not_whole_keeps_its_rows(tmp_path: Path) -> None:
+    options = {**PRICES, "chunk": "10"}
+    config = fake_config(tmp_path, tmp_path / "run", max_tokens=6, backend_options=options)
+    whole = pipeline.generate(replace(config, run_dir=tmp_path / "whole"))
+    with pytest.raises(RunError, match="the next 10 requests together could cost"):
+        pipeline.generate(replace(config, max_cost=0.7 * spent(whole.path)))
+    part = config.directory / "responses.jsonl.part"
+    lines = (whole.path / "responses.jsonl").read_bytes().splitlines(keepends=True)
+    assert part.read_bytes() == b"".join(lines[:10])
+    part.write_bytes(b"".join(lines[:13]))
+    with pytest.raises(RunError, match="the next 10 requests together could cost"):
+        pipeline.generate(replace(config, max_cost=0.7 * spent(whole.path)))
+    assert part.read_bytes() == b"".join(lines[:13])
+    pipeline.generate(config)
+    assert (config.directory / "responses.jsonl").read_bytes() == b"".join(lines)
+
+
+def test_a_refused_limit_does_not_settle_the_options_of_the_training(unpriced: str, tmp_path: Path) -> None:
+    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run", backend=unpriced))
+    with pytest.raises(UsageError, match="costs is unknown"):
+        pipeline.train(run, {"epochs": 2}, max_cost=1.0)
+    pipeline.train(run, {"epochs": 3})
+    assert run.stage("train")["options"]["epochs"] == 3
+
+
 def test_only_options_that_change_no_row_can_be_given_late(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
     with pytest.raises(

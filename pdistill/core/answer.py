@@ -126,8 +126,9 @@ class Answers:
             if kept + len(chunk) <= self.rows.count:
                 kept += len(chunk)
                 continue
+            answers = self._chunk(sampler, chunk)
             self.rows.keep(kept)
-            self._append(self._chunk(sampler, chunk))
+            self._append(answers)
             kept += len(chunk)
 
     def _chunk(self, sampler: Sampler, chunk: list[Question]) -> list[Row]:

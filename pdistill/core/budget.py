@@ -8,7 +8,7 @@ from typing import Any
 from pdistill.core.cost import PRICES_LOG, by_role, money, prompt_tokens, stored_prices, tokens_spent, total
 from pdistill.core.errors import RunError, UsageError
 from pdistill.core.interfaces import Renderer
-from pdistill.core.models import ROLES, Models, Role
+from pdistill.core.models import ROLES, Models, Role, role_options
 from pdistill.core.prices import Prices, Tokens, usd
 from pdistill.core.progress import Progress
 from pdistill.core.rows import append_row, read_log
@@ -156,8 +156,8 @@ def check_limit(prices: Mapping[Role, Prices | None], names: Mapping[Role, str],
 
 
 def _known(run: RunDirectory, role: Role, name: str, given: Mapping[str, Any]) -> bool:
-    """Return whether a side's price was noted before and none is given anew: a price that was given once holds on."""
-    if any(key.rpartition(".")[2].startswith("price_") for key in given):
+    """Return whether a side's prices were noted before and none is given anew: those that were given once hold on."""
+    if any(key.startswith("price_") for key in role_options(given, role)):
         return False
     last = [row for row in read_log(run.path / PRICES_LOG) if row["side"] == role][-1:]
     return any(row["model"] == name and row["prices"] is not None for row in last)

@@ -88,16 +88,10 @@ def as_row(counts: Counts, prices: Mapping[Role, Prices | None]) -> dict[str, An
     """Return tokens and money of each stage, and of all, as plain JSON values; money is null where it is unknown."""
     row: dict[str, Any] = {}
     for stage in STAGES:
-        tokens, spent = total(counts[stage].values()), money(counts[stage], prices)
-        row[stage] = (
-            {"sequence_tokens": tokens.trained}
-            if stage == "train"
-            else {
-                "prompt_tokens": tokens.prompt,
-                "sampled_tokens": tokens.sampled,
-            }
-        )
-        row[stage]["usd"] = _rounded(spent)
+        tokens = total(counts[stage].values())
+        asked = {"prompt_tokens": tokens.prompt, "sampled_tokens": tokens.sampled}
+        counted = {"sequence_tokens": tokens.trained} if stage == "train" else asked
+        row[stage] = {**counted, "usd": _rounded(money(counts[stage], prices))}
     return {
         **row,
         "usd": _rounded(money(by_role(counts), prices)),
@@ -118,17 +112,13 @@ def paid_back(
         with_prompt: tokens of the teacher under the prompt.
         without: tokens of the student without it.
     """
-    spent = money(by_role(counts), prices)
+    spent, tokens = money(by_role(counts), prices), total(by_role(counts).values())
     before, after = money({"teacher": with_prompt}, prices), money({"student": without}, prices)
     saved = None if before is None or after is None else (before - after) / calls
     if spent and saved is not None:
         cost, gain, unit = spent, saved, "usd"
     else:
-        cost, gain, unit = (
-            total(by_role(counts).values()).total,
-            (with_prompt.prompt - without.prompt) / calls,
-            "tokens",
-        )
+        cost, gain, unit = tokens.total, (with_prompt.prompt - without.prompt) / calls, "tokens"
     return {
         "saved_usd_per_call": None if saved is None else float(f"{saved:.6g}"),
         "break_even_calls": math.ceil(cost / gain) if gain > 0 else None,

@@ -89,6 +89,8 @@ def with_options(config: Config, now: Mapping[str, Any], task: Task) -> Config:
         UsageError: an option that the backend has not, or a value that won't do.
         RunError: one would change rows; it says which value differs.
     """
+    if not now:
+        return config
     options = {**config.backend_options, **now}
     renewed = replace(config, backend_options=options)
     sides(renewed, task)
@@ -138,13 +140,18 @@ class Models:
         Raises:
             BackendError: what runs it is missing.
         """
-        return self._backend(role).prices(self._sides[role].model)
+        return self._opened(role).prices(self._sides[role].model)
 
     def name(self, role: Role) -> str:
         """Return one side's model as BACKEND:MODEL."""
         return self._sides[role].id
 
     def _backend(self, role: Role) -> Backend:
+        backend = self._opened(role)
+        self.resolved[role] = dict(backend.resolve(self._stored.get(role)))
+        return backend
+
+    def _opened(self, role: Role) -> Backend:
         side = self._sides[role]
         same = (
             backend for other, backend in self._open if (other.backend, other.options) == (side.backend, side.options)
@@ -154,5 +161,4 @@ class Models:
             entry = installed().backends[side.backend]
             backend = entry.create(build(entry.options, side.options, f"backend {side.backend}"))
             self._open.append((side, backend))
-        self.resolved[role] = dict(backend.resolve(self._stored.get(role)))
         return backend

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pdistill.core.budget import check_limit, open_budget
@@ -77,7 +78,7 @@ def _generate(directory: RunDirectory, stage: Mapping[str, Any], config: Config,
     _, work = work_of(directory, settings["format"])
     both = sides(replace(config, teacher=settings["teacher"]), work.task)
     models = Models(both, stage["resolved"])
-    budget = lambda: open_budget(directory, models, config.max_cost, config.backend_options, progress, "teacher")  # noqa: E731
+    budget = partial(open_budget, directory, models, config.max_cost, config.backend_options, progress, "teacher")
     reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
     ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress)
     write_examples(work, directory, settings)
@@ -145,6 +146,7 @@ def train(
         both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
         models = Models(both, stage["resolved"] if stage else None)
         student = models.student(directory.path)
+        budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
         with directory.timed("train"), training_rows(directory, work.task, student.renderer()) as rows:
             if stage is None:
                 schedule = _schedule(len(rows), student, options, config.seed, progress)
@@ -157,7 +159,6 @@ def train(
                 directory.write_json("train.json", stage)
             schedule = Schedule.from_row(stage["settings"]["schedule"])
             lora = Lora(rank=options["rank"], seed=config.seed)
-            budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
             train_student(directory, student, rows, schedule, lora, budget, progress)
 
 

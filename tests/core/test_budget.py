@@ -3,7 +3,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdistill.core.answer import Answers, Question
@@ -62,6 +62,7 @@ def cost(queries: list[tuple[int, int]]) -> float:
     return PRICES.cost(Tokens(sum(prompt for prompt, _ in queries), sum(answer for _, answer in queries)))
 
 
+@settings(deadline=None)
 @given(
     queries=st.lists(st.tuples(st.integers(1, 300), st.integers(0, LONGEST)), min_size=1, max_size=30),
     window=st.integers(1, 12),
