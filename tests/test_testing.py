@@ -19,6 +19,7 @@ from pdistill.core.config import Config
 from pdistill.core.interfaces import WeightsURI
 from pdistill.core.pipeline import generate
 from pdistill.core.plugins import installed
+from pdistill.core.prices import FREE
 from pdistill.core.prompts import Prompt, Text
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
@@ -116,6 +117,15 @@ def always_stop(
     )
 
 
+def miscounting(
+    generate: Callable[..., Iterator[tuple[Key, Completion]]],
+) -> Callable[..., Iterator[tuple[Key, Completion]]]:
+    return lambda self, requests, sampling: (
+        (key, replace(answer, prompt_tokens=answer.prompt_tokens - 1))
+        for key, answer in generate(self, requests, sampling)
+    )
+
+
 def restless(answer: Callable[[Rule, Prompt], str]) -> Callable[[Rule, Prompt], str]:
     numbers = iter(range(1000))
     return lambda self, prompt: f"{answer(self, prompt)} {next(numbers)}"
@@ -145,6 +155,8 @@ BREAKS = [
     ("training_leaves_the_base_alone", Rule, "answer", restless),
     ("renders_prompts", FakeRenderer, "prompt_ids", lambda real: lambda self, prompt: real(self, prompt)[-2:]),
     ("answers_each_request_once", FakeSampler, "generate", losing_one),
+    ("counts_tokens", FakeSampler, "generate", miscounting),
+    ("tells_prices", FakeBackend, "prices", lambda real: lambda self, model: replace(FREE, sampled=-1.0)),
     ("ends_at_stop_texts", FakeSampler, "generate", deaf_to_stops),
     ("says_what_was_cut_off", FakeSampler, "generate", always_stop),
     (

@@ -12,12 +12,16 @@ from rich.text import Text
 from pdistill.cli.console import output
 from pdistill.cli.escape import one_line
 from pdistill.core.config import Config
-from pdistill.core.preview import COUNTED, NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
+from pdistill.core.markdown import cost_of_stages
+from pdistill.core.preview import NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
 from pdistill.core.prompts import QUERY_FIELD, Messages, Prompt
 from pdistill.core.work import work_from
 
 LEAST = 20
 """Characters of a line of the prompt that can't stand in a query by chance."""
+
+COUNTED = 1_000
+"""Queries at the most that the prompt is looked for in."""
 
 SEPARATOR = "\N{MIDDLE DOT}"
 
@@ -68,12 +72,15 @@ def as_row(foreseen: Foreseen) -> dict[str, Any]:
         "exists": made.exists,
         "options": dict(foreseen.options),
         "queries": made.settings["count"],
+        "train": made.train,
+        "held_out": made.held_out,
         "resolved": dict(made.resolved),
         "tokens": {
             "prompt_teacher": made.prompt_teacher,
             "prompt_student": made.prompt_student,
             "saved_per_call": None if made.prompt_teacher is None else made.prompt_teacher - made.prompt_student,
         },
+        "cost_at_most": dict(made.cost),
         "prompt_in_student": {"queries": foreseen.looked_at, "found": foreseen.with_prompt},
         "examples": [asdict(example) for example in made.examples],
     }
@@ -115,12 +122,12 @@ def _plain(value: Any) -> str:
 
 def _lines(foreseen: Foreseen) -> Iterator[Text]:
     made = foreseen.preview
-    asked = min(COUNTED, made.settings["count"])
-    samples = made.settings["samples"]
+    count, samples = made.settings["count"], made.settings["samples"]
     yield Text(
-        f"Queries: {made.settings['count']:,}, {samples:,} answer{'s' if samples > 1 else ''} each; about a fifth is held out."
+        f"Queries: {count:,}, {samples:,} answer{'s' if samples > 1 else ''} each; {made.train:,} to train on, "
+        f"{made.held_out:,} held out."
     )
-    where = f"mean of {asked:,} queries"
+    where = f"mean of {count:,} queries"
     if made.prompt_teacher is None:
         yield Text(
             f"Input tokens a call: {made.prompt_student:,.1f} without the prompt; with it only the service knows ({where})."
@@ -131,6 +138,7 @@ def _lines(foreseen: Foreseen) -> Iterator[Text]:
             f"Input tokens a call: {made.prompt_teacher:,.1f} with the prompt, {made.prompt_student:,.1f} without; "
             f"{saved:,.1f} saved ({where})."
         )
+    yield from _cost(made)
     if foreseen.with_prompt:
         yield Text(
             f"Warning: the student's input holds the prompt, or a line of it, in {foreseen.with_prompt:,} of "
@@ -143,6 +151,27 @@ def _lines(foreseen: Foreseen) -> Iterator[Text]:
             f"and the tokens of {len(made.examples)} examples.",
             style="green",
         )
+
+
+def _cost(made: Preview) -> Iterator[Text]:
+    """Yield what the run will cost at the most, and by which prices."""
+    longest = made.settings["max_tokens"]
+    yield Text(f"Cost at the most, with {longest:,} tokens an answer: {cost_of_stages(made.cost)}")
+    for side, prices in made.cost["prices"].items():
+        name = one_line(made.settings[side])
+        if prices is None:
+            yield Text(
+                f"What the {side} {name} costs is unknown; give -B {side}.price_prompt=USD, price_sampled and price_trained "
+                "likewise (USD per million tokens)."
+            )
+        elif prices["prompt"] or prices["sampled"] or prices["trained"]:
+            source = ", ".join(filter(None, (one_line(prices["source"]), prices["date"])))
+            yield Text(
+                f"Price of the {side} {name}, USD per million tokens: {prices['prompt']:g} of prompts, "
+                f"{prices['sampled']:g} of answers, {prices['trained']:g} of training ({source})."
+            )
+        else:
+            yield Text(f"The {side} {name} costs no money.")
 
 
 def _show_example(console: Console, example: PreviewExample) -> None:

@@ -37,6 +37,16 @@ batch_size = click.option(
     "--batch-size", metavar="N", type=AT_LEAST_1, help="Examples a step; default: the model's own."
 )
 rank = click.option("--rank", metavar="N", type=AT_LEAST_1, help=f"Of the LoRA adapter; default: {DEFAULTS['rank']}.")
+max_cost = click.option(
+    "--max-cost", metavar="USD", type=ABOVE_0, help="What the run must not pass, all stages and interruptions together."
+)
+backend_options_now = click.option(
+    "-B",
+    "backend_options",
+    metavar="[SIDE.]KEY=VALUE",
+    multiple=True,
+    help="Option of the backend that changes no row, such as a price.",
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
 the_run = click.argument("run", metavar="RUN", shell_complete=completion.runs)
 
@@ -97,6 +107,7 @@ JOB: list[Any] = [
     batch_size,
     rank,
     click.option("--from", "from_run", metavar="RUN", shell_complete=completion.runs, help="Reuse this run's answers."),
+    max_cost,
     click.option("--force", is_flag=True, help="Train even where most of the teacher's answers can't be used."),
     click.option("--dry-run", is_flag=True, help="Show what would happen; open no model and write nothing."),
     as_json,
@@ -137,6 +148,11 @@ def config_given(flags: Mapping[str, Any]) -> Config:
 def training_given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the training that were given."""
     return {key: flags[key] for key in TRAIN_KEYS if flags[key] is not None}
+
+
+def spending_given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the limit and the backend options of a later stage."""
+    return {"max_cost": flags["max_cost"], "backend_options": parse_pairs(flags["backend_options"], "-B")}
 
 
 def _standard_input() -> Path:

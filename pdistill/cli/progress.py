@@ -87,6 +87,7 @@ class Shown:
 
     def __init__(self, display: Display) -> None:
         self._display = display
+        self._said: set[str] = set()
         self._idle()
 
     def _idle(self) -> None:
@@ -108,8 +109,10 @@ class Shown:
         self._idle()
 
     def say(self, line: str) -> None:
-        """Write a line."""
-        self._display.line(one_line(line))
+        """Write a line; each only once."""
+        if line not in self._said:
+            self._said.add(line)
+            self._display.line(one_line(line))
 
 
 class Lines:

@@ -9,7 +9,7 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
-from pdistill.core.markdown import ARM_NAMES, figure, verdict
+from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, pay_back, verdict
 from pdistill.core.report import arms_of
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def _costs(report: Mapping[str, Any]) -> list[str]:
     return [
         f"Input tokens a call: {tokens['prompt_teacher']:,.0f} with the prompt, {tokens['prompt_student']:,.0f} without; "
         f"{tokens['saved_per_call']:,.0f} saved{share}.",
+        f"Cost: {cost_of_stages(report['cost'])}",
+        pay_back(report["cost"]),
         f"Seconds: {spent}; {sum(seconds.values()):,.0f} in all.",
     ]
 

@@ -4,12 +4,21 @@ from typing import Any
 
 import click
 
-from pdistill.cli.options import TRAINING, as_json, given, the_run, training_given
+from pdistill.cli.options import (
+    TRAINING,
+    as_json,
+    backend_options_now,
+    given,
+    max_cost,
+    spending_given,
+    the_run,
+    training_given,
+)
 
 
 @click.command()
 @the_run
-@given([*TRAINING, as_json])
+@given([*TRAINING, backend_options_now, max_cost, as_json])
 def train(run: str, as_json: bool, **flags: Any) -> None:
     """Train the student on the teacher's answers.
 
@@ -25,14 +34,14 @@ def train(run: str, as_json: bool, **flags: Any) -> None:
     warn_of_plugins()
     directory = find_run(run)
     with showing() as progress:
-        train_student(directory, training_given(flags), progress)
+        train_student(directory, training_given(flags), progress, **spending_given(flags))
     click.echo(trained(directory, as_json))
 
 
 @click.command()
 @the_run
-@given([as_json])
-def evaluate(run: str, as_json: bool) -> None:
+@given([backend_options_now, max_cost, as_json])
+def evaluate(run: str, as_json: bool, **flags: Any) -> None:
     """Let the five arms answer the held-out queries.
 
     RUN is the folder of a run, or its name under runs/. The arms: the teacher with the prompt; the base, which is the
@@ -47,5 +56,5 @@ def evaluate(run: str, as_json: bool) -> None:
     warn_of_plugins()
     directory = find_run(run)
     with showing() as progress:
-        evaluate_arms(directory, progress)
+        evaluate_arms(directory, progress, **spending_given(flags))
     click.echo(evaluated(directory, as_json))

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
+from pdistill.core.budget import Meter
 from pdistill.core.errors import ContextError
 from pdistill.core.interfaces import Sampler
 from pdistill.core.progress import Progress
@@ -52,6 +53,7 @@ class Answers:
         rows: the open file of answers.
         place: the place of a question's row in the complete file.
         reuse: finds an answer that need not be asked for.
+        meter: counts what is asked and answered, and says where to stop.
         progress: is told of every answer.
     """
 
@@ -60,6 +62,7 @@ class Answers:
     rows: RowWriter
     place: Callable[[Question], int]
     reuse: Reuse
+    meter: Meter
     progress: Progress
 
     def collect(self, sampler: Sampler) -> None:
@@ -67,6 +70,7 @@ class Answers:
 
         Raises:
             ContextError: a question does not fit the model's context.
+            RunError: the next request could pass the limit of what the run may cost; all before it are stored.
         """
         if sampler.chunk is None:
             self._stream(sampler)
@@ -74,23 +78,45 @@ class Answers:
             self._in_chunks(sampler, sampler.chunk)
 
     def _stream(self, sampler: Sampler) -> None:
-        """Append rows one by one as answers arrive."""
+        """Append rows one by one as answers arrive.
+
+        At the limit no more requests are handed out; once those in flight have turned out cheaper than they could have
+        been, there may be room for more.
+        """
         waiting: dict[Any, Question] = {}
+        unanswered = self._unanswered()
+        held: list[Question] = []
 
         def requests() -> Iterator[Request]:
-            for question in self.questions():
-                if self.place(question) in self.rows:
-                    continue
-                row = self.reuse(question)
-                if row is not None:
-                    self._append([row])
-                    continue
+            for question in chain([*held], unanswered):
+                held[:] = [question]
+                if not self.meter.admit([question.request], self.sampling):
+                    return
+                held.clear()
                 waiting[question.request.key] = question
                 yield question.request
 
-        with _naming(waiting):
-            for key, completion in sampler.generate(requests(), self.sampling):
-                self._append([waiting.pop(key).row(completion)])
+        while True:
+            answered = self.rows.count
+            with _naming(waiting):
+                for key, completion in sampler.generate(requests(), self.sampling):
+                    self.meter.answered(key, completion)
+                    self._append([waiting.pop(key).row(completion)])
+            if not held:
+                return
+            if self.rows.count == answered:
+                raise self.meter.refused([held[0].request], self.sampling)
+
+    def _unanswered(self) -> Iterator[Question]:
+        """Yield the questions that have no row yet; appends the rows that can be reused."""
+        for question in self.questions():
+            if self.place(question) in self.rows:
+                continue
+            row = self.reuse(question)
+            if row is None:
+                yield question
+            else:
+                self._append([row])
 
     def _in_chunks(self, sampler: Sampler, size: int) -> None:
         """Append the rows of a whole chunk in one write; rows of a chunk that is not whole are dropped."""
@@ -100,21 +126,26 @@ class Answers:
             if kept + len(chunk) <= self.rows.count:
                 kept += len(chunk)
                 continue
+            answers = self._chunk(sampler, chunk)
             self.rows.keep(kept)
-            self._append(self._chunk(sampler, chunk))
+            self._append(answers)
             kept += len(chunk)
 
     def _chunk(self, sampler: Sampler, chunk: list[Question]) -> list[Row]:
         found = {question.request.key: self.reuse(question) for question in chunk}
         asked = {question.request.key: question for question in chunk if found[question.request.key] is None}
+        requests = [question.request for question in asked.values()]
+        if not self.meter.admit(requests, self.sampling):
+            raise self.meter.refused(requests, self.sampling)
         with _naming(asked):
-            for key, completion in sampler.generate([question.request for question in asked.values()], self.sampling):
+            for key, completion in sampler.generate(requests, self.sampling):
+                self.meter.answered(key, completion)
                 found[key] = asked[key].row(completion)
         return [row for row in found.values() if row is not None]
 
     def _append(self, rows: list[Row]) -> None:
         self.rows.append(rows)
-        self.progress.advance(len(rows))
+        self.progress.advance(len(rows), self.meter.budget.note())
 
 
 class _naming:  # noqa: N801 - used as a function

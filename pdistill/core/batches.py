@@ -62,6 +62,11 @@ class Batch:
         """The name of the loss that rows of this kind are trained with."""
         return LOSSES[type(self.rows[0])]
 
+    @property
+    def tokens(self) -> int:
+        """All tokens that the model reads in the step, whether the loss falls on them or not."""
+        return sum(len(row.ids) for row in self.rows)
+
 
 def hard_row(prompt: TokenIds, target: TokenIds) -> HardRow:
     """Return the row that trains `target` (its end token included) after `prompt`, with weight 1 on each target token."""

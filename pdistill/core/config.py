@@ -45,6 +45,7 @@ class Config:
         rank: of the LoRA adapter.
         from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
         force: train even where the teacher's answers are mostly unusable.
+        max_cost: USD that the run must not pass, with all its stages and interruptions.
     """
 
     task: str | None = None
@@ -74,6 +75,7 @@ class Config:
     rank: int = 32
     from_run: Path | None = None
     force: bool = False
+    max_cost: float | None = None
 
     def __post_init__(self) -> None:
         """Check what needs no file and no plugin.
@@ -100,7 +102,7 @@ class Config:
             raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
 
     def _check_ranges(self) -> None:
-        positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank")
+        positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank", "max_cost")
         for name in positive:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

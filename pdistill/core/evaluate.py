@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pdistill.core.answer import Answers, Question
+from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import TaskError
 from pdistill.core.generate import sampling_from
 from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
@@ -39,12 +40,14 @@ class Arms:
         settings: what generate.json resolved.
         alike: whether the base is the teacher's own model, run in the same way: then the base under the prompt gives
             the teacher's greedy answers, and is not asked again.
+        budget: what the answers are paid from.
     """
 
     work: Work
     run: RunDirectory
     settings: Mapping[str, Any]
     alike: bool
+    budget: Budget
     progress: Progress
 
     def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student]) -> None:
@@ -52,6 +55,7 @@ class Arms:
 
         Raises:
             TaskError: no query is held out.
+            RunError: the run could pass the limit of what it may cost; the answers that came are kept.
         """
         self.run.check(self.run.queries)
         self.run.check(self.run.examples)
@@ -63,24 +67,27 @@ class Arms:
                 self._copy(arm)
         else:
             for arm in self._missing(("teacher",)):
-                with teacher().sampler() as sampler:
-                    self._ask(arm, sampler, sampling_from(self.settings), sample=self.settings["samples"])
+                asked = teacher()
+                meter = Meter(self.budget, "teacher", asked.renderer())
+                with asked.sampler() as sampler:
+                    self._ask(arm, sampler, meter, sampling_from(self.settings), sample=self.settings["samples"])
         if self._missing((*BASE_ARMS, *STUDENT_ARMS)):
             self._ask_student(student())
 
     def _ask_student(self, student: Student) -> None:
         sampling = replace(sampling_from(self.settings), temperature=0.0, top_p=1.0)
+        meter = Meter(self.budget, "student", student.renderer())
         for weights, arms in ((None, BASE_ARMS), (ADAPTER, STUDENT_ARMS)):
             missing = self._missing(arms)
             if missing:
                 with student.sampler(weights) as sampler:
                     for arm in missing:
-                        self._ask(arm, sampler, sampling)
+                        self._ask(arm, sampler, meter, sampling)
 
     def _missing(self, arms: tuple[str, ...]) -> list[str]:
         return [arm for arm in arms if not self.run.predictions(arm).complete]
 
-    def _ask(self, arm: str, sampler: Sampler, sampling: Sampling, sample: int = 0) -> None:
+    def _ask(self, arm: str, sampler: Sampler, meter: Meter, sampling: Sampling, sample: int = 0) -> None:
         task = self.work.task
         prompt_of = task.teacher_prompt if arm in PROMPTED else task.student_prompt
 
@@ -93,7 +100,7 @@ class Arms:
             total = sum(1 for _ in held_out(self.work, self.run))
             self.progress.begin(arm.replace("_", " "), total, rows.count, "answers")
             place = lambda question: question.query.number  # noqa: E731
-            Answers(questions, sampling, rows, place, lambda question: None, self.progress).collect(sampler)
+            Answers(questions, sampling, rows, place, lambda question: None, meter, self.progress).collect(sampler)
             rows.finish(self.run.seal)
             self.progress.end()
 
@@ -103,5 +110,5 @@ class Arms:
         responses = self.run.check(self.run.responses(1).path)
         with self.run.predictions(arm).open(self.settings["count"]) as rows:
             rows.keep(0)
-            rows.append(row for row in read_rows(responses) if row["number"] in wanted)
+            rows.append({**row, "reused": True} for row in read_rows(responses) if row["number"] in wanted)
             rows.finish(self.run.seal)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from pdistill.core.answer import Answers, Question
+from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import RunError
 from pdistill.core.interfaces import Teacher
 from pdistill.core.progress import Progress
@@ -26,6 +27,7 @@ def ask_teacher(
     run: RunDirectory,
     settings: Mapping[str, Any],
     reuse: Reusable,
+    budget: Callable[[], Budget],
     progress: Progress,
 ) -> None:
     """Guarantee that responses.jsonl holds the teacher's answers.
@@ -33,6 +35,10 @@ def ask_teacher(
     Args:
         teacher: makes the teacher; called only where an answer is missing.
         settings: what generate.json resolved: sampling, samples, seed, count.
+        budget: makes the budget that answers are paid from; called like `teacher`.
+
+    Raises:
+        RunError: the run could pass the limit of what it may cost; the answers that came are kept.
     """
     samples, count = settings["samples"], settings["count"]
     rows = run.responses(samples)
@@ -49,12 +55,12 @@ def ask_teacher(
     sampling = sampling_from(settings)
     with rows.open(count * samples) as writer, reuse:
         progress.begin("teacher", count * samples, writer.count, "answers")
-        answers = Answers(
-            questions, sampling, writer, lambda q: q.query.number * samples + q.request.key.sample, reuse.find, progress
-        )
         if writer.count < count * samples:
-            with teacher().sampler() as sampler:
-                answers.collect(sampler)
+            asked = teacher()
+            place = lambda q: q.query.number * samples + q.request.key.sample  # noqa: E731
+            meter = Meter(budget(), "teacher", asked.renderer())
+            with asked.sampler() as sampler:
+                Answers(questions, sampling, writer, place, reuse.find, meter, progress).collect(sampler)
         if writer.count < count * samples:
             raise RunError(
                 f"the teacher gave {writer.count} answers to {count * samples} requests; run the command again"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NewType, Protocol
 
 from pdistill.core.batches import Batch, TokenIds
+from pdistill.core.prices import Prices
 from pdistill.core.prompts import Prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 
@@ -165,6 +166,9 @@ class Backend(Protocol):
         Raises:
             BackendError: there is no such model, or what runs it is not installed.
         """
+
+    def prices(self, model: str) -> Prices | None:
+        """Return what the model's tokens cost; None where that is unknown, `FREE` where no token costs money."""
 
     def student(self, model: str, directory: Path) -> Student:
         """Return the model as a student whose URIs are relative to `directory`.

@@ -1,8 +1,10 @@
-"""The report as Markdown."""
+"""The report as Markdown, and the sentences that it shares with the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from pdistill.core.cost import STAGES
+from pdistill.core.prices import MILLION, usd
 from pdistill.core.report import arms_of
 
 ARM_NAMES = {
@@ -36,6 +38,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"A call costs {tokens['prompt_teacher']:,.0f} input tokens with the prompt and {tokens['prompt_student']:,.0f} "
         f"without: {tokens['saved_per_call']:,.0f} are saved.",
         "",
+        f"Cost: {cost_of_stages(report['cost'])} {pay_back(report['cost'])}",
+        "",
         "| slice | n | student's agreement | student's accuracy | teacher's accuracy |",
         "|---|---|---|---|---|",
     ]
@@ -59,6 +63,35 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"Without the prompt the student agrees with the teacher on {student:.1%} of the held-out queries; "
         f"before training it was {base:.1%}."
     )
+
+
+def cost_of_stages(cost: Mapping[str, Any]) -> str:
+    """Return what each stage takes, in money where there is a price, and in tokens."""
+    parts = []
+    for stage in STAGES:
+        row = cost[stage]
+        tokens = (
+            f"{row['sequence_tokens']:,} tokens"
+            if stage == "train"
+            else f"{row['prompt_tokens']:,} input tokens and {row['sampled_tokens']:,} of answers"
+        )
+        parts.append(f"{stage} {usd(row['usd'])} ({tokens})" if row["usd"] else f"{stage} {tokens}")
+    if cost["usd"] is None:
+        unknown = " and ".join(side for side, prices in cost["prices"].items() if prices is None)
+        return f"{', '.join(parts)}; in money it is not known, for want of a price of the {unknown}."
+    return f"{', '.join(parts)}; {usd(cost['usd']) if cost['usd'] else 'no money'} in all."
+
+
+def pay_back(cost: Mapping[str, Any]) -> str:
+    """Return in one sentence when the run has paid for itself."""
+    calls = cost["break_even_calls"]
+    if calls is None:
+        nothing = "no money" if cost["break_even_in"] == "usd" else "no tokens"
+        return f"A call without the prompt saves {nothing}, so the run does not pay for itself."
+    if cost["break_even_in"] == "usd":
+        saved = usd(cost["saved_usd_per_call"] * MILLION)
+        return f"A million calls without the prompt save {saved}: the run has paid for itself after {calls:,}."
+    return f"In tokens, the run took as many as {calls:,} calls without the prompt save."
 
 
 def figure(value: Mapping[str, Any] | None) -> str:

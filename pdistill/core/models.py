@@ -1,15 +1,17 @@
 """From what the user typed to teacher, student and their backends."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pdistill.core.config import Config
-from pdistill.core.errors import UsageError
+from pdistill.core.errors import RunError, UsageError
 from pdistill.core.interfaces import Backend, Student, Teacher
 from pdistill.core.options import as_text, build
 from pdistill.core.plugins import installed
+from pdistill.core.prices import Prices
+from pdistill.core.rundir import differences
 from pdistill.core.task import Task
 
 Role = Literal["teacher", "student"]
@@ -74,6 +76,35 @@ def changing_rows(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: as_text(value) for key, value in options.items() if key.rpartition(".")[2] not in harmless}
 
 
+def alike(both: Mapping[Role, Side]) -> bool:
+    """Return whether both sides are the same model, run in the same way; what changes no row does not count."""
+    ways = [(side.backend, side.model, changing_rows(side.options)) for side in both.values()]
+    return ways[0] == ways[1]
+
+
+def with_options(config: Config, now: Mapping[str, Any], task: Task) -> Config:
+    """Return the configuration with the backend options that are given now; none of them may change a row.
+
+    Raises:
+        UsageError: an option that the backend has not, or a value that won't do.
+        RunError: one would change rows; it says which value differs.
+    """
+    if not now:
+        return config
+    options = {**config.backend_options, **now}
+    renewed = replace(config, backend_options=options)
+    sides(renewed, task)
+    differing = differences(
+        {"backend_options": changing_rows(config.backend_options)}, {"backend_options": changing_rows(options)}
+    )
+    if differing:
+        raise RunError(
+            f"the run in '{config.directory}' was made otherwise: {differing[0]}; only an option that changes no row can be "
+            "given now"
+        )
+    return renewed
+
+
 class Models:
     """The backends that one stage uses: opened when they are asked for, one where both sides have the same.
 
@@ -103,7 +134,24 @@ class Models:
         """
         return self._backend("student").student(self._sides["student"].model, directory)
 
+    def prices(self, role: Role) -> Prices | None:
+        """Return what the tokens of one side's model cost, or None where that is unknown.
+
+        Raises:
+            BackendError: what runs it is missing.
+        """
+        return self._opened(role).prices(self._sides[role].model)
+
+    def name(self, role: Role) -> str:
+        """Return one side's model as BACKEND:MODEL."""
+        return self._sides[role].id
+
     def _backend(self, role: Role) -> Backend:
+        backend = self._opened(role)
+        self.resolved[role] = dict(backend.resolve(self._stored.get(role)))
+        return backend
+
+    def _opened(self, role: Role) -> Backend:
         side = self._sides[role]
         same = (
             backend for other, backend in self._open if (other.backend, other.options) == (side.backend, side.options)
@@ -113,5 +161,4 @@ class Models:
             entry = installed().backends[side.backend]
             backend = entry.create(build(entry.options, side.options, f"backend {side.backend}"))
             self._open.append((side, backend))
-        self.resolved[role] = dict(backend.resolve(self._stored.get(role)))
         return backend

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from pdistill.core.budget import check_limit, open_budget
 from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
 from pdistill.core.generate import ask_teacher, rejections, write_examples
 from pdistill.core.interfaces import Lora, Student
 from pdistill.core.markdown import markdown
-from pdistill.core.models import Models, sides
+from pdistill.core.models import ROLES, Models, alike, sides, with_options
 from pdistill.core.plan import check_same, open_run, settle
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
@@ -34,8 +36,9 @@ def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     if not directory.adapter.exists():
         _refuse_useless(directory, config.force)
         _check_as_begun(directory, config)
-    train(directory, {key: getattr(config, key) for key in TRAIN_KEYS}, progress)
-    evaluate(directory, progress)
+    now: Any = {"backend_options": config.backend_options, "max_cost": config.max_cost}
+    train(directory, {key: getattr(config, key) for key in TRAIN_KEYS}, progress, **now)
+    evaluate(directory, progress, **now)
     return report(directory)
 
 
@@ -52,6 +55,8 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
     check_same(config, work, hashes, directory)
     stage = directory.read_json("generate.json")
     planned = settle(config, work, hashes["count"]) if stage is None else None
+    if planned is not None:
+        check_limit(planned.prices, {role: planned.settings[role] for role in ROLES}, config.max_cost)
     with directory.lock():
         if planned is not None:
             for note in planned.notes:
@@ -72,8 +77,10 @@ def _generate(directory: RunDirectory, stage: Mapping[str, Any], config: Config,
     settings = stage["settings"]
     _, work = work_of(directory, settings["format"])
     both = sides(replace(config, teacher=settings["teacher"]), work.task)
+    models = Models(both, stage["resolved"])
+    budget = partial(open_budget, directory, models, config.max_cost, config.backend_options, progress, "teacher")
     reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
-    ask_teacher(work, Models(both, stage["resolved"]).teacher, directory, settings, reuse, progress)
+    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress)
     write_examples(work, directory, settings)
 
 
@@ -103,11 +110,20 @@ def _check_as_begun(directory: RunDirectory, config: Config) -> None:
         )
 
 
-def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress | None = None) -> None:
+def train(
+    directory: RunDirectory,
+    given: Mapping[str, Any],
+    progress: Progress | None = None,
+    *,
+    backend_options: Mapping[str, Any] | None = None,
+    max_cost: float | None = None,
+) -> None:
     """Guarantee that the run directory holds the trained student.
 
     Args:
         given: options of TRAIN_KEYS; one that is missing is as it was, or as the run was asked.
+        backend_options: options of the backends that change no row, such as prices.
+        max_cost: USD that the run must not pass, with all its stages and interruptions.
 
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
@@ -120,7 +136,8 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
         )
     with directory.lock():
         config, work = work_of(directory, settings["format"])
-        replace(config, **given)  # refuses what is out of range
+        replace(config, **given, max_cost=max_cost)  # refuses what is out of range
+        config = with_options(config, backend_options or {}, work.task)
         stage = directory.read_json("train.json")
         options = _train_options(directory, config, stage, given)
         if directory.adapter.exists():
@@ -129,6 +146,7 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
         both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
         models = Models(both, stage["resolved"] if stage else None)
         student = models.student(directory.path)
+        budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
         with directory.timed("train"), training_rows(directory, work.task, student.renderer()) as rows:
             if stage is None:
                 schedule = _schedule(len(rows), student, options, config.seed, progress)
@@ -140,7 +158,8 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
                 stage = {"options": options, "settings": details, "resolved": models.resolved}
                 directory.write_json("train.json", stage)
             schedule = Schedule.from_row(stage["settings"]["schedule"])
-            train_student(directory, student, rows, schedule, Lora(rank=options["rank"], seed=config.seed), progress)
+            lora = Lora(rank=options["rank"], seed=config.seed)
+            train_student(directory, student, rows, schedule, lora, budget, progress)
 
 
 def _schedule(rows: int, student: Student, options: Mapping[str, Any], seed: int, progress: Progress) -> Schedule:
@@ -166,8 +185,18 @@ def _train_options(
     return {**before, **given}
 
 
-def evaluate(directory: RunDirectory, progress: Progress | None = None) -> None:
+def evaluate(
+    directory: RunDirectory,
+    progress: Progress | None = None,
+    *,
+    backend_options: Mapping[str, Any] | None = None,
+    max_cost: float | None = None,
+) -> None:
     """Guarantee that the five arms have answered the held-out queries.
+
+    Args:
+        backend_options: options of the backends that change no row, such as prices.
+        max_cost: USD that the run must not pass, with all its stages and interruptions.
 
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
@@ -182,19 +211,21 @@ def evaluate(directory: RunDirectory, progress: Progress | None = None) -> None:
     settings = generated["settings"]
     with directory.lock():
         config, work = work_of(directory, settings["format"])
-        config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"])
-        both = sides(config, work.task)
-        alike = both["teacher"] == both["student"] and settings["temperature"] == 0
+        config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"], max_cost=max_cost)
+        both = sides(with_options(config, backend_options or {}, work.task), work.task)
         stage = directory.read_json("evaluate.json")
         if stage is not None and directory.evaluated:
             return
         with directory.timed("evaluate"):
             stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
             if stage is None:
-                stage = {"settings": {"alike": alike}, "resolved": stored}
+                same = alike(both) and settings["temperature"] == 0
+                stage = {"settings": {"alike": same}, "resolved": stored}
                 directory.write_json("evaluate.json", stage)
             models = Models(both, stored)
-            Arms(work, directory, settings, alike, progress).answer(
+            asked = ROLES if settings["temperature"] > 0 else ("student",)
+            budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
+            Arms(work, directory, settings, stage["settings"]["alike"], budget, progress).answer(
                 models.teacher, lambda: models.student(directory.path)
             )
 

@@ -7,7 +7,8 @@ from typing import Any
 from pdistill.core.config import GENERATE_KEYS, Config
 from pdistill.core.errors import BackendError, RunError
 from pdistill.core.interfaces import Ability, Student, Teacher
-from pdistill.core.models import Models, changing_rows, sides
+from pdistill.core.models import ROLES, Models, Role, alike, changing_rows, sides
+from pdistill.core.prices import Prices
 from pdistill.core.prompts import check_prompt
 from pdistill.core.rundir import HASHED, RunDirectory, differences
 from pdistill.core.version import versions
@@ -23,6 +24,8 @@ class Plan:
     student: Student
     settings: dict[str, Any]
     resolved: dict[str, Any]
+    prices: dict[Role, Prices | None]
+    alike: bool
     notes: tuple[str, ...]
 
 
@@ -63,7 +66,8 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     notes = []
     if task.format == "text" and task.student_frame != task.student_frame.rstrip():
         notes.append("the student's prompt ends in white space: many models answer worse after it; leave it out")
-    return Plan(work, teacher, student, settings, models.resolved, tuple(notes))
+    prices = {role: models.prices(role) for role in ROLES}
+    return Plan(work, teacher, student, settings, models.resolved, prices, alike(both), tuple(notes))
 
 
 def _require(name: str, can: frozenset[Ability], *needed: Ability) -> None:

@@ -6,6 +6,8 @@ from itertools import islice
 from typing import Any
 
 from pdistill.core.config import Config
+from pdistill.core.cost import as_row
+from pdistill.core.estimate import estimate
 from pdistill.core.interfaces import Renderer
 from pdistill.core.plan import check_same, settle
 from pdistill.core.queries import Query
@@ -15,7 +17,6 @@ from pdistill.core.train import render
 from pdistill.core.work import work_from
 
 SHOWN = 2
-COUNTED = 1_000
 NO_REFERENCE = "RESPONSE"
 
 
@@ -44,8 +45,11 @@ class Preview:
         settings: every option as it was settled.
         resolved: what depends on the machine, by side.
         directory: where the run would stand, and whether it stands there already.
-        prompt_teacher: tokens a call with the prompt, the mean of the first queries; None where only the service knows.
+        train: queries to train on, if no answer is rejected.
+        held_out: queries that are held out.
+        prompt_teacher: tokens a call with the prompt, the mean of all queries; None where only the service knows.
         prompt_student: tokens a call without it.
+        cost: what each stage will cost at the most, as the report has it afterwards.
         examples: the first training examples.
         notes: what the user should know before the run.
     """
@@ -54,8 +58,11 @@ class Preview:
     resolved: Mapping[str, Any]
     directory: str
     exists: bool
+    train: int
+    held_out: int
     prompt_teacher: float | None
     prompt_student: float
+    cost: Mapping[str, Any]
     examples: tuple[PreviewExample, ...]
     notes: tuple[str, ...]
 
@@ -71,19 +78,19 @@ def preview(config: Config) -> Preview:
     hashes = work.hashes()
     check_same(config, work, hashes, run)
     planned = settle(config, work, hashes["count"])
-    renderer, asking = planned.student.renderer(), planned.teacher.renderer()
-    queries = list(islice(work.queries(), COUNTED))
-    task = work.task
-    with_prompt = [len(asking.prompt_ids(task.teacher_prompt(query))) for query in queries] if asking else None
-    without = [len(renderer.prompt_ids(task.student_prompt(query))) for query in queries]
+    renderer, count = planned.student.renderer(), hashes["count"]
+    most = estimate(planned, config)
     return Preview(
         settings=planned.settings,
         resolved=planned.resolved,
         directory=str(run.path),
         exists=run.exists,
-        prompt_teacher=sum(with_prompt) / len(with_prompt) if with_prompt else None,
-        prompt_student=sum(without) / len(without),
-        examples=tuple(_example(renderer, task, query) for query in queries[:SHOWN]),
+        train=most.train,
+        held_out=most.held_out,
+        prompt_teacher=None if most.prompt_teacher is None else most.prompt_teacher / count,
+        prompt_student=most.prompt_student / count,
+        cost=as_row(most.counts, planned.prices),
+        examples=tuple(_example(renderer, work.task, query) for query in islice(work.queries(), SHOWN)),
         notes=planned.notes,
     )
 

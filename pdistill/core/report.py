@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pdistill.core.cost import cost_of
 from pdistill.core.evaluate import held_out
 from pdistill.core.generate import read_target, rejections
 from pdistill.core.queries import Query
@@ -74,6 +75,7 @@ def make_report(
             "prompt_student": round(tokens["student"], 2),
             "saved_per_call": round(tokens["teacher"] - tokens["student"], 2),
         },
+        "cost": cost_of(run),
         "training": train["settings"]["schedule"],
         "seconds": run.seconds(),
     }

@@ -73,7 +73,7 @@ class Reusable:
             self._file.close()
 
     def find(self, question: Question) -> Row | None:
-        """Return the row that answers the question, with its new number and id, or None."""
+        """Return the row that answers the question, with its new number and id and the mark `reused`, or None."""
         if self._file is None or self._path is None:
             return None
         key = _key(prompt_hash(question.request.prompt), question.request.key.sample)
@@ -82,7 +82,8 @@ class Reusable:
             return None
         self._file.seek(self._offsets[place])
         row = decode(self._file.readline(), self._path, place)
-        return {**row, "number": question.query.number, "id": question.query.id, "query": question.query.text}
+        query = question.query
+        return {**row, "number": query.number, "id": query.id, "query": query.text, "reused": True}
 
 
 def _key(prompt: str, sample: int) -> int:

@@ -6,10 +6,10 @@ Rows are appended to `X.part`; once all are there they are put into the order of
 
 import os
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pdistill.core.errors import RunError
 from pdistill.core.rows import Row, decode, encode, storage_error
@@ -32,6 +32,23 @@ class RowFile:
     def complete(self) -> bool:
         """Whether all rows are there, in order."""
         return self.path.exists()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that are there, in order of arrival where the file is not complete, without a torn last line.
+
+        Raises:
+            RunError: the file can't be read, or a line is no row.
+        """
+        path = self.path if self.complete else self.part
+        try:
+            with path.open("rb") as file:
+                for at, line in enumerate(file, start=1):
+                    if line.endswith(b"\n"):
+                        yield decode(line, path, at)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(error, path) from None
 
     def open(self, size: int) -> "RowWriter":
         """Return a writer that knows which of `size` rows are there already.

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 from pdistill.core.batches import Batch, HardRow, hard_batch, hard_row
+from pdistill.core.budget import Budget
 from pdistill.core.errors import TaskError
 from pdistill.core.interfaces import Lora, Renderer, StateURI, StepMetrics, Student, Trainer
+from pdistill.core.prices import Tokens
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query, query_from_row
 from pdistill.core.rowfile import RowWriter
@@ -74,9 +77,19 @@ class _Checkpoint:
 
 
 def train_student(
-    run: RunDirectory, student: Student, rows: TrainingRows, schedule: Schedule, lora: Lora, progress: Progress
+    run: RunDirectory,
+    student: Student,
+    rows: TrainingRows,
+    schedule: Schedule,
+    lora: Lora,
+    budget: Budget,
+    progress: Progress,
 ) -> None:
-    """Guarantee that adapter/ and metrics.jsonl are there; goes on from the last checkpoint."""
+    """Guarantee that adapter/ and metrics.jsonl are there; goes on from the last checkpoint.
+
+    Raises:
+        RunError: the run could pass the limit of what it may cost before the next checkpoint; stopped at the last one.
+    """
     if run.adapter.exists():
         return
     metrics = run.metrics()
@@ -86,7 +99,7 @@ def train_student(
             with metrics.open(schedule.steps) as writer:
                 writer.keep(last.step if last else 0)
                 progress.begin("train", schedule.steps, writer.count, "steps")
-                _Loop(run, trainer, student, schedule, writer, progress).go(rows)
+                _Loop(run, trainer, student, schedule, budget, writer, progress).go(rows)
                 progress.end()
         _export(run, trainer, student)
 
@@ -100,6 +113,7 @@ class _Loop:
         trainer: Trainer,
         student: Student,
         schedule: Schedule,
+        budget: Budget,
         writer: RowWriter,
         progress: Progress,
     ) -> None:
@@ -107,30 +121,47 @@ class _Loop:
         self._trainer = trainer
         self._student = student
         self._schedule = schedule
+        self._budget = budget
         self._writer = writer
         self._progress = progress
-        self._pending: deque[tuple[int, Future[StepMetrics], Future[StateURI] | None]] = deque()
+        self._pending: deque[tuple[int, int, Future[StepMetrics], Future[StateURI] | None]] = deque()
 
     def go(self, rows: TrainingRows) -> None:
         start = self._writer.count
         for step, places in enumerate(self._schedule.batches(start), start=start):
-            future = self._trainer.step(rows.batch(places), self._schedule.rate(step))
+            if step % self._schedule.checkpoint_every == 0:
+                self._reserve(rows, step)
+            batch = rows.batch(places)
+            future = self._trainer.step(batch, self._schedule.rate(step))
             done = step + 1
             due = done % self._schedule.checkpoint_every == 0 or done == self._schedule.steps
             state = self._trainer.save_state(f"step-{done:06d}") if due else None
-            self._pending.append((done, future, state))
+            self._pending.append((done, batch.tokens, future, state))
             while len(self._pending) >= IN_FLIGHT:
                 self._settle()
         while self._pending:
             self._settle()
         self._writer.finish(self._run.seal)
 
+    def _reserve(self, rows: TrainingRows, step: int) -> None:
+        """Stop here, at a checkpoint, where the limit could be passed before the next one: no step is paid for twice."""
+        if self._budget.limit is None:
+            return
+        ahead = islice(self._schedule.batches(step), self._schedule.checkpoint_every)
+        most = Tokens(trained=sum(rows.batch(places).tokens for places in ahead))
+        if not self._budget.reserve("student", most):
+            while self._pending:
+                self._settle()
+            raise self._budget.reached("student", most, "the training up to its next checkpoint")
+
     def _settle(self) -> None:
-        done, future, state = self._pending.popleft()
+        done, count, future, state = self._pending.popleft()
         metrics = future.result()
+        self._budget.settle("student", Tokens(trained=count), Tokens(trained=count))
         rate = self._schedule.rate(done - 1)
-        self._writer.append([{"step": done, "loss": metrics.loss, "tokens": metrics.tokens, "learning_rate": rate}])
-        self._progress.advance(1, f"loss {metrics.loss:.3f}")
+        row = {"step": done, "loss": metrics.loss, "tokens": metrics.tokens, "sequence_tokens": count}
+        self._writer.append([{**row, "learning_rate": rate}])
+        self._progress.advance(1, ", ".join(filter(None, (f"loss {metrics.loss:.3f}", self._budget.note()))))
         if state is not None:
             uri = state.result()
             append_row(self._run.path / "checkpoints.jsonl", {"step": done, "state": uri})

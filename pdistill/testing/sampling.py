@@ -134,6 +134,33 @@ def scores_tokens(bench: Bench) -> None:
         )
 
 
+def counts_tokens(bench: Bench) -> None:
+    """An answer has the tokens that its prompt was rendered to, and no more than it may have: what a limit relies on."""
+    teacher = bench.teacher()
+    renderer = teacher.renderer()
+    requests = [Request(Key(number), asked_prompted(renderer, query)) for number, query in enumerate(QUERIES)]
+    longest = GREEDY.max_tokens
+    with teacher.sampler() as sampler:
+        for key, answer in sampler.generate(iter(requests), GREEDY):
+            assert 0 < answer.tokens <= longest, f"an answer has {answer.tokens} tokens; at least 1, at most {longest}"
+            if renderer is not None:
+                ids = len(renderer.prompt_ids(requests[key.number].prompt))
+                assert answer.prompt_tokens == ids, (
+                    f"prompt_tokens is {answer.prompt_tokens} where prompt_ids() are {ids}; give as many"
+                )
+
+
+def tells_prices(bench: Bench) -> None:
+    """A model's price is known, unknown (None) or none (`FREE`), the same each time, and never below 0."""
+    for model in (bench.teacher_model, bench.student_model):
+        one, two = bench.backend.prices(model), bench.backend.prices(model)
+        assert one == two, f"prices({model!r}) are {one} and then {two}"
+        if one is not None:
+            least = min(one.prompt, one.sampled, one.trained)
+            assert least >= 0, f"prices({model!r}) hold {least}; give USD per million tokens, 0 for what costs nothing"
+            assert one.source, f"prices({model!r}) do not say who says so; give a source"
+
+
 CHECKS: tuple[Callable[[Bench], None], ...] = (
     renders_targets,
     renders_prompts,
@@ -143,4 +170,6 @@ CHECKS: tuple[Callable[[Bench], None], ...] = (
     ends_at_stop_texts,
     says_what_was_cut_off,
     scores_tokens,
+    counts_tokens,
+    tells_prices,
 )

@@ -19,6 +19,7 @@ from pdistill.core.errors import BackendError, ContextError, UsageError
 from pdistill.core.interfaces import Lora, Scorer, StateURI, Trainer, WeightsURI
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
+from pdistill.core.prices import FREE
 from pdistill.core.prompts import Format, Message, Messages, Prompt, Text, student_prompt, teacher_prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 from pdistill.testing import backend_checks, check_backend
@@ -68,6 +69,14 @@ def test_is_registered_and_takes_options_as_texts() -> None:
 def test_a_number_below_0_is_wrong_usage() -> None:
     with pytest.raises(UsageError, match="option chunk of backend fake: -1 is below 0"):
         build(FakeOptions, {"chunk": "-1"}, "backend fake")
+
+
+def test_costs_nothing_unless_a_price_is_given() -> None:
+    assert FakeBackend().prices("rule") == FREE
+    options = build(FakeOptions, {"price_sampled": "2.5"}, "backend fake")
+    given = FakeBackend(options).prices("rule")
+    assert given is not None
+    assert (given.prompt, given.sampled, given.trained) == (0, 2.5, 0)
 
 
 def test_imports_no_numpy_and_no_torch() -> None:

@@ -48,6 +48,13 @@ def test_a_quick_stage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "train: 2 steps in 0.0 s, loss 0.100\n"
 
 
+def test_a_line_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = Shown(Lines())
+    for line in ("one", "two", "one"):
+        shown.say(line)
+    assert capsys.readouterr().err == "one\ntwo\n"
+
+
 def test_a_bar_shows_the_stage_and_leaves_its_summary() -> None:
     file = io.StringIO()
     bar = Bar(Console(file=file, force_terminal=True, width=80, highlight=False))

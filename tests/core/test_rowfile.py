@@ -28,6 +28,19 @@ def test_rows_arrive_in_any_order_and_end_in_that_of_their_keys(rows: RowFile) -
     assert not rows.part.exists()
 
 
+def test_rows_are_read_while_the_file_is_written_and_after(rows: RowFile) -> None:
+    assert list(rows.rows()) == []
+    with rows.open(3) as writer:
+        writer.append([{"number": 2}, {"number": 0}])
+    with rows.part.open("ab") as file:
+        file.write(b'{"number": 1, "te')
+    assert [row["number"] for row in rows.rows()] == [2, 0]
+    with rows.open(3) as writer:
+        writer.append([{"number": 1}])
+        writer.finish(lambda part: None)
+    assert [row["number"] for row in rows.rows()] == [0, 1, 2]
+
+
 def test_a_torn_last_line_is_written_again(rows: RowFile) -> None:
     with rows.open(3) as writer:
         writer.append([{"number": 0}])

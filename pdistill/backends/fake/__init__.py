@@ -13,6 +13,7 @@ from pdistill.backends.fake.student import FakeStudent
 from pdistill.core.errors import BackendError, nearest
 from pdistill.core.hookspecs import hookimpl
 from pdistill.core.interfaces import Ability, Backend
+from pdistill.core.prices import FREE, Prices, given_prices
 from pdistill.core.registry import Registry
 
 __all__ = ["FakeBackend", "FakeOptions"]
@@ -56,6 +57,17 @@ class FakeBackend:
             BackendError: there is no such model.
         """
         return FakeStudent(model, self._model(model, always=False), directory, self._options, self._calls)
+
+    def prices(self, model: str) -> Prices | None:
+        """Return the prices that the options give; a token without one costs nothing.
+
+        Raises:
+            UsageError: a price is below 0.
+        """
+        options = self._options
+        return given_prices(
+            FREE, prompt=options.price_prompt, sampled=options.price_sampled, trained=options.price_trained
+        )
 
     def _model(self, name: str, *, always: bool) -> Model:
         models: dict[str, Model] = {"rule": Rule(self._options.answers, always), "echo": Echo()}

@@ -20,6 +20,9 @@ class FakeOptions:
         cut_every: every n-th query's answer is cut off after one token; 0 is none.
         context: tokens that prompt, query and answer may have together; 0 is no limit.
         chat_template: whether chat messages can be rendered; without, the models are base models.
+        price_prompt: what a million tokens of prompts cost, in USD; nothing, if it is not given.
+        price_sampled: what a million tokens of answers cost.
+        price_trained: what a million tokens of training examples cost.
     """
 
     answers: tuple[str, ...] = ()
@@ -30,6 +33,9 @@ class FakeOptions:
     cut_every: int = 0
     context: int = 0
     chat_template: bool = True
+    price_prompt: float | None = field(default=None, metadata=HARMLESS)
+    price_sampled: float | None = field(default=None, metadata=HARMLESS)
+    price_trained: float | None = field(default=None, metadata=HARMLESS)
 
     def __post_init__(self) -> None:
         """Check the numbers.

@@ -85,7 +85,7 @@ class FakeSampler:
         if sampling.stop or sampling.first_line:
             text, stopped = sampling.cut(text)
             if stopped:
-                finish, tokens = "stop", length(text) + 1
+                finish, tokens = "stop", min(length(text) + 1, sampling.max_tokens)
         return Completion(text, finish, shared + own, tokens)
 
     def _cap(self, key: Key, max_tokens: int) -> int:

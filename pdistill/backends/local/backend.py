@@ -17,6 +17,7 @@ from pdistill.backends.local.renderer import LocalRenderer
 from pdistill.backends.local.sampler import LocalSampler
 from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
 from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
+from pdistill.core.prices import FREE, Prices
 
 keep_freed_memory()
 
@@ -40,6 +41,10 @@ class LocalBackend:
         machine.check_device(self._machine.device)
         machine.settle(self._machine)
         return self._machine.row()
+
+    def prices(self, model: str) -> Prices:
+        """Return that no token costs money."""
+        return FREE
 
     def teacher(self, model: str) -> "LocalTeacher":
         """Return the model as a teacher.

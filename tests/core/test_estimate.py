@@ -1,0 +1,64 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdistill.core import pipeline
+from pdistill.core.estimate import _costliest
+from pdistill.core.interfaces import TrainingDefaults
+from pdistill.core.preview import preview
+from pdistill.core.prompts import Message, Messages
+from pdistill.core.schedule import plan
+from tests.runs import fake_config
+
+PRICES = {"price_prompt": "3", "price_sampled": "15", "price_trained": "6"}
+STAGES = ("generate", "train", "evaluate")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"temperature": 0.7, "samples": 3}, {"student": "fake:echo"}, {"epochs": 2, "batch_size": 4}],
+    ids=["greedy", "drawn", "other-student", "given-epochs"],
+)
+def test_prompts_are_exact_and_the_rest_is_never_less_than_what_is_spent(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", max_tokens=6, backend_options=PRICES, **changes)
+    foreseen = preview(config)
+    assert not config.directory.exists()
+    report = pipeline.run(config)
+    spent = report["cost"]
+    for stage in ("generate", "evaluate"):
+        assert foreseen.cost[stage]["prompt_tokens"] == spent[stage]["prompt_tokens"]
+        assert foreseen.cost[stage]["sampled_tokens"] >= spent[stage]["sampled_tokens"]
+    assert foreseen.cost["train"]["sequence_tokens"] >= spent["train"]["sequence_tokens"]
+    assert all(foreseen.cost[stage]["usd"] >= spent[stage]["usd"] > 0 for stage in STAGES)
+    assert foreseen.cost["usd"] == pytest.approx(sum(foreseen.cost[stage]["usd"] for stage in STAGES), abs=2e-6)
+    held_out = report["n"]["eval"] + report["n"]["eval_rejected"]
+    assert (foreseen.train, foreseen.held_out) == (30 - held_out, held_out)
+
+
+def test_a_prompt_that_only_the_service_can_count_is_estimated_from_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", backend_options=PRICES)
+    exact = preview(config)
+    monkeypatch.setattr("pdistill.backends.fake.FakeTeacher.renderer", lambda self: None)
+    above = preview(config)
+    assert above.prompt_teacher is None
+    assert above.cost["generate"]["prompt_tokens"] > exact.cost["generate"]["prompt_tokens"]
+    first = Messages((Message("system", "Name the kind."), Message("user", "apples")))
+    assert sum(len(message.content) for message in first.messages) < above.cost["generate"]["prompt_tokens"]
+
+
+def test_the_costliest_training_may_be_one_with_fewer_examples(tmp_path: Path) -> None:
+    defaults = TrainingDefaults(min_steps=75, batch_size=128, epochs=4)
+    config = fake_config(tmp_path, tmp_path / "run")
+
+    def visits(count: int) -> int:
+        schedule, _ = plan(count, defaults, batch_size=None, epochs=None, learning_rate=None, seed=0)
+        return count * schedule.epochs
+
+    assert visits(144) > visits(150)
+    assert _costliest([1] * 150, defaults, config) == max(map(visits, range(1, 151))) > visits(150)
+    assert _costliest([2, 10], TrainingDefaults(min_steps=1, epochs=1), config) == 12
