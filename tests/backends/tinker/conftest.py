@@ -1,0 +1,40 @@
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.backends.proxy import Proxy
+from tests.backends.tinker import server as loopback
+from tests.backends.tinker.server import Server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server of the Tinker API, the built-in model served as Qwen/Qwen3-30B-A3B."""
+    reason = loopback.missing()
+    if reason:
+        pytest.skip(reason)
+    with loopback.running(tmp_path_factory.mktemp("tinker")) as running:
+        yield running
+
+
+@pytest.fixture
+def service(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The running server, with the client's environment variables set to it."""
+    for name, value in loopback.environment(server.url).items():
+        monkeypatch.setenv(name, value)
+    return server
+
+
+@pytest.fixture
+def proxy(service: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+    """A maker of proxies before the server: `proxy(plan=..., delay=...)`; the client's environment names the last one."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Proxy:
+            made = stack.enter_context(Proxy(service.url, kind_of=loopback.kind_of, **options))
+            monkeypatch.setenv("TINKER_BASE_URL", made.url)
+            return made
+
+        yield make
