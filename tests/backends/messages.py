@@ -1,6 +1,7 @@
 """HTTP/1.1 messages over asyncio streams, as much of it as a test proxy needs."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,4 +92,11 @@ async def request_to(server: str, request: Message) -> Message:
             raise EOFError(f"{server} gave no answer")
         return answer
     finally:
-        writer.transport.abort()
+        await ended(writer)
+
+
+async def ended(writer: asyncio.StreamWriter) -> None:
+    """Guarantee that a connection is at its end, whatever was still to be said."""
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

@@ -16,7 +16,7 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 from tests.backends.faults import Call, Fault, Plan, none
-from tests.backends.messages import Message, plain, read_message, request_to, written
+from tests.backends.messages import Message, ended, plain, read_message, request_to, written
 from tests.backends.tape import Tape
 
 LARGEST_HEAD = 1 << 20
@@ -111,7 +111,7 @@ class Proxy:
                     writer.write(written(answer))
                     await writer.drain()
             finally:
-                writer.transport.abort()
+                await ended(writer)
 
     async def _answer(self, request: Message) -> Message | None:
         """Return the answer to a request, None where the connection shall be cut."""

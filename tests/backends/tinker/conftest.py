@@ -9,6 +9,13 @@ from tests.backends.tinker import server as loopback
 from tests.backends.tinker.server import Server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need the server."""
+    for item in items:
+        if "server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.tinker)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running server of the Tinker API, the built-in model served as Qwen/Qwen3-30B-A3B."""

@@ -92,7 +92,6 @@ def running(folder: Path, models: Mapping[str, Path] | None = None) -> Iterator[
     command = [python, str(script), *served, f"--port={port}", f"--dir={folder / 'server'}", f"--api-key={KEY}"]
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    environment.pop("PYTHONPATH", None)
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
     server = Server(f"http://127.0.0.1:{port}", KEY, folder, process)
