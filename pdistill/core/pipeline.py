@@ -8,7 +8,7 @@ from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
 from pdistill.core.generate import ask_teacher, rejections, write_examples
-from pdistill.core.interfaces import Lora, Student
+from pdistill.core.interfaces import Lora, Remote, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import Models, sides
 from pdistill.core.plan import check_same, open_run, settle
@@ -56,6 +56,9 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
         if planned is not None:
             for note in planned.notes:
                 progress.say(note)
+            for model in (planned.teacher, planned.student):
+                if isinstance(model, Remote):
+                    model.reach(Lora(rank=config.rank))
             stage = open_run(planned, config, hashes, directory)
         if directory.examples.exists():
             return directory
@@ -129,6 +132,9 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
         both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
         models = Models(both, stage["resolved"] if stage else None)
         student = models.student(directory.path)
+        lora = Lora(rank=options["rank"], seed=config.seed)
+        if stage is None and isinstance(student, Remote):
+            student.reach(lora)
         with directory.timed("train"), training_rows(directory, work.task, student.renderer()) as rows:
             if stage is None:
                 schedule = _schedule(len(rows), student, options, config.seed, progress)
@@ -140,7 +146,7 @@ def train(directory: RunDirectory, given: Mapping[str, Any], progress: Progress 
                 stage = {"options": options, "settings": details, "resolved": models.resolved}
                 directory.write_json("train.json", stage)
             schedule = Schedule.from_row(stage["settings"]["schedule"])
-            train_student(directory, student, rows, schedule, Lora(rank=options["rank"], seed=config.seed), progress)
+            train_student(directory, student, rows, schedule, lora, progress)
 
 
 def _schedule(rows: int, student: Student, options: Mapping[str, Any], seed: int, progress: Progress) -> Schedule:
