@@ -1,9 +1,10 @@
 """One open session with the service: the key and the address are proven first, every wait ends where the service is gone."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -12,13 +13,14 @@ import httpx
 from pdistill.backends.remote.gate import Gate
 from pdistill.backends.remote.notices import Notices, Relay
 from pdistill.backends.tinker import TinkerOptions, transport
-from pdistill.backends.tinker.failures import ADDRESS_VARIABLE, clean, explained
+from pdistill.backends.tinker.failures import ADDRESS_VARIABLE, clean, explained, status_of, verdict
 from pdistill.core.errors import BackendError, nearest
 
 T = TypeVar("T")
 
-CONNECT, ANSWER, PROBE = 4.0, 8.0, 9.0
+CONNECT, ANSWER, PROBE = 3.0, 5.0, 6.0
 """Seconds: to a connection, to the first answer, and for both with the look-up of the name."""
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 POLL, CLOSING = 0.5, 5.0
 """Seconds between two looks at whether the service was given up, and for the goodbye."""
 
@@ -41,16 +43,16 @@ class Connection:
         Raises:
             BackendError: it failed, or the service was given up.
         """
+        try:
+            return self._called(work)
+        except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
+            raise explained(error, self.url) from None
+
+    def _called(self, work: Callable[[], Any]) -> Any:
         future = _blocking(lambda: _result(work()))
-        while True:
-            try:
-                return future.result(POLL)
-            except TimeoutError as error:
-                if future.done():
-                    raise explained(error, self.url) from None
-                self._check()
-            except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-                raise explained(error, self.url) from None
+        while not wait([future], timeout=POLL).done:
+            self._check()
+        return future.result()
 
     async def settled(self, future: Any) -> Any:
         """Return the result of one of the client's futures.
@@ -94,7 +96,15 @@ class Connection:
         """
         self._probe()
         transport.guard(self.url, self.gate)
-        found = self.call(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())
+        try:
+            found = self._called(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())
+        except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
+            if verdict(error) == "lost":
+                raise BackendError(
+                    f"what answers at {self.url} is no Tinker service ({status_of(error)}); set {ADDRESS_VARIABLE} to the "
+                    "service's address"
+                ) from None
+            raise explained(error, self.url) from None
         return {model.model_name: model for model in found.supported_models}
 
     def close(self, status: str) -> None:
@@ -114,7 +124,8 @@ class Connection:
         try:
             _blocking(lambda: httpx.get(f"{self.url}/api/v1/healthz", timeout=waits)).result(PROBE)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            said = "it does not answer" if isinstance(error, httpx.TimeoutException | TimeoutError) else str(error)
+            silent = isinstance(error, httpx.TimeoutException | TimeoutError)
+            said = "it does not answer" if silent else ERRNO.sub("", str(error))
             raise BackendError(
                 f"the Tinker service at {self.url} can't be reached: {clean(said).lower()}; look at the network, or set "
                 f"{ADDRESS_VARIABLE} to its address"

@@ -72,6 +72,10 @@ def explained(error: BaseException, url: str) -> BackendError:
         return BackendError(
             f"the Tinker service at {url} wants its bill settled ({said}); do that, and run the command again"
         )
+    if "must be set" in str(error):
+        return BackendError(
+            f"there is no key for the Tinker service; run: export {KEY_VARIABLE}=tml-..., with your key, or: tinker auth login"
+        )
     if "api_key" in str(error) or "credential" in str(error).lower():
         return BackendError(
             f"there is no usable key for the Tinker service ({said}); run: export {KEY_VARIABLE}=tml-..., with your key"
