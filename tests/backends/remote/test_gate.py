@@ -60,7 +60,7 @@ def test_a_fault_that_may_pass_is_tried_again(fault: Any) -> None:
 
 def test_a_request_without_an_answer_is_sent_again() -> None:
     line = Line([HANG, 200])
-    gate, response = send(line, timeout=0.05)
+    _, response = send(line, timeout=0.05)
     assert (response.status_code, line.sent) == (200, 2)
 
 

@@ -58,7 +58,8 @@ def test_a_failure_stops_the_pulling_and_is_raised_after_the_results_in_flight()
             raise ValueError("lost")
         return number
 
-    pulled, got = [], []
+    pulled: list[int] = []
+    got: list[int] = []
     with Background() as background:
 
         def start(number: int) -> "Future[int]":
@@ -66,8 +67,7 @@ def test_a_failure_stops_the_pulling_and_is_raised_after_the_results_in_flight()
             return background.submit(fly(number))
 
         with pytest.raises(ValueError, match="lost"):
-            for number, _ in in_window(range(100), start, 8):
-                got.append(number)
+            got.extend(number for number, _ in in_window(range(100), start, 8))
     assert sorted(got) == sorted(set(pulled) - {3})
     assert len(pulled) < 100
 
@@ -83,15 +83,14 @@ def test_an_item_that_cannot_be_started_does_not_cost_the_others() -> None:
                 raise ValueError("too long")
             return background.submit(fly(number))
 
-        got = []
+        got: list[int] = []
         with pytest.raises(ValueError, match="too long"):
-            for number, _ in in_window(range(10), start, 8):
-                got.append(number)
+            got.extend(number for number, _ in in_window(range(10), start, 8))
     assert sorted(got) == [0, 1, 2, 3, 4]
 
 
 def test_what_is_in_flight_is_cancelled_where_the_caller_stops() -> None:
-    cancelled = []
+    cancelled: list[int] = []
 
     async def fly(number: int) -> int:
         try:
