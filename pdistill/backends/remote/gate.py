@@ -1,6 +1,7 @@
 """The one way out to a service: what may pass by itself is tried again, with ever longer pauses, and not for ever."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
@@ -12,7 +13,6 @@ from tenacity import (
     RetryCallState,
     retry_if_exception_type,
     retry_if_result,
-    stop_after_delay,
     wait_random,
     wait_random_exponential,
 )
@@ -30,7 +30,8 @@ class Gate:
     """Sends the requests of one session; what is tried again is said, and `failure` says when it was given up.
 
     Args:
-        patience: seconds for which one request is tried again.
+        patience: seconds for which one request is tried again; one without an answer for as long as others get theirs,
+            since a service that is busy lets some wait.
         timeout: seconds in which an answer must be there; then the request counts as lost, and is sent again.
         notices: says what goes wrong.
     """
@@ -39,6 +40,7 @@ class Gate:
         self._patience = patience
         self._timeout = timeout
         self._notices = notices
+        self._heard = -math.inf
         self.failure: str | None = None
         self.retries = 0
 
@@ -54,7 +56,7 @@ class Gate:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(may_pass),
             wait=wait_as_told(wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE)),
-            stop=stop_after_delay(self._patience),
+            stop=self._out_of_patience,
             before_sleep=self._note,
             retry_error_callback=self._give_up,
         )
@@ -66,9 +68,17 @@ class Gate:
             async with asyncio.timeout(self._timeout):
                 response = await once()
                 await response.aread()
+                if not may_pass(response):
+                    self._heard = time.monotonic()
                 return response
         except TimeoutError:
             raise httpx.ReadTimeout(f"no answer within {self._timeout:g} s") from None
+
+    def _out_of_patience(self, state: RetryCallState) -> bool:
+        if (state.seconds_since_start or 0.0) < self._patience:
+            return False
+        waiting = isinstance(_error(state), httpx.TimeoutException)
+        return not waiting or time.monotonic() - self._heard >= self._patience
 
     def _note(self, state: RetryCallState) -> None:
         self.retries += 1

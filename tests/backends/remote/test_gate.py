@@ -113,3 +113,20 @@ def test_retries_are_said_once_and_then_counted(caplog: pytest.LogCaptureFixture
     assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
         "the service answers 500 Internal Server Error"
     ]
+
+
+def test_a_request_that_only_waits_is_not_given_up_while_others_are_answered() -> None:
+    slow, quick = Line([HANG, HANG, HANG, HANG, 200]), Line([200])
+
+    async def both() -> tuple[Gate, httpx.Response]:
+        gate = Gate(0.1, 0.05, Notices())
+        waiting = asyncio.ensure_future(gate.send(slow))
+        while not waiting.done():
+            await gate.send(quick)
+            await asyncio.sleep(0.01)
+        return gate, waiting.result()
+
+    gate, response = asyncio.run(both())
+    assert (response.status_code, slow.sent, gate.failure) == (200, 5, None)
+    with pytest.raises(httpx.ReadTimeout):
+        send(Line([HANG]), patience=0.1, timeout=0.05)
