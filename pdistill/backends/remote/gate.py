@@ -1,7 +1,6 @@
 """The one way out to a service: what may pass by itself is tried again, with ever longer pauses, and not for ever."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
@@ -26,13 +25,18 @@ LONGEST_TOLD = 60.0
 Send = Callable[[], Awaitable[httpx.Response]]
 
 
+class Silence(httpx.ReadTimeout):
+    """Nothing came back from the service, on any request, for as long as patience lasts."""
+
+
 class Gate:
     """Sends the requests of one session; what is tried again is said, and `failure` says when it was given up.
 
+    A request that gets no answer is sent again for as long as others are answered: to ask for a result is to wait for it.
+
     Args:
-        patience: seconds for which one request is tried again; one without an answer for as long as others get theirs,
-            since a service that is busy lets some wait.
-        timeout: seconds in which an answer must be there; then the request counts as lost, and is sent again.
+        patience: seconds of pauses after which a request that fails again and again is given up, or of silence.
+        timeout: seconds in which an answer must be there; then the request is sent again.
         notices: says what goes wrong.
     """
 
@@ -40,7 +44,7 @@ class Gate:
         self._patience = patience
         self._timeout = timeout
         self._notices = notices
-        self._heard = -math.inf
+        self._heard = time.monotonic()
         self.failure: str | None = None
         self.retries = 0
 
@@ -56,29 +60,35 @@ class Gate:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(may_pass),
             wait=wait_as_told(wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE)),
-            stop=self._out_of_patience,
+            stop=lambda state: state.idle_for >= self._patience or isinstance(_error(state), Silence),
             before_sleep=self._note,
             retry_error_callback=self._give_up,
         )
         response: httpx.Response = await retrying(self._attempt, once)
         return response
 
-    async def _attempt(self, once: Send) -> httpx.Response:
-        try:
-            async with asyncio.timeout(self._timeout):
-                response = await once()
-                await response.aread()
-                if not may_pass(response):
-                    self._heard = time.monotonic()
-                return response
-        except TimeoutError:
-            raise httpx.ReadTimeout(f"no answer within {self._timeout:g} s") from None
+    async def listen(self, once: Send) -> httpx.Response:
+        """Return the answer to a request that is not tried again: that it came is a sign of life."""
+        response = await once()
+        self._heard = time.monotonic()
+        return response
 
-    def _out_of_patience(self, state: RetryCallState) -> bool:
-        if (state.seconds_since_start or 0.0) < self._patience:
-            return False
-        waiting = isinstance(_error(state), httpx.TimeoutException)
-        return not waiting or time.monotonic() - self._heard >= self._patience
+    async def _attempt(self, once: Send) -> httpx.Response:
+        began = time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    response = await once()
+                    await response.aread()
+                self._heard = time.monotonic()
+                return response
+            except (TimeoutError, httpx.TimeoutException):
+                silent = time.monotonic() - max(self._heard, began)
+                if silent > self._patience:
+                    raise Silence(f"no answer for {silent:.0f} s") from None
+                self.retries += 1
+                if silent >= self._timeout:
+                    self._notices.say("silence", f"the service has not answered for {silent:.0f} s; asking again")
 
     def _note(self, state: RetryCallState) -> None:
         self.retries += 1
@@ -140,7 +150,7 @@ def _what(state: RetryCallState) -> str:
     if response is not None:
         return f"answers {response.status_code} {response.reason_phrase}".rstrip()
     error = _error(state)
-    return "does not answer" if isinstance(error, httpx.TimeoutException) else f"can't be reached ({_said(error)})"
+    return "does not answer" if isinstance(error, Silence) else f"can't be reached ({_said(error)})"
 
 
 def _error(state: RetryCallState) -> BaseException | None:
@@ -150,4 +160,5 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 
 def _said(error: BaseException | None) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    """Return the last clause of what an error says: clients put the address and their own names before it."""
+    return next(iter(str(error).strip().splitlines()), "").rpartition(": ")[2] or type(error).__name__

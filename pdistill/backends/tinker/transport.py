@@ -26,8 +26,6 @@ def guard(url: str, gate: Gate) -> None:
 
 def gate_of(url: str) -> Gate | None:
     """Return the gate that a request to `url` goes through."""
-    if url.partition("?")[0].rpartition("/")[2] in UNGUARDED:
-        return None
     return next((gate for address, gate in _gates.items() if url.startswith(f"{address}/")), None)
 
 
@@ -36,6 +34,8 @@ def _guarded(original: Any) -> Any:
         gate = gate_of(str(request.url))
         if gate is None:
             return await original.send(self, request, **options)
-        return await gate.send(lambda: original.send(self, request, **options))
+        unguarded = request.url.path.rpartition("/")[2] in UNGUARDED
+        way = gate.listen if unguarded else gate.send
+        return await way(lambda: original.send(self, request, **options))
 
     return type(original.__name__, (original,), {"send": send, "through_a_gate": True})

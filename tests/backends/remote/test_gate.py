@@ -12,7 +12,7 @@ import pytest
 from tenacity import RetryCallState, Retrying
 
 from pdistill.backends.remote import gate as gates
-from pdistill.backends.remote.gate import Gate, may_pass, retry_after, wait_as_told
+from pdistill.backends.remote.gate import Gate, Silence, may_pass, retry_after, wait_as_told
 from pdistill.backends.remote.notices import Notices
 
 HANG = "hang"
@@ -62,6 +62,30 @@ def test_a_request_without_an_answer_is_sent_again() -> None:
     line = Line([HANG, 200])
     _, response = send(line, timeout=0.05)
     assert (response.status_code, line.sent) == (200, 2)
+
+
+def test_a_service_that_says_nothing_at_all_is_given_up() -> None:
+    line = Line([HANG])
+    gate = Gate(patience=0.1, timeout=0.02, notices=Notices())
+    with pytest.raises(Silence):
+        asyncio.run(gate.send(line))
+    assert line.sent > 1
+    assert (gate.failure or "").startswith("the service does not answer, and did so for")
+
+
+def test_a_result_that_takes_long_is_waited_for_while_the_service_lives() -> None:
+    gate = Gate(patience=0.1, timeout=0.02, notices=Notices())
+    slow, quick = Line([*[HANG] * 20, 200]), Line([200])
+
+    async def both() -> httpx.Response:
+        waiting = asyncio.create_task(gate.send(slow))
+        while not waiting.done():
+            await gate.listen(quick)
+            await asyncio.sleep(0.01)
+        return waiting.result()
+
+    assert asyncio.run(both()).status_code == 200
+    assert (slow.sent, gate.failure) == (21, None)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422])
