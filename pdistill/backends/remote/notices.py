@@ -7,22 +7,23 @@ from collections import Counter
 from collections.abc import Callable
 
 LOGGER = logging.getLogger("pdistill")
-EVERY = 10.0
-"""Seconds for which a kind of notice is only counted after one was said."""
+EVERY, LONGEST = 10.0, 600.0
+"""Seconds for which a kind of notice is only counted after the first was said; twice as long each time, up to the longest."""
 
 
 class Notices:
-    """Says each kind of notice at once, then at most every few seconds with how often it came.
+    """Says each kind of notice at once, then ever more seldom with how often it came.
 
     Args:
         clean: returns a text without the secrets that it may hold.
-        every: seconds between two notices of one kind.
+        every: seconds between the first two notices of one kind.
     """
 
     def __init__(self, clean: Callable[[str], str] = str, every: float = EVERY) -> None:
         self._clean = clean
         self._every = every
-        self._said: dict[str, float] = {}
+        self._next: dict[str, float] = {}
+        self._pauses: dict[str, float] = {}
         self._silent: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -30,10 +31,12 @@ class Notices:
         """Log a warning, or count it where one of its kind was logged a moment ago."""
         now = time.monotonic()
         with self._lock:
-            if now - self._said.get(kind, -self._every) < self._every:
+            if now < self._next.get(kind, now):
                 self._silent[kind] += 1
                 return
-            self._said[kind] = now
+            pause = self._pauses.get(kind, self._every)
+            self._next[kind] = now + pause
+            self._pauses[kind] = min(2 * pause, LONGEST)
             more = self._silent.pop(kind, 0)
         LOGGER.warning("%s", self._clean(f"{text} ({more:,} more like this since)" if more else text))
 

@@ -30,6 +30,17 @@ def test_the_next_notice_says_how_many_were_left_out(
     assert said(caplog) == ["cut", "cut (2 more like this since)"]
 
 
+def test_what_goes_on_for_hours_is_said_ever_more_seldom(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("pdistill.backends.remote.notices.time.monotonic", lambda: now[0])
+    notices = Notices(every=10)
+    for now[0] in range(3600):
+        notices.say("heartbeat", "the heartbeat failed")
+    assert 7 < len(said(caplog)) < 15
+
+
 def test_secrets_are_cleaned_away(caplog: pytest.LogCaptureFixture) -> None:
     Notices(lambda text: text.replace("key", "***")).say("error", "the key is key")
     assert said(caplog) == ["the *** is ***"]
