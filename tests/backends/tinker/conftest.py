@@ -1,11 +1,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pdistill.core import pipeline
+from pdistill.core.rundir import find_run
 from tests.backends.proxy import Proxy
 from tests.backends.tinker import server as loopback
+from tests.backends.tinker.runs import copy_of, small_config
 from tests.backends.tinker.server import Server
 
 
@@ -27,12 +31,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture
-def service(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+@pytest.fixture(scope="module")
+def service(server: Server) -> Iterator[Server]:
     """The running server, with the client's environment variables set to it."""
-    for name, value in loopback.environment(server.url).items():
-        monkeypatch.setenv(name, value)
-    return server
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in loopback.environment(server.url).items():
+            patch.setenv(name, value)
+        yield server
 
 
 @pytest.fixture
@@ -46,3 +51,19 @@ def proxy(service: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
             return made
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def answered(service: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose teacher has answered, without faults."""
+    folder = tmp_path_factory.mktemp("answered") / "run"
+    pipeline.generate(small_config(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(answered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, with its student trained, without faults."""
+    folder = copy_of(answered, tmp_path_factory.mktemp("trained") / "run")
+    pipeline.train(find_run(str(folder)), {})
+    return folder
