@@ -14,7 +14,9 @@ Verdict = Literal["again", "lost", "barred", "refused"]
 KEY_VARIABLE, ADDRESS_VARIABLE = "TINKER_API_KEY", "TINKER_BASE_URL"
 SECRET = re.compile(r"tml-[\w.-]{4,}|eyJ[\w-]{4,}\.[\w.-]+")
 STATUS = re.compile(r"status[ =:]+(\d{3})")
+INNER = re.compile(r"Error code: \d+ - \{.*?'detail': (['\"])(.*?)\1[,}]", re.DOTALL)
 LONGEST = 300
+"""Characters of a service's words that are said."""
 
 
 def clean(text: str) -> str:
@@ -94,5 +96,7 @@ def detail(error: BaseException) -> str:
     said = body.get("detail") if isinstance(body, dict) else None
     text = said if isinstance(said, str) and said else str(error) or type(error).__name__
     text = text.partition(" for self.request_id")[0]
-    line = clean(next(iter(text.strip().splitlines()), type(error).__name__))
+    inner = INNER.search(text)
+    text = (inner[2] if inner else text).removeprefix("Request failed: ").removeprefix("Failed to retrieve future: ")
+    line = clean(next(iter(text.strip().splitlines()), type(error).__name__)).rstrip(".")
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
