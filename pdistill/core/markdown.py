@@ -36,6 +36,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"A call costs {tokens['prompt_teacher']:,.0f} input tokens with the prompt and {tokens['prompt_student']:,.0f} "
         f"without: {tokens['saved_per_call']:,.0f} are saved.",
         "",
+        *((f"{kept(report)}.", "") if report.get("remote") else ()),
         "| slice | n | student's agreement | student's accuracy | teacher's accuracy |",
         "|---|---|---|---|---|",
     ]
@@ -59,6 +60,17 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"Without the prompt the student agrees with the teacher on {student:.1%} of the held-out queries; "
         f"before training it was {base:.1%}."
     )
+
+
+def kept(report: Mapping[str, Any]) -> str:
+    """Return where a student that a service trained can be asked, and how its adapter compares to it."""
+    note = report["remote"]
+    if note["checked"]:
+        return (
+            "The student is on this machine too: its log-probabilities differ from the service's by "
+            f"{note['difference']:.2g} nats a token on {note['examples']} held-out examples (tolerance {note['tolerance']:g})"
+        )
+    return f"The student is asked on the service, its adapter is unchecked: {_code(str(note['reason']))}"
 
 
 def figure(value: Mapping[str, Any] | None) -> str:

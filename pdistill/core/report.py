@@ -75,6 +75,7 @@ def make_report(
             "saved_per_call": round(tokens["teacher"] - tokens["student"], 2),
         },
         "training": train["settings"]["schedule"],
+        "remote": run.read_json("adapter/remote.json"),
         "seconds": run.seconds(),
     }
 
