@@ -3,8 +3,11 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+TINKER_LOCK = tests/backends/tinker/requirements.txt
+TINKER_PACKAGES ?= build/tinker
+TINKER_READY = $(TINKER_PACKAGES)/.ready
 
-.PHONY: demo test test-slow lint types imports format check
+.PHONY: demo test test-slow test-tinker lint types imports format check
 
 demo: $(READY)
 	$(BIN)/pdistill run --task langid
@@ -14,6 +17,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+test-tinker: $(READY) $(TINKER_READY)
+	PYTHONPATH=$(TINKER_PACKAGES) $(BIN)/python -m pytest -m tinker
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,3 +41,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+$(TINKER_READY): $(TINKER_LOCK) | $(READY)
+	mkdir -p $(dir $(TINKER_PACKAGES))
+	part=$$(mktemp -d $(TINKER_PACKAGES).XXXXXX) && \
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $$part --requirement $(TINKER_LOCK) && \
+	touch $$part/.ready && rm -rf $(TINKER_PACKAGES) && mv $$part $(TINKER_PACKAGES)

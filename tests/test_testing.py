@@ -5,18 +5,20 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
-from pdistill.backends.fake.answers import Rule
+from pdistill.backends.fake.answers import Echo, Rule
 from pdistill.backends.fake.linear import LinearModel
 from pdistill.backends.fake.renderer import FakeRenderer
 from pdistill.backends.fake.sampler import FakeSampler
-from pdistill.backends.fake.student import FakeTrainer
+from pdistill.backends.fake.student import FakeStudent, FakeTrainer
+from pdistill.core.batches import Batch
 from pdistill.core.config import Config
-from pdistill.core.interfaces import WeightsURI
+from pdistill.core.interfaces import StepMetrics, WeightsURI
 from pdistill.core.pipeline import generate
 from pdistill.core.plugins import installed
 from pdistill.core.prices import FREE
@@ -126,6 +128,33 @@ def miscounting(
     )
 
 
+def cutting_prompts(
+    complete: Callable[[FakeSampler, Request, Sampling], Completion],
+) -> Callable[[FakeSampler, Request, Sampling], Completion]:
+    def cut(self: FakeSampler, request: Request, sampling: Sampling) -> Completion:
+        return replace(complete(self, replace(request, prompt=Text("the end of it")), sampling), prompt_tokens=512)
+
+    return cut
+
+
+def losing_what_is_sent_ahead(
+    step: Callable[[FakeTrainer, Batch, float], Future[StepMetrics]],
+) -> Callable[[FakeTrainer, Batch, float], Future[StepMetrics]]:
+    last: list[Future[StepMetrics]] = []
+
+    def lossy(self: FakeTrainer, batch: Batch, rate: float) -> Future[StepMetrics]:
+        if not last or last[-1].done():
+            last.append(step(self, batch, rate))
+        return last[-1]
+
+    return lossy
+
+
+def counting(resolve: object) -> Callable[[FakeBackend, object], dict[str, int]]:
+    numbers = count()
+    return lambda self, stored: {"number": next(numbers)}
+
+
 def restless(answer: Callable[[Rule, Prompt], str]) -> Callable[[Rule, Prompt], str]:
     numbers = iter(range(1000))
     return lambda self, prompt: f"{answer(self, prompt)} {next(numbers)}"
@@ -166,6 +195,29 @@ BREAKS = [
         lambda real: lambda self, places, rate: real(self, places, -rate),
     ),
     ("resumes_where_it_stopped", LinearModel, "to_json", lambda real: lambda self, optimizer: real(self, False)),
+    (
+        "counts_tokens",
+        FakeSampler,
+        "_complete",
+        lambda real: lambda self, *asked: replace(real(self, *asked), prompt_tokens=1),
+    ),
+    (
+        "draws_as_asked",
+        FakeSampler,
+        "_complete",
+        lambda real: lambda self, request, sampling: real(self, request, replace(sampling, top_p=1.0)),
+    ),
+    ("holds_a_window", FakeSampler, "generate", lambda real: lambda self, asked, how: real(self, list(asked), how)),
+    ("names_what_does_not_fit", FakeSampler, "_complete", cutting_prompts),
+    ("refuses_models_that_are_not_there", FakeBackend, "_model", lambda real: lambda self, name, always: Echo()),
+    ("resolves_once", FakeBackend, "resolve", counting),
+    ("steps_may_be_sent_ahead", FakeTrainer, "step", losing_what_is_sent_ahead),
+    (
+        "releases_more_than_once",
+        FakeStudent,
+        "release",
+        lambda real: lambda self, uri: (self._directory / uri).unlink(),
+    ),
     ("exports_the_student", FakeTrainer, "export", lambda real: lambda self, weights, directory: None),
 ]
 

@@ -1,5 +1,6 @@
 """Progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
+import logging
 import sys
 import threading
 import time
@@ -115,6 +116,18 @@ class Shown:
             self._display.line(one_line(line))
 
 
+class Notices(logging.Handler):
+    """Shows what the backends say on the logger "pdistill", such as that a service is asked again."""
+
+    def __init__(self, shown: Shown) -> None:
+        super().__init__(logging.WARNING)
+        self._shown = shown
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it as one line."""
+        self._shown.say(record.getMessage())
+
+
 class Lines:
     """Plain lines: the first of a stage after a second, then ever more seldom."""
 
@@ -202,7 +215,11 @@ def showing() -> Iterator[Shown]:
     else:
         display = Lines()
     shown = Shown(display)
+    notices = Notices(shown)
+    logger = logging.getLogger("pdistill")
+    logger.addHandler(notices)
     try:
         yield shown
     finally:
+        logger.removeHandler(notices)
         display.close()

@@ -9,7 +9,7 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
-from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, pay_back, verdict
+from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, kept, pay_back, verdict
 from pdistill.core.report import arms_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         )
     if report["same_model"]:
         notes.append("The base is the teacher's own model, so with the prompt it gives the teacher's answers.")
+    if report.get("remote"):
+        notes.append(one_line(f"{kept(report)}."))
     return notes
 
 

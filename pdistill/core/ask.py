@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pdistill.core.errors import RunError
 from pdistill.core.evaluate import ADAPTER
 from pdistill.core.generate import sampling_from
-from pdistill.core.interfaces import Sampler
+from pdistill.core.interfaces import RemoteStudent, Sampler
 from pdistill.core.models import Models, sides
 from pdistill.core.queries import Query
 from pdistill.core.rundir import RunDirectory
@@ -49,5 +49,6 @@ def open_student(run: RunDirectory) -> Iterator[OpenStudent]:
     config, work = work_of(run, settings["format"])
     config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"])
     student = Models(sides(config, work.task), trained["resolved"]).student(run.path)
-    with student.sampler(ADAPTER) as sampler:
+    home = student.at_home() if isinstance(student, RemoteStudent) else None
+    with home or student.sampler(ADAPTER) as sampler:
         yield OpenStudent(work.task, sampler, replace(sampling_from(settings), temperature=0.0, top_p=1.0))

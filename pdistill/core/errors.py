@@ -4,7 +4,8 @@ PdistillError
 ├── UsageError       wrong options or input files; exit code 2
 ├── RunError         a run directory that is locked, damaged or was made otherwise
 ├── BackendError     a model, package, key or device that is missing or failed
-│   └── ContextError     a prompt and query that do not fit the model's context
+│   ├── ContextError     a prompt and query that do not fit the model's context
+│   └── BrokenOffError   a training that broke off on a service, and goes on from its last checkpoint
 ├── TaskError        a task whose queries or answers can't be used
 └── PluginError      plugins that contradict each other
 
@@ -58,6 +59,10 @@ class ContextError(BackendError):
 
     def __str__(self) -> str:
         return f"query {self.name!r} {self._rest}"
+
+
+class BrokenOffError(BackendError):
+    """A training whose trainer is of no use any more; another one can go on from the last saved state."""
 
 
 class TaskError(PdistillError):

@@ -1,11 +1,11 @@
 """What a backend offers: teachers, students, samplers, trainers, renderers. Fakes implement these too."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NewType, Protocol
+from typing import Any, Literal, NewType, Protocol, runtime_checkable
 
 from pdistill.core.batches import Batch, TokenIds
 from pdistill.core.prices import Prices
@@ -104,7 +104,11 @@ class Scorer(Sampler, Protocol):
 
 
 class Trainer(Protocol):
-    """Trains one student. Futures finish in the order of the calls, and no call waits for an earlier one."""
+    """Trains one student. Futures finish in the order of the calls, and no call waits for an earlier one.
+
+    A future that fails with `BrokenOffError` says that this trainer is of no use any more: another one is opened, with the
+    last saved state.
+    """
 
     def step(self, batch: Batch, learning_rate: float) -> "Future[StepMetrics]":
         """Return the metrics-to-be of one optimizer step on the whole batch."""
@@ -150,6 +154,34 @@ class Student(Protocol):
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Free what a saved state or saved weights hold on this machine; a service keeps them until they expire."""
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """A teacher or student that a service runs: it is reached for before anything is begun."""
+
+    def reach(self, lora: Lora | None) -> None:
+        """Guarantee that the service answers, takes the key and has the model, and trains such an adapter; costs nothing.
+
+        Raises:
+            BackendError: it doesn't.
+        """
+
+
+@runtime_checkable
+class RemoteStudent(Remote, Student, Protocol):
+    """A student that a service trains: its start is saved, as nobody else can make it again, and its export is checked."""
+
+    def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
+        """Return a line that says whether the adapter in `folder` is the model that was trained; notes it there.
+
+        Args:
+            weights: where the service has the trained weights.
+            examples: held-out queries as the student is asked, with the ids of their targets.
+        """
+
+    def at_home(self) -> AbstractContextManager[Sampler] | None:
+        """Return the run's student on this machine, opened; None where it only is on the service."""
 
 
 class Backend(Protocol):

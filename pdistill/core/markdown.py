@@ -40,6 +40,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         f"Cost: {cost_of_stages(report['cost'])} {pay_back(report['cost'])}",
         "",
+        *((f"{kept(report)}.", "") if report.get("remote") else ()),
         "| slice | n | student's agreement | student's accuracy | teacher's accuracy |",
         "|---|---|---|---|---|",
     ]
@@ -92,6 +93,17 @@ def pay_back(cost: Mapping[str, Any]) -> str:
         saved = usd(cost["saved_usd_per_call"] * MILLION)
         return f"A million calls without the prompt save {saved}: the run has paid for itself after {calls:,}."
     return f"In tokens, the run took as many as {calls:,} calls without the prompt save."
+
+
+def kept(report: Mapping[str, Any]) -> str:
+    """Return where a student that a service trained can be asked, and how its adapter compares to it."""
+    note = report["remote"]
+    if note["checked"]:
+        return (
+            "The student is on this machine too: its log-probabilities differ from the service's by "
+            f"{note['difference']:.2g} nats a token on {note['examples']} held-out examples (tolerance {note['tolerance']:g})"
+        )
+    return f"The student is asked on the service, its adapter is unchecked: {_code(str(note['reason']))}"
 
 
 def figure(value: Mapping[str, Any] | None) -> str:

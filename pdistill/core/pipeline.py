@@ -10,7 +10,7 @@ from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
 from pdistill.core.generate import ask_teacher, rejections, write_examples
-from pdistill.core.interfaces import Lora, Student
+from pdistill.core.interfaces import Lora, Remote, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import ROLES, Models, alike, sides, with_options
 from pdistill.core.plan import check_same, open_run, settle
@@ -61,6 +61,9 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
         if planned is not None:
             for note in planned.notes:
                 progress.say(note)
+            for model in (planned.teacher, planned.student):
+                if isinstance(model, Remote):
+                    model.reach(Lora(rank=config.rank))
             stage = open_run(planned, config, hashes, directory)
         if directory.examples.exists():
             return directory
@@ -146,6 +149,9 @@ def train(
         both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
         models = Models(both, stage["resolved"] if stage else None)
         student = models.student(directory.path)
+        lora = Lora(rank=options["rank"], seed=config.seed)
+        if stage is None and isinstance(student, Remote):
+            student.reach(lora)
         budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
         with directory.timed("train"), training_rows(directory, work.task, student.renderer()) as rows:
             if stage is None:
@@ -158,7 +164,6 @@ def train(
                 stage = {"options": options, "settings": details, "resolved": models.resolved}
                 directory.write_json("train.json", stage)
             schedule = Schedule.from_row(stage["settings"]["schedule"])
-            lora = Lora(rank=options["rank"], seed=config.seed)
             train_student(directory, student, rows, schedule, lora, budget, progress)
 
 

@@ -77,6 +77,7 @@ def make_report(
         },
         "cost": cost_of(run),
         "training": train["settings"]["schedule"],
+        "remote": run.read_json("adapter/remote.json"),
         "seconds": run.seconds(),
     }
 

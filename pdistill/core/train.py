@@ -8,20 +8,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from pdistill.core.batches import Batch, HardRow, hard_batch, hard_row
+from pdistill.core.batches import Batch, HardRow, TokenIds, hard_batch, hard_row
 from pdistill.core.budget import Budget
-from pdistill.core.errors import TaskError
-from pdistill.core.interfaces import Lora, Renderer, StateURI, StepMetrics, Student, Trainer
+from pdistill.core.errors import BrokenOffError, TaskError
+from pdistill.core.interfaces import Lora, RemoteStudent, Renderer, StateURI, StepMetrics, Student, Trainer
 from pdistill.core.prices import Tokens
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query, query_from_row
 from pdistill.core.rowfile import RowWriter
 from pdistill.core.rows import Row, RowIndex, append_row, read_log, storage_error
 from pdistill.core.rundir import RunDirectory
+from pdistill.core.sampling import Key, Request
 from pdistill.core.schedule import Schedule
 from pdistill.core.task import Task
 
 IN_FLIGHT = 2
+TRIES = 3
+"""Batches that are under way at once; how often a training that breaks off goes on without a new checkpoint."""
+CHECKED = 32
+"""Held-out examples that an export is checked with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +90,46 @@ def train_student(
     budget: Budget,
     progress: Progress,
 ) -> None:
-    """Guarantee that adapter/ and metrics.jsonl are there; goes on from the last checkpoint.
+    """Guarantee that adapter/ and metrics.jsonl are there; goes on from the last checkpoint, also where it breaks off.
 
     Raises:
+        BrokenOffError: it broke off again and again without a new checkpoint.
         RunError: the run could pass the limit of what it may cost before the next checkpoint; stopped at the last one.
     """
-    if run.adapter.exists():
-        return
+    tries = 0
+    while not run.adapter.exists():
+        last = _last_checkpoint(run, student)
+        try:
+            _train_from(last, run, student, rows, schedule, lora, budget, progress)
+        except BrokenOffError as error:
+            now = _last_checkpoint(run, student)
+            tries = tries + 1 if now == last else 1
+            if tries == TRIES:
+                raise
+            progress.say(f"{error}; going on from step {now.step if now else 0}")
+
+
+def _train_from(
+    last: "_Checkpoint | None",
+    run: RunDirectory,
+    student: Student,
+    rows: TrainingRows,
+    schedule: Schedule,
+    lora: Lora,
+    budget: Budget,
+    progress: Progress,
+) -> None:
     metrics = run.metrics()
-    last = _last_checkpoint(run, student)
     with student.trainer(lora, last.state if last else None) as trainer:
+        if last is None and isinstance(student, RemoteStudent):
+            _note_checkpoint(run, 0, trainer.save_state("step-000000").result())
         if not metrics.complete:
             with metrics.open(schedule.steps) as writer:
                 writer.keep(last.step if last else 0)
                 progress.begin("train", schedule.steps, writer.count, "steps")
                 _Loop(run, trainer, student, schedule, budget, writer, progress).go(rows)
                 progress.end()
-        _export(run, trainer, student)
+        _export(run, trainer, student, rows, progress)
 
 
 class _Loop:
@@ -164,11 +192,15 @@ class _Loop:
         self._progress.advance(1, ", ".join(filter(None, (f"loss {metrics.loss:.3f}", self._budget.note()))))
         if state is not None:
             uri = state.result()
-            append_row(self._run.path / "checkpoints.jsonl", {"step": done, "state": uri})
+            _note_checkpoint(self._run, done, uri)
             _last_checkpoint(self._run, self._student)
 
 
-def _export(run: RunDirectory, trainer: Trainer, student: Student) -> None:
+def _note_checkpoint(run: RunDirectory, step: int, uri: StateURI) -> None:
+    append_row(run.path / "checkpoints.jsonl", {"step": step, "state": uri})
+
+
+def _export(run: RunDirectory, trainer: Trainer, student: Student, rows: TrainingRows, progress: Progress) -> None:
     """Guarantee that adapter/ holds the student; it appears whole or not at all."""
     part = run.path / "adapter.part"
     try:
@@ -176,10 +208,29 @@ def _export(run: RunDirectory, trainer: Trainer, student: Student) -> None:
         part.mkdir()
         weights = trainer.save_weights("final").result()
         trainer.export(weights, part)
+        if isinstance(student, RemoteStudent):
+            progress.say(student.check_export(weights, part, _held_out(run, rows)))
         student.release(weights)
         part.replace(run.adapter)
     except OSError as error:
         raise storage_error(error, part) from None
+
+
+def _held_out(run: RunDirectory, rows: TrainingRows) -> list[tuple[Request, TokenIds]]:
+    """Return the first held-out examples as the student is asked, with the ids of their targets."""
+
+    def held_out(row: Row) -> bool:
+        return row["split"] == "eval" and row["target"] is not None
+
+    found = []
+    with RowIndex(run.examples, held_out) as examples:
+        for place in range(min(CHECKED, len(examples))):
+            example = examples[place]
+            query = query_from_row(rows.queries[example["number"]])
+            prompt = rows.task.student_prompt(query)
+            request = Request(Key(query.number), prompt)
+            found.append((request, rows.renderer.target_ids(prompt, example["target"])))
+    return found
 
 
 def _last_checkpoint(run: RunDirectory, student: Student) -> _Checkpoint | None:

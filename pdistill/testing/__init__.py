@@ -88,7 +88,8 @@ def check_backend(
         teacher_model: a model that it runs as a teacher.
         student_model: a model that it trains; a small one, as it is trained a dozen steps for each check.
         directory: an empty folder for the student's files.
-        exact: whether a resumed training must give the same bytes as one that was never stopped.
+        exact: whether a resumed training must give the same bytes as one that was never stopped; else its losses may
+            differ by 0.001.
 
     Raises:
         AssertionError: it doesn't; says which check failed, on what, and how to mend it.

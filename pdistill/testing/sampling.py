@@ -1,11 +1,17 @@
 """What every backend's renderers and samplers must keep, one function a promise."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
+from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Sampler, Scorer, Student, Teacher
 from pdistill.core.sampling import Key, Request, Sampling
 from pdistill.testing.bench import EXAMPLES, GREEDY, QUERIES, Bench, answers, asked_bare, asked_prompted
+
+MOST_AHEAD = 5_000  # requests that no sampler may hold before its first answer
+LONG = 100_000  # times that two words are said to a model that can't hold so many
+NO_MODEL = "./no-such-model"
 
 
 def renders_targets(bench: Bench) -> None:
@@ -107,6 +113,97 @@ def says_what_was_cut_off(bench: Bench) -> None:
             assert answer.prompt_tokens > 0, "prompt_tokens is 0; count the prompt and the query"
 
 
+def counts_tokens(bench: Bench) -> None:
+    """An answer has the tokens that its prompt was rendered to, and no more of its own than it may have, end token included."""
+    renderer = bench.teacher().renderer()
+    prompts = [asked_prompted(renderer, query) for query in QUERIES]
+    longest = GREEDY.max_tokens
+    with bench.teacher().sampler() as sampler:
+        found = answers(sampler, prompts)
+    for prompt, answer in zip(prompts, found, strict=True):
+        least = (
+            f"the answer {answer.text!r} has {answer.tokens} tokens; count its end token too, at most {longest} in all"
+        )
+        assert 0 < answer.tokens <= longest, least
+        if renderer is not None:
+            asked = len(renderer.prompt_ids(prompt))
+            assert answer.prompt_tokens == asked, f"prompt_tokens is {answer.prompt_tokens}, the prompt has {asked} ids"
+
+
+def draws_as_asked(bench: Bench) -> None:
+    """Other seeds give other answers where it is hot, and all the likeliest one where top_p leaves no other."""
+    prompt = asked_prompted(bench.teacher().renderer(), QUERIES[0])
+    requests = [Request(Key(number), prompt, seed=number) for number in range(16)]
+    with bench.teacher().sampler() as sampler:
+        (likeliest,) = answers(sampler, [prompt])
+        hot = {answer.text for _, answer in sampler.generate(requests, Sampling(temperature=3.0, max_tokens=12))}
+        narrow = Sampling(temperature=3.0, top_p=1e-6, max_tokens=12)
+        same = {answer.text for _, answer in sampler.generate(requests, narrow)}
+    assert len(hot) > 1, f"16 seeds at temperature 3 gave the one answer {likeliest.text!r}; use seed and temperature"
+    assert same == {likeliest.text}, f"with top_p=1e-6 the answers are {sorted(same)} and not {likeliest.text!r}"
+
+
+def holds_a_window(bench: Bench) -> None:
+    """A sampler without chunks pulls requests as it answers, and can be left and asked again."""
+    pulled = 0
+
+    def requests() -> Iterator[Request]:
+        nonlocal pulled
+        prompt = asked_prompted(bench.teacher().renderer(), QUERIES[0])
+        for pulled in range(1, MOST_AHEAD + 1):
+            yield Request(Key(pulled), prompt)
+
+    with bench.teacher().sampler() as sampler:
+        if sampler.chunk is not None:
+            return
+        found = sampler.generate(requests(), GREEDY)
+        next(found)
+        assert pulled < MOST_AHEAD, f"{pulled:,} requests were pulled before the first answer; hold a window of them"
+        if isinstance(found, Generator):
+            found.close()
+        prompts = [asked_prompted(bench.teacher().renderer(), query) for query in QUERIES]
+        assert len(answers(sampler, prompts)) == len(prompts), "left in the middle, the sampler answers no more"
+
+
+def names_what_does_not_fit(bench: Bench) -> None:
+    """A request that the model can't hold ends in a ContextError that names it; nothing is cut in silence."""
+    renderer = bench.teacher().renderer()
+    request = Request(Key(7), asked_prompted(renderer, "a heron " * LONG))
+    try:
+        with bench.teacher().sampler() as sampler:
+            ((_, answer),) = sampler.generate([request], GREEDY)
+    except ContextError as error:
+        named = error.number
+    else:
+        assert answer.prompt_tokens > LONG, f"a query of {2 * LONG} words was asked as {answer.prompt_tokens} tokens"
+        return
+    assert named == 7, f"the ContextError names query {named}; it is number 7 that doesn't fit"
+
+
+def refuses_models_that_are_not_there(bench: Bench) -> None:
+    """A model that nobody has is a BackendError that names it, before anything is asked."""
+    ways: tuple[Callable[[], AbstractContextManager[Sampler]], ...] = (
+        lambda: bench.backend.teacher(NO_MODEL).sampler(),
+        lambda: bench.backend.student(NO_MODEL, bench.directory).sampler(None),
+    )
+    for open_model in ways:
+        said = "nothing"
+        try:
+            with open_model():
+                pass
+        except BackendError as error:
+            said = str(error)
+        assert NO_MODEL in said, f"asked for a model {NO_MODEL!r} the backend said {said}; name it in a BackendError"
+
+
+def resolves_once(bench: Bench) -> None:
+    """What is resolved can be stored as JSON, and is taken as it was stored."""
+    resolved = dict(bench.backend.resolve(None))
+    stored = json.loads(json.dumps(resolved))
+    again = dict(bench.backend.resolve(stored))
+    assert again == stored, f"resolve() made {again} out of the stored {stored}; take what was stored"
+
+
 def scores_tokens(bench: Bench) -> None:
     """Where a model can score: a log-probability for each token, and the likeliest tokens at each place."""
     student = bench.student()
@@ -134,22 +231,6 @@ def scores_tokens(bench: Bench) -> None:
         )
 
 
-def counts_tokens(bench: Bench) -> None:
-    """An answer has the tokens that its prompt was rendered to, and no more than it may have: what a limit relies on."""
-    teacher = bench.teacher()
-    renderer = teacher.renderer()
-    requests = [Request(Key(number), asked_prompted(renderer, query)) for number, query in enumerate(QUERIES)]
-    longest = GREEDY.max_tokens
-    with teacher.sampler() as sampler:
-        for key, answer in sampler.generate(iter(requests), GREEDY):
-            assert 0 < answer.tokens <= longest, f"an answer has {answer.tokens} tokens; at least 1, at most {longest}"
-            if renderer is not None:
-                ids = len(renderer.prompt_ids(requests[key.number].prompt))
-                assert answer.prompt_tokens == ids, (
-                    f"prompt_tokens is {answer.prompt_tokens} where prompt_ids() are {ids}; give as many"
-                )
-
-
 def tells_prices(bench: Bench) -> None:
     """A model's price is known, unknown (None) or none (`FREE`), the same each time, and never below 0."""
     for model in (bench.teacher_model, bench.student_model):
@@ -169,7 +250,12 @@ CHECKS: tuple[Callable[[Bench], None], ...] = (
     answers_do_not_depend_on_order,
     ends_at_stop_texts,
     says_what_was_cut_off,
-    scores_tokens,
     counts_tokens,
+    draws_as_asked,
+    holds_a_window,
+    names_what_does_not_fit,
+    refuses_models_that_are_not_there,
+    resolves_once,
+    scores_tokens,
     tells_prices,
 )

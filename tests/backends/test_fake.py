@@ -51,8 +51,14 @@ def base(prompt: Prompt) -> str:
 @pytest.mark.parametrize("check", backend_checks())
 @pytest.mark.parametrize(
     "options",
-    [FakeOptions(), FakeOptions(chat_template=False), FakeOptions(shuffle=True, latency=0.001), FakeOptions(chunk=4)],
-    ids=["chat", "text", "shuffled", "chunks"],
+    [
+        FakeOptions(),
+        FakeOptions(chat_template=False),
+        FakeOptions(shuffle=True, latency=0.001),
+        FakeOptions(chunk=4),
+        FakeOptions(context=4096),
+    ],
+    ids=["chat", "text", "shuffled", "chunks", "context"],
 )
 def test_keeps_the_promises_of_a_backend(check: str, options: FakeOptions, tmp_path: Path) -> None:
     check_backend(FakeBackend(options), check, teacher_model="rule", student_model="rule", directory=tmp_path)

@@ -13,9 +13,9 @@ from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.malloc import keep_freed_memory
 from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
-from pdistill.backends.local.renderer import LocalRenderer
 from pdistill.backends.local.sampler import LocalSampler
 from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
+from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
 from pdistill.core.prices import FREE, Prices
 
@@ -82,14 +82,14 @@ class OpenedModel:
     def __init__(self, backend: LocalBackend, source: Source) -> None:
         self.backend = backend
         self.source = source
-        self._renderer: LocalRenderer | None = None
+        self._renderer: TemplateRenderer | None = None
         self._base: Any = None
 
-    def renderer(self) -> LocalRenderer:
+    def renderer(self) -> TemplateRenderer:
         """Return the model's renderer, without loading weights."""
         if self._renderer is None:
             tokenizer = load_tokenizer(self.source)
-            self._renderer = LocalRenderer(tokenizer, self.source.name, self.backend.options.thinking)
+            self._renderer = TemplateRenderer(tokenizer, self.source.name, self.backend.options.thinking)
         return self._renderer
 
     def base(self) -> Any:
@@ -112,7 +112,7 @@ class LocalTeacher:
         self.can: frozenset[Ability] = frozenset({"generate", "score"})
         self.opened = opened
 
-    def renderer(self) -> LocalRenderer:
+    def renderer(self) -> TemplateRenderer:
         """Return how prompts become token ids, without loading weights."""
         return self.opened.renderer()
 
@@ -132,7 +132,7 @@ class LocalStudent:
         self.opened = opened
         self.directory = directory
 
-    def renderer(self) -> LocalRenderer:
+    def renderer(self) -> TemplateRenderer:
         """Return how prompts become token ids, without loading weights."""
         return self.opened.renderer()
 

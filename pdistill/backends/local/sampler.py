@@ -7,7 +7,7 @@ import torch
 
 from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.drawing import Drawer
-from pdistill.backends.local.renderer import LocalRenderer
+from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
 from pdistill.core.interfaces import TokenScores
@@ -24,7 +24,7 @@ class LocalSampler:
         context: tokens that the model can hold; None where nobody knows.
     """
 
-    def __init__(self, decoder: Decoder, renderer: LocalRenderer, chunk: int, context: int | None) -> None:
+    def __init__(self, decoder: Decoder, renderer: TemplateRenderer, chunk: int, context: int | None) -> None:
         self.chunk: int | None = chunk
         self.decoder = decoder
         self.renderer = renderer
@@ -125,7 +125,7 @@ class LocalSampler:
                 raise ContextError(request.key.number, shared, len(ids) - shared, tokens, self.context)
 
 
-def end_tokens(model: Any, renderer: LocalRenderer) -> frozenset[int]:
+def end_tokens(model: Any, renderer: TemplateRenderer) -> frozenset[int]:
     """Return the tokens that end an answer: the model's, the tokenizer's, and the chat template's."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     ends = {configured} if isinstance(configured, int) else set(configured or ())

@@ -1,4 +1,4 @@
-"""Turns prompts into token ids by the model's tokenizer and chat template."""
+"""Turns prompts into token ids by a model's tokenizer and chat template: the one way for all backends that have them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ LONGEST_CHARACTER = 4
 """Tokens that one character can be made of: its bytes in UTF-8."""
 
 
-class LocalRenderer:
+class TemplateRenderer:
     """Renders with one tokenizer.
 
     Args:

@@ -6,27 +6,27 @@ import pytest
 
 from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
-from pdistill.backends.local.renderer import LocalRenderer
+from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.errors import BackendError
 from pdistill.core.prompts import Message, Messages, Text, student_prompt, teacher_prompt
 from tests.backends.tiny_models import chat_tokenizer, gpt2_tokenizer, make
 
 
 @pytest.fixture(scope="module")
-def chat() -> LocalRenderer:
-    return LocalRenderer(chat_tokenizer(), "tiny")
+def chat() -> TemplateRenderer:
+    return TemplateRenderer(chat_tokenizer(), "tiny")
 
 
 @pytest.fixture(scope="module")
-def text() -> LocalRenderer:
-    return LocalRenderer(gpt2_tokenizer(), "tiny")
+def text() -> TemplateRenderer:
+    return TemplateRenderer(gpt2_tokenizer(), "tiny")
 
 
-def shown(renderer: LocalRenderer, ids: object) -> str:
+def shown(renderer: TemplateRenderer, ids: object) -> str:
     return str(renderer.tokenizer.decode(ids))
 
 
-def test_chat_prompts_end_where_the_answer_begins(chat: LocalRenderer) -> None:
+def test_chat_prompts_end_where_the_answer_begins(chat: TemplateRenderer) -> None:
     ids = chat.prompt_ids(teacher_prompt("Name the language.", "Hola", "chat"))
     assert shown(chat, ids) == (
         "<|im_start|>system\nName the language.<|im_end|>\n<|im_start|>user\nHola<|im_end|>\n"
@@ -34,7 +34,7 @@ def test_chat_prompts_end_where_the_answer_begins(chat: LocalRenderer) -> None:
     )
 
 
-def test_what_the_template_adds_is_the_same_in_training_and_inference(chat: LocalRenderer) -> None:
+def test_what_the_template_adds_is_the_same_in_training_and_inference(chat: TemplateRenderer) -> None:
     prompt = student_prompt("{query}", "Hola", "chat")
     asked = chat.prompt_ids(prompt)
     trained = [*asked, *chat.target_ids(prompt, "de")]
@@ -45,7 +45,7 @@ def test_what_the_template_adds_is_the_same_in_training_and_inference(chat: Loca
 
 def test_thinking_reaches_the_template() -> None:
     prompt = student_prompt("{query}", "Hola", "chat")
-    on, off = (LocalRenderer(chat_tokenizer(), "tiny", thinking) for thinking in (True, False))
+    on, off = (TemplateRenderer(chat_tokenizer(), "tiny", thinking) for thinking in (True, False))
     assert "<think></think>" not in shown(on, on.prompt_ids(prompt))
     assert "<think></think>" in shown(off, off.prompt_ids(prompt))
     assert on.identity()["thinking"] != off.identity()["thinking"]
@@ -72,27 +72,27 @@ def test_the_chat_end_token_is_what_the_template_puts_after_the_answer(after: st
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '" + after + "' }}{% endfor %}"
     )
-    renderer = LocalRenderer(tokenizer, "tiny")
+    renderer = TemplateRenderer(tokenizer, "tiny")
     assert renderer.target_ids(student_prompt("{query}", "x", "chat"), "de")[-1] == tokenizer.convert_tokens_to_ids(
         token
     )
 
 
-def test_text_has_the_start_token_once_and_a_space_before_the_answer(text: LocalRenderer) -> None:
+def test_text_has_the_start_token_once_and_a_space_before_the_answer(text: TemplateRenderer) -> None:
     prompt = student_prompt("Text: {query}\nLabel:", "Hola", "text")
     ids = [*text.prompt_ids(prompt), *text.target_ids(prompt, "de")]
     assert shown(text, ids) == "<s>Text: Hola\nLabel: de</s>"
 
 
-def test_text_that_ends_in_white_space_gets_no_second_space(text: LocalRenderer) -> None:
+def test_text_that_ends_in_white_space_gets_no_second_space(text: TemplateRenderer) -> None:
     assert shown(text, text.target_ids(Text("Label:\n"), "de")) == "de</s>"
 
 
-def test_an_empty_text_is_asked_with_the_start_token(chat: LocalRenderer) -> None:
+def test_an_empty_text_is_asked_with_the_start_token(chat: TemplateRenderer) -> None:
     assert shown(chat, chat.prompt_ids(Text(""))) == "<|endoftext|>"
 
 
-def test_chat_without_a_template_names_the_way_out(text: LocalRenderer) -> None:
+def test_chat_without_a_template_names_the_way_out(text: TemplateRenderer) -> None:
     assert not text.has_chat_template
     with pytest.raises(BackendError, match="no chat template; .* --format text"):
         text.prompt_ids(student_prompt("{query}", "x", "chat"))
@@ -102,10 +102,10 @@ def test_messages_that_the_template_refuses_are_one_line() -> None:
     tokenizer = chat_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('no system role') }}"
     with pytest.raises(BackendError, match=r"does not take the messages \(system, user\): no system role"):
-        LocalRenderer(tokenizer, "tiny").prompt_ids(Messages((Message("system", "a"), Message("user", "b"))))
+        TemplateRenderer(tokenizer, "tiny").prompt_ids(Messages((Message("system", "a"), Message("user", "b"))))
 
 
-def test_pieces_add_up_to_the_text_and_show_parts_of_characters(chat: LocalRenderer) -> None:
+def test_pieces_add_up_to_the_text_and_show_parts_of_characters(chat: TemplateRenderer) -> None:
     ids = list(chat.prompt_ids(student_prompt("{query}", "The river", "chat")))
     assert "".join(chat.pieces(ids)) == shown(chat, ids)
     parts = chat.prompt_ids(Text("日"))
@@ -113,9 +113,9 @@ def test_pieces_add_up_to_the_text_and_show_parts_of_characters(chat: LocalRende
     assert "\ufffd" not in "".join(chat.pieces(parts))
 
 
-def test_identity_tells_vocabularies_and_templates_apart(chat: LocalRenderer, text: LocalRenderer) -> None:
+def test_identity_tells_vocabularies_and_templates_apart(chat: TemplateRenderer, text: TemplateRenderer) -> None:
     other = chat_tokenizer()
     other.chat_template = "{{ messages[0]['content'] }}"
     assert chat.identity()["vocabulary"] != text.identity()["vocabulary"]
-    assert chat.identity()["template"] != LocalRenderer(other, "tiny").identity()["template"]
-    assert chat.identity() == LocalRenderer(chat_tokenizer(), "tiny").identity()
+    assert chat.identity()["template"] != TemplateRenderer(other, "tiny").identity()["template"]
+    assert chat.identity() == TemplateRenderer(chat_tokenizer(), "tiny").identity()

@@ -1,0 +1,164 @@
+"""The one way out to a service: what may pass by itself is tried again, with ever longer pauses, and not for ever."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    retry_if_result,
+    wait_random,
+    wait_random_exponential,
+)
+
+from pdistill.backends.remote.notices import Notices
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
+LONGEST_TOLD = 60.0
+"""Seconds: the first pause at most, any pause at most, and the longest Retry-After that is obeyed."""
+
+Send = Callable[[], Awaitable[httpx.Response]]
+
+
+class Silence(httpx.ReadTimeout):
+    """Nothing came back from the service, on any request, for as long as patience lasts."""
+
+
+class Gate:
+    """Sends the requests of one session; what is tried again is said, and `failure` says when it was given up.
+
+    A request that gets no answer is sent again for as long as others are answered: to ask for a result is to wait for it.
+
+    Args:
+        patience: seconds of pauses after which a request that fails again and again is given up, or of silence.
+        timeout: seconds in which an answer must be there; then the request is sent again.
+        notices: says what goes wrong.
+    """
+
+    def __init__(self, patience: float, timeout: float, notices: Notices) -> None:
+        self._patience = patience
+        self._timeout = timeout
+        self._notices = notices
+        self._heard = time.monotonic()
+        self.failure: str | None = None
+        self.retries = 0
+
+    async def send(self, once: Send) -> httpx.Response:
+        """Return the answer to a request, read to its end.
+
+        Args:
+            once: sends the request, once.
+
+        Raises:
+            httpx.TransportError: there was no answer for as long as patience lasts.
+        """
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(may_pass),
+            wait=wait_as_told(wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE)),
+            stop=lambda state: state.idle_for >= self._patience or isinstance(_error(state), Silence),
+            before_sleep=self._note,
+            retry_error_callback=self._give_up,
+        )
+        response: httpx.Response = await retrying(self._attempt, once)
+        return response
+
+    async def listen(self, once: Send) -> httpx.Response:
+        """Return the answer to a request that is not tried again: that it came is a sign of life."""
+        response = await once()
+        self._heard = time.monotonic()
+        return response
+
+    async def _attempt(self, once: Send) -> httpx.Response:
+        began = time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    response = await once()
+                    await response.aread()
+                self._heard = time.monotonic()
+                return response
+            except (TimeoutError, httpx.TimeoutException):
+                silent = time.monotonic() - max(self._heard, began)
+                if silent > self._patience:
+                    raise Silence(f"no answer for {silent:.0f} s") from None
+                self.retries += 1
+                if silent >= self._timeout:
+                    self._notices.say("silence", f"the service has not answered for {silent:.0f} s; asking again")
+
+    def _note(self, state: RetryCallState) -> None:
+        self.retries += 1
+        pause = state.next_action.sleep if state.next_action else 0.0
+        self._notices.say(f"retry {_kind(state)}", f"the service {_what(state)}; trying again in {pause:.1f} s")
+
+    def _give_up(self, state: RetryCallState) -> httpx.Response:
+        self.failure = f"the service {_what(state)}, and did so for {state.seconds_since_start or 0:.0f} s"
+        assert state.outcome is not None
+        response: httpx.Response = state.outcome.result()
+        return response
+
+
+def may_pass(response: httpx.Response) -> bool:
+    """Return whether the same request may get another answer a little later."""
+    if response.headers.get("x-should-retry") == "false":
+        return False
+    status: int = response.status_code
+    return status == 429 or status >= 500
+
+
+def wait_as_told(otherwise: Callable[[RetryCallState], float]) -> Callable[[RetryCallState], float]:
+    """Return a way of waiting: as long as the answer's Retry-After says and up to a second more, or else the given one."""
+    spread = wait_random(0, 1)
+
+    def wait(state: RetryCallState) -> float:
+        told = retry_after(_response(state))
+        return otherwise(state) if told is None else told + float(spread(state))
+
+    return wait
+
+
+def retry_after(response: httpx.Response | None) -> float | None:
+    """Return the seconds that an answer asks to wait, at most a minute; None where it doesn't say."""
+    text = response.headers.get("retry-after", "") if response is not None else ""
+    try:
+        seconds = float(text) if text.replace(".", "", 1).isdigit() else _until(text)
+    except (ValueError, TypeError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_TOLD)
+
+
+def _until(date: str) -> float:
+    return parsedate_to_datetime(date).timestamp() - time.time()
+
+
+def _response(state: RetryCallState) -> httpx.Response | None:
+    outcome: Any = state.outcome
+    return None if outcome is None or outcome.failed else outcome.result()
+
+
+def _kind(state: RetryCallState) -> str:
+    response = _response(state)
+    return str(response.status_code) if response is not None else type(_error(state)).__name__
+
+
+def _what(state: RetryCallState) -> str:
+    response = _response(state)
+    if response is not None:
+        return f"answers {response.status_code} {response.reason_phrase}".rstrip()
+    error = _error(state)
+    return "does not answer" if isinstance(error, Silence) else f"can't be reached ({_said(error)})"
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    outcome: Any = state.outcome
+    error: BaseException | None = outcome.exception() if outcome is not None else None
+    return error
+
+
+def _said(error: BaseException | None) -> str:
+    """Return the last clause of what an error says: clients put the address and their own names before it."""
+    return next(iter(str(error).strip().splitlines()), "").rpartition(": ")[2] or type(error).__name__

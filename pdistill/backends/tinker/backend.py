@@ -1,0 +1,215 @@
+"""The Tinker backend's teachers and students."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pdistill.backends.remote.background import Background
+from pdistill.backends.rendering import TemplateRenderer
+from pdistill.backends.tinker import TinkerOptions, home
+from pdistill.backends.tinker.connection import Connection, check_served, connected
+from pdistill.backends.tinker.export import read_note
+from pdistill.backends.tinker.prices import listed_prices
+from pdistill.backends.tinker.sampler import TinkerSampler
+from pdistill.backends.tinker.tokenizer import load_tokenizer
+from pdistill.backends.tinker.trainer import TinkerTrainer
+from pdistill.core.batches import TokenIds
+from pdistill.core.errors import BackendError
+from pdistill.core.interfaces import Ability, Lora, Sampler, StateURI, TrainingDefaults, WeightsURI
+from pdistill.core.prices import Prices, given_prices
+from pdistill.core.sampling import Request
+
+MODEL = "Qwen/Qwen3-30B-A3B"
+REMOTE = "tinker://"
+
+
+class TinkerBackend:
+    """Models that the service runs."""
+
+    def __init__(self, options: TinkerOptions) -> None:
+        self.default_model: str | None = MODEL
+        self.options = options
+        self._served: dict[str, ServedModel] = {}
+
+    def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Return the client's version, as it is or as it was stored: nothing else depends on this machine."""
+        if stored is not None:
+            return dict(stored)
+        try:
+            return {"client": version("tinker")}
+        except PackageNotFoundError:
+            return {"client": "not installed"}
+
+    def prices(self, model: str) -> Prices | None:
+        """Return the published prices with those that the options give; None where one is unknown.
+
+        Raises:
+            UsageError: a price is below 0.
+        """
+        options = self.options
+        return given_prices(
+            listed_prices(model),
+            prompt=options.price_prompt,
+            sampled=options.price_sampled,
+            trained=options.price_trained,
+        )
+
+    def teacher(self, model: str) -> "TinkerTeacher":
+        """Return the model as a teacher; nothing is asked of the service."""
+        return TinkerTeacher(self._model(model))
+
+    def student(self, model: str, directory: Path) -> "TinkerStudent":
+        """Return the model as a student; `directory` holds its adapter once it is home."""
+        return TinkerStudent(self._model(model), directory)
+
+    def _model(self, name: str) -> "ServedModel":
+        return self._served.setdefault(name, ServedModel(name, self.options))
+
+
+class ServedModel:
+    """One model by its name on the service."""
+
+    def __init__(self, name: str, options: TinkerOptions) -> None:
+        self.name = name
+        self.options = options
+
+    @cached_property
+    def renderer(self) -> TemplateRenderer:
+        """How prompts become token ids."""
+        return TemplateRenderer(load_tokenizer(self.name, self.options.tokenizer), self.name, self.options.thinking)
+
+    def reach(self, *, trained: bool) -> None:
+        """Guarantee that the service answers, takes the key and serves the model.
+
+        Raises:
+            BackendError: it doesn't.
+        """
+        with connected(self.options) as connection:
+            self.context(connection, trained=trained)
+
+    def context(self, connection: Connection, *, trained: bool = False) -> int | None:
+        """Return the tokens that the model can hold, once it is known to be served; None where the service doesn't say.
+
+        Raises:
+            BackendError: nobody answers, the key is refused, or the model is not served.
+        """
+        models = connection.models()
+        check_served(models, self.name, connection.url, trained=trained)
+        found: int | None = models[self.name].max_context_length
+        return found
+
+    @contextmanager
+    def sampler(self, weights: str | None) -> Iterator[TinkerSampler]:
+        """Give the model, or weights trained on it."""
+        with connected(self.options) as connection:
+            context = self.context(connection)
+            what = {"base_model": self.name} if weights is None else {"model_path": weights}
+            yield TinkerSampler(
+                connection,
+                lambda service: service.create_sampling_client(**what),
+                self.renderer,
+                self.options.window,
+                context,
+            )
+
+
+class TinkerTeacher:
+    """One model that answers under the prompt."""
+
+    can: frozenset[Ability] = frozenset(("generate", "score"))
+
+    def __init__(self, model: ServedModel) -> None:
+        self.id = model.name
+        self._model = model
+
+    def renderer(self) -> TemplateRenderer:
+        """Return how prompts become token ids."""
+        return self._model.renderer
+
+    def reach(self, lora: Lora | None) -> None:
+        """Guarantee that the service answers, takes the key and serves the model.
+
+        Raises:
+            BackendError: it doesn't.
+        """
+        self._model.reach(trained=False)
+
+    def sampler(self) -> AbstractContextManager[TinkerSampler]:
+        """Return the model, opened."""
+        return self._model.sampler(None)
+
+
+class TinkerStudent:
+    """One model that is trained by LoRA on the service."""
+
+    can: frozenset[Ability] = frozenset(("generate", "score", "train-hard", "train-soft", "train-policy"))
+    defaults = TrainingDefaults()
+
+    def __init__(self, model: ServedModel, directory: Path) -> None:
+        self.id = model.name
+        self._model = model
+        self._directory = directory
+
+    def renderer(self) -> TemplateRenderer:
+        """Return how prompts become token ids."""
+        return self._model.renderer
+
+    def reach(self, lora: Lora | None) -> None:
+        """Guarantee that the service answers, takes the key and trains the model with such an adapter.
+
+        Raises:
+            BackendError: it doesn't.
+        """
+        if lora is not None and lora.rank & (lora.rank - 1):
+            below = 1 << (lora.rank.bit_length() - 1)
+            raise BackendError(
+                f"--rank {lora.rank} is no power of 2, which the Tinker service wants; take {below} or {2 * below}"
+            )
+        self._model.reach(trained=True)
+
+    def sampler(self, weights: WeightsURI | None) -> AbstractContextManager[Sampler]:
+        """Return the model on the service with the given weights, opened: a URI of the service, or a folder with its note."""
+        if weights is None or weights.startswith(REMOTE):
+            return self._model.sampler(weights)
+        return self._model.sampler(read_note(self._directory / weights).weights)
+
+    @contextmanager
+    def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[TinkerTrainer]:
+        """Give a trainer that starts anew, or goes on from a saved state, with its optimizer, in a new session."""
+        options = self._model.options
+        with connected(options) as connection, Background() as background:
+            self._model.context(connection, trained=True)
+            service = connection.service()
+            if resume is None:
+                client = connection.call(
+                    lambda: service.create_lora_training_client(
+                        self.id,
+                        rank=lora.rank,
+                        seed=lora.seed,
+                        train_attn=options.train_attention,
+                        train_mlp=options.train_mlp,
+                        train_unembed=options.train_output,
+                    )
+                )
+            else:
+                client = connection.call(lambda: service.create_training_client_from_state_with_optimizer(resume))
+            yield TinkerTrainer(connection, client, background, options, self.id, self._directory.name)
+
+    def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
+        """Return a line that says whether the adapter in `folder` is the model that was trained; notes it there.
+
+        Args:
+            weights: where the service keeps the trained weights.
+            examples: held-out queries as the student is asked, with the targets' ids.
+        """
+        return home.check(self, self._model.options, weights, folder, examples)
+
+    def at_home(self) -> AbstractContextManager[Sampler] | None:
+        """Return the student on this machine, opened, where its adapter was checked; None where it only is on the service."""
+        return home.sampler(self._model.options, self._directory)
+
+    def release(self, uri: StateURI | WeightsURI) -> None:
+        """Do nothing: the service drops saved states when they expire."""

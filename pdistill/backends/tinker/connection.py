@@ -1,0 +1,212 @@
+"""One open session with the service: the key and the address are proven first, every wait ends where the service is gone."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+
+from pdistill.backends.remote.gate import Gate
+from pdistill.backends.remote.notices import Notices, Relay
+from pdistill.backends.tinker import TinkerOptions, transport
+from pdistill.backends.tinker.failures import ADDRESS_VARIABLE, clean, explained, status_of, verdict
+from pdistill.core.errors import BackendError, nearest
+
+T = TypeVar("T")
+
+CONNECT, ANSWER, PROBE = 3.0, 5.0, 6.0
+"""Seconds: to a connection, to the first answer, and for both with the look-up of the name."""
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+POLL, CLOSING = 0.5, 5.0
+"""Seconds between two looks at whether the service was given up, and for the goodbye."""
+
+
+class Connection:
+    """A session that is opened when it is first needed, and anew where the service has forgotten it."""
+
+    def __init__(self, options: TinkerOptions) -> None:
+        self.client = load_client()
+        self.url = address(options)
+        self.notices = Notices(clean)
+        self.gate = Gate(options.patience, options.timeout, self.notices)
+        self._service: Any = None
+        self._forgotten: list[Any] = []
+        self._lock = threading.Lock()
+
+    def call(self, work: Callable[[], Any]) -> Any:
+        """Return what the client's call returns; a future of its own is waited for.
+
+        Raises:
+            BackendError: it failed, or the service was given up.
+        """
+        try:
+            return self._called(work)
+        except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
+            raise explained(error, self.url) from None
+
+    def _called(self, work: Callable[[], Any]) -> Any:
+        future = _blocking(lambda: _result(work()))
+        while not wait([future], timeout=POLL).done:
+            self._check()
+        return future.result()
+
+    async def settled(self, future: Any) -> Any:
+        """Return the result of one of the client's futures.
+
+        Raises:
+            BackendError: the service was given up. Other errors are the client's own.
+        """
+        waiting = asyncio.wrap_future(future.future())
+        try:
+            while not (await asyncio.wait({waiting}, timeout=POLL))[0]:
+                self._check()
+        finally:
+            if not waiting.done():
+                waiting.cancel()
+        return waiting.result()
+
+    def service(self) -> Any:
+        """Return the client of the open session.
+
+        Raises:
+            BackendError: there is no key, or no session can be opened.
+        """
+        with self._lock:
+            if self._service is None:
+                transport.guard(self.url, self.gate)
+                self._service = self.client.ServiceClient(base_url=self.url, user_metadata={"made_by": "pdistill"})
+            return self._service
+
+    def reopen(self, forgotten: Any) -> None:
+        """Guarantee that the session is another one than `forgotten`."""
+        with self._lock:
+            if self._service is forgotten:
+                self._forgotten.append(forgotten)
+                self._service = None
+
+    def models(self) -> dict[str, Any]:
+        """Return what the service serves, by name.
+
+        Raises:
+            BackendError: nobody answers at the address, or the key is refused.
+        """
+        self._probe()
+        transport.guard(self.url, self.gate)
+        try:
+            found = self._called(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())
+        except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
+            if verdict(error) == "lost":
+                raise BackendError(
+                    f"what answers at {self.url} is no Tinker service ({status_of(error)}); set {ADDRESS_VARIABLE} to the "
+                    "service's address"
+                ) from None
+            raise explained(error, self.url) from None
+        return {model.model_name: model for model in found.supported_models}
+
+    def close(self, status: str) -> None:
+        """End the session, without waiting long."""
+        for service in self._forgotten:
+            service.close("errored")
+        if self._service is not None:
+            try:
+                self._service.close(status).result(CLOSING)
+            except Exception as error:  # noqa: BLE001 - a goodbye that isn't heard changes nothing
+                self.notices.say("close", f"the session at {self.url} could not be ended: {type(error).__name__}")
+        self._forgotten, self._service = [], None
+
+    def _probe(self) -> None:
+        """Guarantee that an HTTP server answers at the address, within 10 seconds."""
+        waits = httpx.Timeout(ANSWER, connect=CONNECT)
+        try:
+            _blocking(lambda: httpx.get(f"{self.url}/api/v1/healthz", timeout=waits)).result(PROBE)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            silent = isinstance(error, httpx.TimeoutException | TimeoutError)
+            said = "it does not answer" if silent else ERRNO.sub("", str(error))
+            raise BackendError(
+                f"the Tinker service at {self.url} can't be reached: {clean(said).lower()}; look at the network, or set "
+                f"{ADDRESS_VARIABLE} to its address"
+            ) from None
+
+    def _check(self) -> None:
+        if self.gate.failure is not None:
+            raise BackendError(
+                f"{self.gate.failure} ({self.url}); all that was done is kept, run the command again later, or with a longer "
+                "-B patience=SECONDS"
+            )
+
+
+@contextmanager
+def connected(options: TinkerOptions) -> Iterator[Connection]:
+    """Give a connection that is closed at the end; what the client's loggers say is said as notices meanwhile."""
+    connection = Connection(options)
+    status = "interrupted"
+    with Relay("tinker", connection.notices):
+        try:
+            yield connection
+            status = "success"
+        except Exception:
+            status = "errored"
+            raise
+        finally:
+            connection.close(status)
+
+
+def check_served(models: dict[str, Any], model: str, url: str, *, trained: bool) -> None:
+    """Guarantee that the service serves a model, and trains it.
+
+    Raises:
+        BackendError: it doesn't; names the nearest that it does.
+    """
+    wanted = "trainable" if trained else "sampleable"
+    names = [name for name, found in models.items() if getattr(found, wanted, None) is not False]
+    if model not in names:
+        does = "train" if trained else "serve"
+        near = nearest(model, names)
+        raise BackendError(
+            f"the Tinker service at {url} does not {does} model '{model}'{near}{' ' if near else '; '}choose from "
+            f"{', '.join(sorted(names))}"
+        )
+
+
+def address(options: TinkerOptions) -> str:
+    """Return the service's address as the client will use it."""
+    from tinker.lib.base_url import resolve_base_url
+
+    return str(resolve_base_url(options.base_url))
+
+
+def load_client() -> Any:
+    """Return the client's module.
+
+    Raises:
+        BackendError: it is not installed.
+    """
+    try:
+        import tinker
+    except ModuleNotFoundError:
+        raise BackendError(
+            "backend tinker needs the package 'tinker', which is not installed; run: pip install 'pdistill[tinker]'"
+        ) from None
+    return tinker
+
+
+def _result(returned: Any) -> Any:
+    return returned.result() if hasattr(returned, "result") else returned
+
+
+def _blocking(work: Callable[[], T]) -> "Future[T]":
+    """Return the result-to-be of a function that may block for minutes and can't be interrupted."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -1,0 +1,167 @@
+"""Brings a trained adapter home, in PEFT's format, with a note of where the service keeps its weights."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import httpx
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from pdistill.backends.remote.gate import may_pass
+from pdistill.backends.tinker.connection import Connection
+from pdistill.backends.tinker.failures import detail
+from pdistill.core.errors import BackendError, RunError
+from pdistill.core.interfaces import WeightsURI
+from pdistill.core.rows import write_file
+
+NOTE, CONFIG, WEIGHTS = "remote.json", "adapter_config.json", "adapter_model.safetensors"
+CARD = "README.md"
+"""A model card that the service made: it names paths on its machine."""
+PATIENCE, LONGEST_PAUSE, BLOCK = 300.0, 30.0, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What adapter/remote.json holds.
+
+    Args:
+        weights: where the service keeps the weights to sample from.
+        model: the base model's name there.
+        checked: whether the adapter on this machine was found to be the same model.
+        reason: why it was not, or was found to differ.
+        base: where this machine has the base model's weights, if it was checked.
+        examples: held-out examples that both models scored.
+        difference: the mean absolute difference of their tokens' log-probabilities, nats.
+        tolerance: the largest such difference that counts as the same.
+    """
+
+    weights: WeightsURI
+    model: str
+    checked: bool = False
+    reason: str | None = None
+    base: str | None = None
+    examples: int = 0
+    difference: float | None = None
+    tolerance: float | None = None
+
+
+def write_note(note: Note, directory: Path) -> None:
+    """Guarantee that the folder holds the note.
+
+    Raises:
+        RunError: it can't be written.
+    """
+    write_file(directory / NOTE, (json.dumps(asdict(note), indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_note(directory: Path) -> Note:
+    """Return the note that a folder holds.
+
+    Raises:
+        BackendError: there is none, or it was damaged.
+    """
+    path = directory / NOTE
+    try:
+        return Note(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        raise BackendError(
+            f"'{path}' is missing or damaged, so nobody knows where the student's weights are; restore it"
+        ) from None
+
+
+def bring_home(
+    connection: Connection, download: str | BackendError, weights: WeightsURI, model: str, directory: Path
+) -> None:
+    """Guarantee that the folder holds the note, and the adapter where the service gives it away.
+
+    Raises:
+        BackendError: the download breaks off again and again.
+        RunError: a file can't be written.
+    """
+    reason = "its log-probabilities were not compared yet"
+    if isinstance(download, BackendError):
+        reason = f"it could not be downloaded: {download}"
+    else:
+        rest = connection.client.RestClient(base_url=connection.url)
+        urls: Mapping[str, str] = connection.call(lambda: rest.get_external_weights_urls(download)).urls
+        for name, url in urls.items():
+            if name != CARD:
+                _download(connection, url, directory / _safe(name))
+        _settle_config(directory, model)
+    write_note(Note(weights, model, reason=reason), directory)
+
+
+def _download(connection: Connection, url: str, path: Path) -> None:
+    retrying = Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_random_exponential(1.0, LONGEST_PAUSE),
+        stop=stop_after_delay(PATIENCE),
+        before_sleep=lambda state: connection.notices.say(
+            "download", f"the download of '{path.name}' broke off; trying again"
+        ),
+        reraise=True,
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        retrying(_fetch, url, path)
+    except httpx.HTTPError as error:
+        raise BackendError(
+            f"can't download '{path.name}' from the service: {_without_query(error, url)}; run the command again"
+        ) from None
+    except OSError as error:
+        raise RunError(f"can't write '{path}': {(error.strerror or str(error)).lower()}") from None
+
+
+def _fetch(url: str, path: Path) -> None:
+    with (
+        httpx.stream("GET", url, follow_redirects=True, timeout=60) as response,
+        path.open("wb") as file,
+    ):
+        response.raise_for_status()
+        for block in response.iter_bytes(BLOCK):
+            file.write(block)
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, httpx.HTTPStatusError):
+        return may_pass(error.response)
+    return isinstance(error, httpx.TransportError)
+
+
+def _without_query(error: httpx.HTTPError, url: str) -> str:
+    """Return what went wrong without the address, whose query is a signature that gives access."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answers {error.response.status_code}"
+    return detail(error).replace(url, "its address")
+
+
+def _safe(name: str) -> str:
+    """Return a file's name as the service gave it, which stays within a folder.
+
+    Raises:
+        BackendError: it doesn't.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or path.name == NOTE:
+        raise BackendError(f"the service names a file of the adapter {name!r}, which leads out of its folder")
+    return str(path)
+
+
+def _settle_config(directory: Path, model: str) -> None:
+    """Guarantee that it is an adapter, and that its base is the model by its name, not a path on the service's machine.
+
+    Raises:
+        BackendError: a file is missing, or the configuration can't be read.
+    """
+    missing = [name for name in (CONFIG, WEIGHTS) if not (directory / name).is_file()]
+    if missing:
+        raise BackendError(f"the adapter that the service gave lacks {' and '.join(missing)}")
+    path = directory / CONFIG
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = model
+    except (ValueError, TypeError) as error:
+        raise BackendError(f"the adapter that the service gave has a {CONFIG} that can't be read: {error}") from None
+    write_file(path, (json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())

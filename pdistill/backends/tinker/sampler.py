@@ -1,0 +1,209 @@
+"""Draws answers from a model that the service runs, hundreds of requests in flight."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from pdistill.backends.remote.background import Background
+from pdistill.backends.remote.window import in_window
+from pdistill.backends.rendering import TemplateRenderer
+from pdistill.backends.tinker.connection import Connection
+from pdistill.backends.tinker.failures import detail, explained, verdict
+from pdistill.core.batches import TokenIds
+from pdistill.core.errors import ContextError
+from pdistill.core.interfaces import TokenScores
+from pdistill.core.prompts import Messages, Prompt
+from pdistill.core.sampling import Completion, Key, Request, Sampling
+
+ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.5, 30.0
+"""How often a request that the service took and then failed is made anew, and the pauses before that, in seconds."""
+SEED_BITS = 31
+NEWLINE = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request as token ids."""
+
+    request: Request
+    ids: TokenIds
+    targets: TokenIds = ()
+
+
+class TinkerSampler:
+    """Draws answers from one model.
+
+    Args:
+        connection: the open session.
+        opened: opens the model's client in a session.
+        renderer: how prompts become ids.
+        window: requests in flight.
+        context: tokens that the model can hold; None where the service doesn't say.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        opened: Callable[[Any], Any],
+        renderer: TemplateRenderer,
+        window: int,
+        context: int | None,
+    ) -> None:
+        self.chunk: int | None = None
+        self._connection = connection
+        self._opened = opened
+        self._renderer = renderer
+        self._window = window
+        self._context = context
+        self._before: TokenIds = ()
+        self._session: Any = None
+        self._client: Any = None
+        self._lock = threading.Lock()
+        self._open()
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
+        """Yield an answer for every request, as they finish.
+
+        Raises:
+            ContextError: a request does not fit the model's context; those in flight are answered first.
+            BackendError: the service refuses or fails.
+        """
+        with Background() as background:
+
+            def start(request: Request) -> Any:
+                asked = Asked(request, self._renderer.prompt_ids(request.prompt))
+                self._check(asked, sampling.max_tokens)
+                return background.submit(self._answer(asked, sampling))
+
+            for request, completion in in_window(requests, start, self._window):
+                yield request.key, completion
+
+    def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
+        """Yield the log-probabilities of the given tokens after each request's prompt.
+
+        Raises:
+            ContextError: a request does not fit the model's context.
+            BackendError: the service refuses or fails.
+        """
+        with Background() as background:
+
+            def start(item: tuple[Request, TokenIds]) -> Any:
+                request, targets = item
+                asked = Asked(request, self._renderer.prompt_ids(request.prompt), targets)
+                self._check(asked, len(targets))
+                return background.submit(self._score(asked, top_k))
+
+            given = ((request, tokens) for request, tokens in items if len(tokens))
+            for (request, _), scores in in_window(given, start, self._window):
+                yield request.key, scores
+
+    async def _answer(self, asked: Asked, sampling: Sampling) -> Completion:
+        """Return the answer; where a newline must not end an empty line, such an answer is drawn again without it."""
+        stops = [*sampling.stop, *([NEWLINE] if sampling.first_line else [])]
+        tokens, stopped = await self._draw(asked, sampling, stops)
+        if sampling.first_line and stopped and not self._text(asked, tokens).strip():
+            tokens, stopped = await self._draw(asked, sampling, list(sampling.stop))
+        text, cut = sampling.cut(self._text(asked, tokens))
+        return Completion(text, "stop" if cut or stopped else "length", len(asked.ids), len(tokens))
+
+    async def _draw(self, asked: Asked, sampling: Sampling, stops: list[str]) -> tuple[list[int], bool]:
+        """Return the tokens of an answer, and whether the model or a stop text ended it."""
+        ends = self._ends(asked.request.prompt)
+        response = await self._ask(
+            asked.ids,
+            max_tokens=sampling.max_tokens,
+            seed=asked.request.seed % (1 << SEED_BITS),
+            stop=[*stops, *map(self._renderer.tokenizer.decode, ends)] if stops else list(ends),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+        )
+        tokens = list(response.sequences[0].tokens)
+        ended = bool(tokens) and tokens[-1] in ends
+        return tokens, ended or response.sequences[0].stop_reason == "stop"
+
+    async def _score(self, asked: Asked, top_k: int) -> TokenScores:
+        count = len(asked.targets)
+        response = await self._ask(
+            [*asked.ids, *asked.targets],
+            {"include_prompt_logprobs": True, "topk_prompt_logprobs": top_k, "prompt_logprobs_last_n": count},
+            max_tokens=1,
+        )
+        likeliest = (response.topk_prompt_logprobs or [])[-count:] if top_k else [()] * count
+        return TokenScores(
+            tuple(response.prompt_logprobs[-count:]),
+            tuple(tuple(token for token, _ in place) for place in likeliest),
+            tuple(tuple(logprob for _, logprob in place) for place in likeliest),
+        )
+
+    async def _ask(self, ids: TokenIds, scoring: dict[str, Any] | None = None, **params: Any) -> Any:
+        """Return the service's response.
+
+        Raises:
+            BackendError: it refuses, or fails again and again.
+        """
+        types = self._connection.client.types
+        prompt = types.ModelInput.from_ints(list(ids))
+
+        async def once() -> Any:
+            session, client = self._session, self._client
+            try:
+                future = client.sample(prompt, 1, types.SamplingParams(**params), **(scoring or {}))
+                return await self._connection.settled(future)
+            except Exception as error:
+                if verdict(error) == "lost":
+                    await self._reopen(session)
+                raise
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: verdict(error) in ("again", "lost")),
+            wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
+            stop=stop_after_attempt(ATTEMPTS),
+            before_sleep=self._note,
+            reraise=True,
+        )
+        try:
+            return await retrying(once)
+        except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
+            raise explained(error, self._connection.url) from None
+
+    def _note(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error is not None:
+            self._connection.notices.say(
+                f"answer {type(error).__name__}", f"an answer failed ({detail(error)}); asking for it again"
+            )
+
+    async def _reopen(self, forgotten: Any) -> None:
+        """Guarantee that another session than the forgotten one is open."""
+        self._connection.reopen(forgotten)
+        await asyncio.to_thread(self._open, forgotten)
+
+    def _open(self, forgotten: Any = None) -> None:
+        with self._lock:
+            if self._session is forgotten:
+                service = self._connection.service()
+                self._client = self._connection.call(lambda: self._opened(service))
+                self._session = service
+
+    def _ends(self, prompt: Prompt) -> list[int]:
+        """Return the tokens that end an answer: the tokenizer's, and in chat the template's."""
+        chat = [self._renderer.chat_end_token] if isinstance(prompt, Messages) else []
+        return list(dict.fromkeys([*chat, self._renderer.end_token]))
+
+    def _text(self, asked: Asked, tokens: Sequence[int]) -> str:
+        ended = bool(tokens) and tokens[-1] in self._ends(asked.request.prompt)
+        said = list(tokens[:-1] if ended else tokens)
+        decode = self._renderer.tokenizer.decode
+        return str(decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _check(self, asked: Asked, answer: int) -> None:
+        """Guarantee that a request fits; what it shares with the request before it is taken for the prompt."""
+        before, self._before = self._before, asked.ids
+        if self._context is not None and len(asked.ids) + answer > self._context:
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, asked.ids, strict=False)))
+            raise ContextError(asked.request.key.number, shared, len(asked.ids) - shared, answer, self._context)

@@ -1,0 +1,161 @@
+"""Trains a student on the service: two requests a step, submitted together and not waited for."""
+
+import asyncio
+import math
+import uuid
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pdistill.backends.remote.background import Background
+from pdistill.backends.tinker import TinkerOptions, export
+from pdistill.backends.tinker.connection import Connection
+from pdistill.backends.tinker.failures import detail, explained, verdict
+from pdistill.core.batches import Batch, HardRow, Loss, PolicyRow, Row, SoftRow
+from pdistill.core.errors import BackendError, BrokenOffError
+from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
+
+T = TypeVar("T")
+
+BETAS, EPSILON, MOST_NORM = (0.9, 0.999), 1e-8, 1.0
+LOSSES: dict[Loss, str] = {
+    "cross_entropy": "cross_entropy",
+    "soft_cross_entropy": "cross_entropy",
+    "importance_sampling": "importance_sampling",
+}
+DAY = 86400
+
+
+class TinkerTrainer:
+    """Trains one student. Whatever fails, the service's side of it is spoilt: all later futures fail as `BrokenOffError`.
+
+    AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101) with betas 0.9 and 0.999 and no weight decay; gradients are
+    clipped to a norm of 1. The service's loss is a sum over weighted tokens, and the weights of a batch add up to 1.
+
+    Args:
+        connection: the open session.
+        client: the client of a training run.
+        background: waits for its futures.
+        options: of the backend.
+        model: the base model's name.
+        run: the run's name, which saved states are named after.
+    """
+
+    def __init__(
+        self, connection: Connection, client: Any, background: Background, options: TinkerOptions, model: str, run: str
+    ) -> None:
+        self._connection = connection
+        self._client = client
+        self._background = background
+        self._model = model
+        self._expiry = int(options.expire * DAY) or None
+        self._prefix = f"{_slug(run)}-{uuid.uuid4().hex[:8]}"
+        self._last: Future[Any] | None = None
+        self._steps = 0
+        self._downloads: dict[WeightsURI, str | BackendError] = {}
+
+    def step(self, batch: Batch, learning_rate: float) -> "Future[StepMetrics]":
+        """Return the metrics-to-be of one optimizer step on the whole batch."""
+        types = self._connection.client.types
+        optimizer = types.AdamParams(
+            learning_rate=learning_rate,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            eps=EPSILON,
+            weight_decay=0.0,
+            grad_clip_norm=MOST_NORM,
+        )
+        forward = self._client.forward_backward([_datum(types, row) for row in batch.rows], LOSSES[batch.loss])
+        optimized = self._client.optim_step(optimizer)
+        trained = sum(weight > 0 for row in batch.rows for weight in row.weights)
+        self._steps += 1
+        return self._in_order(self._metrics(forward, optimized, trained, self._steps))
+
+    def save_state(self, name: str) -> "Future[StateURI]":
+        """Return the URI-to-be of all that training goes on from: weights and optimizer."""
+        saved = self._client.save_state(f"{self._prefix}-{name}", ttl_seconds=self._expiry, overwrite=True)
+
+        async def uri() -> StateURI:
+            return StateURI((await self._connection.settled(saved)).path)
+
+        return self._in_order(uri())
+
+    def save_weights(self, name: str) -> "Future[WeightsURI]":
+        """Return the URI-to-be of weights to sample from; the same weights are made ready for download."""
+        saved = self._client.save_weights_for_sampler(f"{self._prefix}-{name}")
+        download = self._client.save_weights_external(f"{self._prefix}-{name}", ttl_seconds=self._expiry)
+
+        async def uri() -> WeightsURI:
+            found = WeightsURI((await self._connection.settled(saved)).path)
+            try:
+                self._downloads[found] = (await self._connection.settled(download)).path
+            except Exception as error:
+                if verdict(error) not in ("refused", "barred", "lost"):
+                    raise
+                self._downloads[found] = explained(error, self._connection.url)
+            return found
+
+        return self._in_order(uri())
+
+    def export(self, weights: WeightsURI, directory: Path) -> None:
+        """Write the student as a PEFT adapter into `directory`; where it can't be downloaded, a note of where it is.
+
+        Raises:
+            BackendError: there are no such weights, or the download breaks off again and again.
+        """
+        if weights not in self._downloads:
+            raise BackendError(f"these weights were not saved by this trainer: {weights}")
+        export.bring_home(self._connection, self._downloads[weights], weights, self._model, directory)
+
+    async def _metrics(self, forward: Any, optimized: Any, trained: int, number: int) -> StepMetrics:
+        found = await self._connection.settled(forward)
+        await self._connection.settled(optimized)
+        loss = float(found.metrics["loss:sum"])
+        if math.isnan(loss):
+            raise BackendError(f"the loss is not a number after {number - 1} steps; take a smaller --learning-rate")
+        return StepMetrics(loss, trained)
+
+    def _in_order(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
+        """Return the result-to-be of `work`; it is there after those of all earlier calls."""
+        future = self._background.submit(self._after(self._last, work))
+        self._last = future
+        return future
+
+    async def _after(self, earlier: "Future[Any] | None", work: Coroutine[Any, Any, T]) -> T:
+        try:
+            if earlier is not None:
+                await asyncio.wrap_future(earlier)
+            return await work
+        except BackendError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
+            if verdict(error) == "barred":
+                raise explained(error, self._connection.url) from None
+            raise BrokenOffError(f"the training on the service broke off: {detail(error)}") from None
+        finally:
+            work.close()
+
+
+def _datum(types: Any, row: Row) -> Any:
+    """Return a row as the service takes it; what it has no weights for is multiplied by them."""
+    inputs: dict[str, Any]
+    match row:
+        case HardRow():
+            inputs = {"target_tokens": list(row.targets), "weights": list(row.weights)}
+        case SoftRow():
+            shares = [
+                [weight * share for share in place]
+                for weight, place in zip(row.weights, row.probabilities, strict=True)
+            ]
+            inputs = {"target_tokens": [list(place) for place in row.targets], "weights": shares}
+        case PolicyRow():
+            gains = [weight * gain for weight, gain in zip(row.weights, row.advantages, strict=True)]
+            inputs = {"target_tokens": list(row.targets), "logprobs": list(row.logprobs), "advantages": gains}
+    return types.Datum(model_input=types.ModelInput.from_ints(list(row.ids)), loss_fn_inputs=inputs)
+
+
+def _slug(name: str) -> str:
+    """Return a name that a checkpoint may have: letters, digits and hyphens."""
+    kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name).strip("-")
+    return f"pdistill-{kept[:40]}" if kept else "pdistill"

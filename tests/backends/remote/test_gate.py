@@ -1,0 +1,156 @@
+"""What passes by itself is tried again, said seldom, and given up in the end."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import httpx
+import pytest
+from tenacity import RetryCallState, Retrying
+
+from pdistill.backends.remote import gate as gates
+from pdistill.backends.remote.gate import Gate, Silence, may_pass, retry_after, wait_as_told
+from pdistill.backends.remote.notices import Notices
+
+HANG = "hang"
+
+
+class Line:
+    """Gives the answers that it was made with, one a request; the last one again and again."""
+
+    def __init__(self, answers: Iterable[Any]) -> None:
+        self._answers = list(answers)
+        self.sent = 0
+
+    async def __call__(self) -> httpx.Response:
+        answer = self._answers[min(self.sent, len(self._answers) - 1)]
+        self.sent += 1
+        if answer == HANG:
+            await asyncio.sleep(3600)
+        if isinstance(answer, Exception):
+            raise answer
+        status, headers = answer if isinstance(answer, tuple) else (answer, {})
+        return httpx.Response(status, headers=headers, content=b"{}")
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(gates, "LONGEST_PAUSE", 0.01)
+
+
+def send(line: Line, *, patience: float = 60.0, timeout: float = 60.0) -> tuple[Gate, httpx.Response]:
+    gate = Gate(patience, timeout, Notices())
+    return gate, asyncio.run(gate.send(line))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [429, 500, 502, 503, httpx.ConnectError("refused"), httpx.ReadError("cut"), httpx.RemoteProtocolError("cut")],
+)
+def test_a_fault_that_may_pass_is_tried_again(fault: Any) -> None:
+    line = Line([fault, fault, 200])
+    gate, response = send(line)
+    assert response.status_code == 200
+    assert (line.sent, gate.retries, gate.failure) == (3, 2, None)
+
+
+def test_a_request_without_an_answer_is_sent_again() -> None:
+    line = Line([HANG, 200])
+    _, response = send(line, timeout=0.05)
+    assert (response.status_code, line.sent) == (200, 2)
+
+
+def test_a_service_that_says_nothing_at_all_is_given_up() -> None:
+    line = Line([HANG])
+    gate = Gate(patience=0.1, timeout=0.02, notices=Notices())
+    with pytest.raises(Silence):
+        asyncio.run(gate.send(line))
+    assert line.sent > 1
+    assert (gate.failure or "").startswith("the service does not answer, and did so for")
+
+
+def test_a_result_that_takes_long_is_waited_for_while_the_service_lives() -> None:
+    gate = Gate(patience=0.1, timeout=0.02, notices=Notices())
+    slow, quick = Line([*[HANG] * 20, 200]), Line([200])
+
+    async def both() -> httpx.Response:
+        waiting = asyncio.create_task(gate.send(slow))
+        while not waiting.done():
+            await gate.listen(quick)
+            await asyncio.sleep(0.01)
+        return waiting.result()
+
+    assert asyncio.run(both()).status_code == 200
+    assert (slow.sent, gate.failure) == (21, None)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422])
+def test_what_cannot_succeed_is_sent_once(status: int) -> None:
+    line = Line([status])
+    gate, response = send(line)
+    assert (response.status_code, line.sent, gate.failure) == (status, 1, None)
+
+
+def test_a_server_that_says_not_to_try_again_is_obeyed() -> None:
+    assert may_pass(httpx.Response(503))
+    assert not may_pass(httpx.Response(503, headers={"x-should-retry": "false"}))
+
+
+def test_what_lasts_too_long_is_given_up_and_says_so() -> None:
+    line = Line([503])
+    gate, response = send(line, patience=0.05)
+    assert response.status_code == 503
+    assert gate.failure is not None
+    assert gate.failure.startswith("the service answers 503 Service Unavailable, and did so for")
+    with pytest.raises(httpx.ConnectError):
+        send(Line([httpx.ConnectError("refused")]), patience=0.05)
+
+
+def test_retry_after_is_obeyed_in_seconds_and_as_a_date_up_to_a_minute() -> None:
+    def told(text: str) -> float | None:
+        return retry_after(httpx.Response(429, headers={"retry-after": text}))
+
+    assert (told("7"), told("0.5"), told("3600")) == (7.0, 0.5, 60.0)
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert 25 < (told(soon) or 0) <= 30
+    assert told(format_datetime(datetime.now(UTC) - timedelta(days=1), usegmt=True)) == 0.0
+    assert (told("soon"), told(""), retry_after(None)) == (None, None, None)
+
+
+def test_the_pause_is_what_the_answer_asks_for_and_a_little_more() -> None:
+    def pause(response: httpx.Response) -> float:
+        state = RetryCallState(Retrying(), None, (), {})
+        state.set_result(response)
+        return wait_as_told(lambda _: 0.5)(state)
+
+    assert 7 <= pause(httpx.Response(429, headers={"retry-after": "7"})) <= 8
+    assert pause(httpx.Response(429)) == 0.5
+
+
+def test_retries_are_said_once_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="pdistill"):
+        send(Line([500] * 30 + [200]))
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "the service answers 500 Internal Server Error"
+    ]
+
+
+def test_a_request_that_only_waits_is_not_given_up_while_others_are_answered() -> None:
+    slow, quick = Line([HANG, HANG, HANG, HANG, 200]), Line([200])
+
+    async def both() -> tuple[Gate, httpx.Response]:
+        gate = Gate(0.1, 0.05, Notices())
+        waiting = asyncio.ensure_future(gate.send(slow))
+        while not waiting.done():
+            await gate.send(quick)
+            await asyncio.sleep(0.01)
+        return gate, waiting.result()
+
+    gate, response = asyncio.run(both())
+    assert (response.status_code, slow.sent, gate.failure) == (200, 5, None)
+    with pytest.raises(httpx.ReadTimeout):
+        send(Line([HANG]), patience=0.1, timeout=0.05)

@@ -1,0 +1,15 @@
+"""The local backend passes the checks that are public for plugin authors; fake and tinker do in files of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from pdistill.backends.local import LocalOptions
+from pdistill.backends.local.backend import LocalBackend
+from pdistill.testing import backend_checks, check_backend
+
+
+@pytest.mark.parametrize("check", backend_checks())
+def test_the_local_backend_keeps_its_promises(check: str, tmp_path: Path) -> None:
+    backend = LocalBackend(LocalOptions())
+    check_backend(backend, check, teacher_model="builtin", student_model="builtin", directory=tmp_path)

@@ -1,0 +1,78 @@
+"""Small runs of the default task on the loopback server, and what is compared of them."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pdistill.core.config import Config
+from pdistill.core.progress import Silent
+from pdistill.core.rows import read_log, read_rows
+from tests.backends.proxy import Answered
+from tests.backends.tinker.server import BUILTIN
+
+QUERIES, BATCH, EPOCHS = 24, 8, 3
+WINDOW = 8
+OPTIONS = {"tokenizer": str(BUILTIN), "base": str(BUILTIN), "window": WINDOW, "timeout": 10.0, "patience": 120.0}
+
+
+def small_config(run_dir: Path, **changes: Any) -> Config:
+    """Return the options of a run with a dozen training steps."""
+    options: dict[str, Any] = {
+        "task": "langid",
+        "limit": QUERIES,
+        "backend": "tinker",
+        "backend_options": OPTIONS,
+        "learning_rate": 2e-3,
+        "batch_size": BATCH,
+        "epochs": EPOCHS,
+        "rank": 8,
+        "run_dir": run_dir,
+    }
+    return Config(**{**options, **changes})
+
+
+def flags(config: Config) -> list[str]:
+    """Return the options as the command line takes them."""
+    assert config.task is not None
+    plain = {"task", "limit", "backend", "learning_rate", "batch_size", "epochs", "rank", "run_dir"}
+    given = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in sorted(plain)]
+    return [*given, *(f"-B{key}={value}" for key, value in config.backend_options.items())]
+
+
+class Said(Silent):
+    """Progress that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def copy_of(run: Path, folder: Path) -> Path:
+    """Return a copy of a run."""
+    shutil.copytree(run, folder)
+    return folder
+
+
+def start_like(trained: Path, run: Path) -> None:
+    """Let a run that isn't trained yet start from the very state that another one started from."""
+    first = read_log(trained / "checkpoints.jsonl")[0]
+    assert first["step"] == 0
+    (run / "checkpoints.jsonl").write_text(json.dumps(first) + "\n")
+
+
+def losses(run: Path) -> list[float]:
+    """Return the losses of a training; its steps are numbered from 1, each once."""
+    rows = list(read_rows(run / "metrics.jsonl"))
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+    return [row["loss"] for row in rows]
+
+
+def prompts(calls: Iterable[Answered]) -> Counter[tuple[int, ...]]:
+    """Return how often the server took a request to sample from each prompt."""
+    taken = (json.loads(seen.call.body) for seen in calls if seen.fault is None or seen.fault.late)
+    return Counter(tuple(asked["prompt"]["chunks"][0]["tokens"]) for asked in taken)

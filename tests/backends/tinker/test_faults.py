@@ -1,0 +1,59 @@
+"""Faulty answers cost time and nothing else: no row is lost, none is there twice, and the figures are the same."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pdistill.core import pipeline
+from pdistill.core.errors import PdistillError
+from pdistill.core.rundir import find_run
+from tests.backends.faults import BROKEN, CUT, HUNG, TOO_MANY, Fault, at, share
+from tests.backends.proxy import Proxy
+from tests.backends.tinker.runs import OPTIONS, QUERIES, Said, copy_of, losses, prompts, small_config, start_like
+
+MANY = (TOO_MANY, Fault(429, retry_after="0"), BROKEN, Fault(502), Fault(503), CUT)
+NEAR = 1e-4
+
+
+def test_answers_are_the_same_with_a_fifth_of_them_faulty(
+    answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    faulty = proxy(plan=share(0.2, (*MANY, HUNG), ("sampling", "retrieval"), seed=1))
+    pipeline.generate(small_config(tmp_path / "run"))
+    for name in ("responses.jsonl", "examples.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (answered / name).read_bytes()
+    sampling = faulty.of_kind("sampling")
+    assert sum(seen.fault is not None for seen in faulty.calls) > QUERIES // 5
+    assert set(prompts(sampling).values()) == {1}, "a request that the server had taken was sent again"
+
+
+def test_a_training_is_the_same_with_a_fifth_of_its_answers_faulty(
+    answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    run = copy_of(answered, tmp_path / "run")
+    start_like(trained, run)
+    faulty = proxy(plan=share(0.2, MANY, ("training", "retrieval", "saving"), seed=2))
+    pipeline.train(find_run(str(run)), {})
+    assert losses(run) == pytest.approx(losses(trained), abs=NEAR)
+    assert any(seen.fault is not None for seen in faulty.of_kind("training"))
+
+
+@pytest.mark.parametrize("number", [0, 9])
+def test_a_training_whose_answer_is_lost_goes_on_from_its_last_state(
+    number: int, answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    run, said = copy_of(answered, tmp_path / "run"), Said()
+    start_like(trained, run)
+    proxy(plan=at(Fault(late=True), training=(number,)))
+    pipeline.train(find_run(str(run)), {}, said)
+    assert losses(run) == pytest.approx(losses(trained), abs=NEAR)
+    assert sum("going on from step" in line for line in said.lines) == 1
+
+
+def test_a_service_that_is_broken_for_good_is_given_up_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    broken = proxy(plan=share(1.0, (BROKEN,), ("sampling",)))
+    options = {**OPTIONS, "patience": 2.0}
+    with pytest.raises(PdistillError, match="answers 500 Internal Server Error.*run the command again"):
+        pipeline.generate(small_config(tmp_path / "run", backend_options=options))
+    assert len(broken.of_kind("sampling")) < 40 * QUERIES

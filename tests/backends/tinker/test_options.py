@@ -1,0 +1,61 @@
+"""What `-B` takes, and how a model's tokenizer is found."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdistill.backends.tinker import TinkerOptions
+from pdistill.backends.tinker.tokenizer import hub_name, load_tokenizer
+from pdistill.core.errors import BackendError, UsageError
+from pdistill.core.models import changing_rows
+from pdistill.core.options import build
+
+
+def test_options_come_from_texts() -> None:
+    options = build(TinkerOptions, {"thinking": "true", "window": "8", "expire": "0"}, "backend tinker")
+    assert (options.thinking, options.window, options.expire) == (True, 8, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"window": 0}, "option window of backend tinker: 0 won't do, it must be above 0"),
+        ({"timeout": -1.0}, "option timeout of backend tinker"),
+        ({"patience": float("inf")}, "option patience of backend tinker"),
+        ({"expire": 0.01}, "it must be 0 or from 0.042"),
+        ({"base_url": "https://me:secret@host/x"}, "leave it out"),
+        ({"train_attention": False, "train_mlp": False}, "one must be true"),
+    ],
+)
+def test_what_cannot_work_is_wrong_usage(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as caught:
+        TinkerOptions(**values)
+    assert "secret" not in str(caught.value)
+
+
+def test_what_changes_no_row_is_no_part_of_what_a_run_was_made_with() -> None:
+    given = {item.name: "1" for item in fields(TinkerOptions)}
+    assert set(changing_rows(given)) == {"tokenizer", "thinking", "train_attention", "train_mlp", "train_output"}
+
+
+def test_there_is_no_option_for_the_key() -> None:
+    assert not [item.name for item in fields(TinkerOptions) if "key" in item.name]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("Qwen/Qwen3-30B-A3B", "Qwen/Qwen3-30B-A3B"),
+        ("moonshotai/Kimi-K2/long", "moonshotai/Kimi-K2"),
+        ("Qwen/Qwen3-8B:peft:131072", "Qwen/Qwen3-8B"),
+    ],
+)
+def test_a_variant_has_its_models_tokenizer(model: str, name: str) -> None:
+    assert hub_name(model) == name
+
+
+def test_a_tokenizer_that_is_not_there_can_be_named(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=r"name a folder or hub name with -B tokenizer=PATH$"):
+        load_tokenizer("any/model", str(tmp_path / "nothing"))

@@ -1,0 +1,117 @@
+"""What is asked of the service, and what is made of its answers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdistill.backends.tinker import TinkerOptions, create
+from pdistill.core import pipeline
+from pdistill.core.errors import BackendError, ContextError
+from pdistill.core.interfaces import Teacher
+from pdistill.core.prompts import Text, student_prompt
+from pdistill.core.sampling import Completion, Key, Request, Sampling
+from tests.backends.faults import Fault, at
+from tests.backends.proxy import Proxy
+from tests.backends.tinker.runs import QUERIES, small_config
+from tests.backends.tinker.server import BUILTIN, MODEL, Server
+
+LINES = ("Guten Tag, wie geht es?", "Où est la gare ?", "The weather is fine")
+
+
+def teacher(**options: Any) -> Teacher:
+    return create(TinkerOptions(tokenizer=str(BUILTIN), **options)).teacher(MODEL)
+
+
+def requests(format: str = "chat") -> list[Request]:
+    made = []
+    for number, line in enumerate(LINES):
+        prompt = student_prompt("{query}", line, "chat") if format == "chat" else Text(line)
+        made.append(Request(Key(number), prompt, seed=(1 << 62) + number))
+    return made
+
+
+def ask(sampling: Sampling, format: str = "chat", **options: Any) -> list[Completion]:
+    with teacher(**options).sampler() as sampler:
+        found = dict(sampler.generate(requests(format), sampling))
+    return [found[Key(number)] for number in range(len(LINES))]
+
+
+def asked(proxy: Proxy) -> list[dict[str, Any]]:
+    return [json.loads(seen.call.body)["sampling_params"] for seen in proxy.of_kind("sampling")]
+
+
+def test_every_option_of_sampling_reaches_the_service(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    watched = proxy()
+    config = small_config(
+        tmp_path / "run", temperature=0.7, top_p=0.9, max_tokens=5, stop=("END",), seed=3, samples=2, limit=4
+    )
+    pipeline.generate(config)
+    sent = asked(watched)
+    assert len(sent) == 8
+    assert {(one["temperature"], one["top_p"], one["max_tokens"]) for one in sent} == {(0.7, 0.9, 5)}
+    assert all(one["stop"][0] == "END" and len(one["stop"]) > 1 for one in sent), (
+        "the model's own end is no stop any more"
+    )
+    assert len({one["seed"] for one in sent}) == 8, "each draw has a seed of its own"
+
+
+def test_seeds_fit_into_31_bits_and_are_settled_by_the_request(proxy: Callable[..., Proxy]) -> None:
+    watched = proxy()
+    ask(Sampling(max_tokens=3))
+    ask(Sampling(max_tokens=3))
+    seeds = [one["seed"] for one in asked(watched)]
+    assert sorted(seeds) == [0, 0, 1, 1, 2, 2]
+
+
+def test_without_stop_texts_the_end_tokens_end_an_answer(proxy: Callable[..., Proxy]) -> None:
+    watched = proxy()
+    ask(Sampling(max_tokens=3))
+    renderer = teacher().renderer()
+    assert renderer is not None
+    end = renderer.target_ids(requests()[0].prompt, "x")[-1]
+    assert all(end in one["stop"] for one in asked(watched))
+
+
+def test_the_address_is_an_option_and_a_variable(service: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_variable = ask(Sampling(max_tokens=3))
+    monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
+    assert ask(Sampling(max_tokens=3), base_url=service.url) == by_variable
+
+
+def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(
+    proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = proxy()
+    ask(Sampling(max_tokens=4, first_line=True), format="text")
+    assert all("\n" in one["stop"] for one in asked(watched)[: len(LINES)])
+    again = asked(watched)[len(LINES) :]
+    assert all("\n" not in one["stop"] for one in again), "only an empty line is drawn again, without that stop"
+
+
+def test_a_session_that_the_service_has_forgotten_is_opened_anew(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    watched = proxy(plan=at(Fault(status=404), sampling=(5,)))
+    pipeline.generate(small_config(tmp_path / "run"))
+    sessions = [seen for seen in watched.of_kind("opening") if seen.call.path.endswith("/create_sampling_session")]
+    assert len(sessions) == 2
+    assert len(watched.of_kind("sampling")) == QUERIES + 1
+
+
+def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> None:
+    watched = proxy()
+    long = Request(Key(7), student_prompt("{query}", "word " * 4000, "chat"))
+    with teacher().sampler() as sampler:
+        found: list[int] = []
+        with pytest.raises(ContextError, match="does not fit"):
+            found.extend(key.number for key, _ in sampler.generate([*requests(), long], Sampling(max_tokens=3)))
+    assert sorted(found) == [0, 1, 2], "the answers in flight are kept"
+    assert len(watched.of_kind("sampling")) == len(LINES)
+
+
+def test_a_request_that_the_service_refuses_ends_in_one_line_and_is_sent_once(proxy: Callable[..., Proxy]) -> None:
+    watched = proxy(plan=at(Fault(status=422), sampling=(0,)))
+    with pytest.raises(BackendError, match=r"the Tinker service refuses the request \(422\)"):
+        ask(Sampling(max_tokens=3), window=1)
+    assert len(watched.of_kind("sampling")) == 1

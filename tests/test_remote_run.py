@@ -1,0 +1,185 @@
+"""Runs whose student a service trains: its start is saved, it goes on where it broke off, its export is checked."""
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdistill.backends.fake import FakeBackend, FakeOptions
+from pdistill.backends.fake.student import FakeStudent
+from pdistill.core import pipeline
+from pdistill.core.ask import open_student
+from pdistill.core.batches import Batch, TokenIds
+from pdistill.core.config import Config
+from pdistill.core.errors import BackendError, BrokenOffError
+from pdistill.core.interfaces import Lora, Remote, RemoteStudent, Sampler, StateURI, Trainer, WeightsURI
+from pdistill.core.plugins import installed
+from pdistill.core.progress import Silent
+from pdistill.core.rows import read_log
+from pdistill.core.rundir import RunDirectory
+from pdistill.core.sampling import Request
+from tests.runs import fake_config
+
+
+@dataclass
+class Service:
+    """What the tests say to the service, and what it saw."""
+
+    breaks: set[int] = field(default_factory=set)
+    always: bool = False
+    refuses: str = ""
+    reached: list[Lora | None] = field(default_factory=list)
+    steps: int = 0
+    checked: list[tuple[Request, TokenIds]] = field(default_factory=list)
+    asked_at_home: int = 0
+
+
+class ServiceTrainer:
+    """The fake trainer, until it breaks off."""
+
+    def __init__(self, trainer: Trainer, service: Service) -> None:
+        self._trainer = trainer
+        self._service = service
+        self._broken = False
+
+    def step(self, batch: Batch, learning_rate: float) -> "Future[Any]":
+        self._service.steps += 1
+        self._broken = self._broken or self._service.always or self._service.steps in self._service.breaks
+        return self._or_broken(lambda: self._trainer.step(batch, learning_rate))
+
+    def save_state(self, name: str) -> "Future[Any]":
+        return self._or_broken(lambda: self._trainer.save_state(name))
+
+    def save_weights(self, name: str) -> "Future[Any]":
+        return self._or_broken(lambda: self._trainer.save_weights(name))
+
+    def export(self, weights: WeightsURI, directory: Path) -> None:
+        self._trainer.export(weights, directory)
+
+    def _or_broken(self, call: Any) -> "Future[Any]":
+        future: Future[Any] = Future()
+        if not self._broken:
+            result: Future[Any] = call()
+            return result
+        future.set_exception(BrokenOffError("the training on the service broke off: cut"))
+        return future
+
+
+class ServiceStudent(FakeStudent):
+    """The fake student as a service has it."""
+
+    service: Service
+
+    def reach(self, lora: Lora | None) -> None:
+        self.service.reached.append(lora)
+        if self.service.refuses:
+            raise BackendError(self.service.refuses)
+
+    @contextmanager
+    def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[Any]:
+        with super().trainer(lora, resume) as trainer:
+            yield ServiceTrainer(trainer, self.service)
+
+    def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
+        self.service.checked = list(examples)
+        return "the adapter is home"
+
+    def at_home(self) -> AbstractContextManager[Sampler] | None:
+        self.service.asked_at_home += 1
+        return self.sampler(WeightsURI("adapter"))
+
+    def release(self, uri: StateURI | WeightsURI) -> None:
+        """Keep it, as a service does."""
+
+
+class Told(Silent):
+    """Keeps the lines that were said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    made = Service()
+
+    class ServiceBackend(FakeBackend):
+        def student(self, model: str, directory: Path) -> ServiceStudent:
+            student = ServiceStudent.__new__(ServiceStudent)
+            vars(student).update(vars(super().student(model, directory)), service=made)
+            return student
+
+    backends = installed().backends
+    backends.register("service", ServiceBackend, options=FakeOptions)
+    yield made
+    backends.remove("service")
+
+
+def config(folder: Path, name: str) -> Config:
+    return fake_config(folder, folder / name, backend="service", epochs=4, batch_size=8)
+
+
+def test_the_tests_service_is_a_remote_one_and_the_fake_is_not(tmp_path: Path, service: Service) -> None:
+    student = installed().backends["service"].create(FakeOptions()).student("rule", tmp_path)
+    assert isinstance(student, RemoteStudent)
+    assert not isinstance(FakeBackend().student("rule", tmp_path), Remote)
+
+
+def test_a_training_that_breaks_off_goes_on_from_its_last_checkpoint(tmp_path: Path, service: Service) -> None:
+    pipeline.run(config(tmp_path, "whole"))
+    steps, service.steps, service.breaks = service.steps, 0, {3, 11}
+    told = Told()
+    pipeline.run(config(tmp_path, "broken"), told)
+    assert service.steps > steps
+    for name in ("metrics.jsonl", "predictions-student.jsonl"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    broke = [line for line in told.lines if "broke off" in line]
+    assert broke == [
+        "the training on the service broke off: cut; going on from step 0",
+        "the training on the service broke off: cut; going on from step 5",
+    ]
+    assert [row["step"] for row in read_log(tmp_path / "broken" / "checkpoints.jsonl")][:2] == [0, 5]
+
+
+def test_a_training_that_breaks_off_again_and_again_ends_in_one_line(tmp_path: Path, service: Service) -> None:
+    service.always = True
+    with pytest.raises(BrokenOffError, match="broke off: cut$"):
+        pipeline.run(config(tmp_path, "run"))
+    assert [row["step"] for row in read_log(tmp_path / "run" / "checkpoints.jsonl")] == [0]
+    service.always = False
+    pipeline.run(config(tmp_path, "run"))
+    assert RunDirectory(tmp_path / "run").adapter.exists()
+
+
+def test_the_service_is_reached_for_before_the_run_is_begun(tmp_path: Path, service: Service) -> None:
+    service.refuses = "the key is refused"
+    with pytest.raises(BackendError, match="the key is refused"):
+        pipeline.run(config(tmp_path, "run"))
+    assert service.reached == [Lora(rank=32)]
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_the_export_is_checked_with_held_out_examples(tmp_path: Path, service: Service) -> None:
+    told = Told()
+    pipeline.run(config(tmp_path, "run"), told)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "examples.jsonl").read_text().splitlines()]
+    held_out = [row["number"] for row in rows if row["split"] == "eval" and row["target"]]
+    assert [request.key.number for request, _ in service.checked] == held_out
+    assert all(len(ids) for _, ids in service.checked)
+    assert "the adapter is home" in told.lines
+
+
+def test_a_student_that_is_home_is_asked_there(tmp_path: Path, service: Service) -> None:
+    pipeline.run(config(tmp_path, "run"))
+    with open_student(RunDirectory(tmp_path / "run")) as student:
+        (answer,) = student.answer(["cats jump on hill 2"])
+    assert service.asked_at_home == 1
+    assert answer.finish == "stop"
