@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
     "report": Listed("pdistill.cli.report", "Show how well the student does without the prompt."),
     "sample": Listed("pdistill.cli.sample", "Ask the trained student."),
+    "export": Listed("pdistill.cli.export", "Write the student as a folder that others load."),
     "tasks": Listed(LISTINGS, "List the tasks, or show one."),
     "backends": Listed(LISTINGS, "List the backends and their options."),
     "plugins": Listed(LISTINGS, "List the plugins, and where each comes from."),

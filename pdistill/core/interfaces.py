@@ -1,11 +1,11 @@
 """What a backend offers: teachers, students, samplers, trainers, renderers. Fakes implement these too."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NewType, Protocol
+from typing import Any, Literal, NewType, Protocol, runtime_checkable
 
 from pdistill.core.batches import Batch, TokenIds
 from pdistill.core.prompts import Prompt
@@ -149,6 +149,48 @@ class Student(Protocol):
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Free what a saved state or saved weights hold on this machine; a service keeps them until they expire."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportForm:
+    """What an export shall be.
+
+    Args:
+        asked: what the student is asked with, where `{query}` stands for the query.
+        max_tokens: the longest answer where its users say nothing.
+        merge: whether it is a model of its own, and not an adapter.
+    """
+
+    asked: Prompt
+    max_tokens: int
+    merge: bool
+
+
+class Exported(Protocol):
+    """An export as its users have it: loaded without pdistill, asked with one user message."""
+
+    def prompt_ids(self, query: str) -> TokenIds:
+        """Return the ids that one user message becomes."""
+
+    def answers(self, queries: Sequence[str]) -> Iterator[tuple[int, Completion]]:
+        """Yield (place in `queries`, answer) for every query, as they finish."""
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """A student that can leave pdistill. `exact` says whether the run computed as its exports do, in float32."""
+
+    exact: bool
+
+    def write_export(self, weights: WeightsURI, form: ExportForm, directory: Path) -> None:
+        """Write the student into `directory`, which exists and is empty.
+
+        Raises:
+            BackendError: the student can't be written in this form.
+        """
+
+    def read_export(self, directory: Path) -> AbstractContextManager[Exported]:
+        """Return what `write_export` has written, loaded afresh."""
 
 
 class Backend(Protocol):

@@ -18,7 +18,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     """Return the report as a Markdown page; names that come from the task are shown as code."""
     n, tokens, seconds = report["n"], report["tokens"], report["seconds"]
     lines = [
-        f"# {_code(report['task'])}: {_code(report['student'])} distilled from {_code(report['teacher'])}",
+        f"# {code(report['task'])}: {code(report['student'])} distilled from {code(report['teacher'])}",
         "",
         verdict(report),
         "",
@@ -42,7 +42,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     student, teacher = report["arms"]["student"]["slices"], report["arms"]["teacher"]["slices"]
     for name, figures in student.items():
         lines.append(
-            f"| {_code(name)} | {figures['agreement']['n']} | {figure(figures['agreement'])} | "
+            f"| {code(name)} | {figures['agreement']['n']} | {figure(figures['agreement'])} | "
             f"{figure(figures['accuracy'])} | {figure(teacher[name]['accuracy'])} |"
         )
     stages = ", ".join(f"{stage} {spent:,.0f} s" for stage, spent in seconds.items())
@@ -69,7 +69,7 @@ def figure(value: Mapping[str, Any] | None) -> str:
     return f"{value['value']:.3f}{interval}"
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return a name as inline code that can't break out of its cell."""
     return (
         "`"

@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
-from pdistill.backends.local import LocalOptions, adapter, machine
+from pdistill.backends.local import LocalOptions, adapter, export, machine
 from pdistill.backends.local.decoder import Decoder
+from pdistill.backends.local.exported import Export
 from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.malloc import keep_freed_memory
 from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
 from pdistill.backends.local.renderer import LocalRenderer
 from pdistill.backends.local.sampler import LocalSampler
 from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
-from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
+from pdistill.core.interfaces import Ability, ExportForm, Lora, StateURI, WeightsURI
 
 keep_freed_memory()
 
@@ -144,6 +145,27 @@ class LocalStudent:
         torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
         yield LocalTrainer(student, self.id, self.directory, resume)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the run computed in float32, as exports do."""
+        return self.opened.backend.resolved.dtype == "float32"
+
+    def write_export(self, weights: WeightsURI, form: ExportForm, directory: Path) -> None:
+        """Write the student into an empty folder, with the tokenizer and the settings that it was trained for.
+
+        Raises:
+            BackendError: it can't be written in this form.
+        """
+        opened = self.opened
+        export.write(
+            opened.source, opened.renderer(), opened.backend.resolved, self.directory / weights, form, directory
+        )
+
+    @contextmanager
+    def read_export(self, directory: Path) -> Iterator[Export]:
+        """Give an export, loaded afresh by transformers and PEFT."""
+        yield Export(directory, self.opened.backend.resolved.device)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""
