@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pdistill.core.report import arms_of
+from pdistill.core.statistics import LEAST_GAP, LEAST_N
 
 ARM_NAMES = {
     "teacher": "teacher, with the prompt",
@@ -59,6 +60,16 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"Without the prompt the student agrees with the teacher on {student:.1%} of the held-out queries; "
         f"before training it was {base:.1%}."
     )
+
+
+def recovery_note(report: Mapping[str, Any]) -> str:
+    """Return what the recovery is, or why it or its interval is missing, without a full stop."""
+    recovery, by = report["recovery"], report["recovery_in"]
+    if recovery["value"] is None:
+        return "undefined, because the teacher is no better than the base"
+    if recovery["low"] is None:
+        return f"no interval: it needs {LEAST_N} queries and a teacher {100 * LEAST_GAP:.0f} points better than the base in {by}"
+    return f"95 % interval {recovery['low']:.1%} to {recovery['high']:.1%} of the way from base to teacher"
 
 
 def figure(value: Mapping[str, Any] | None) -> str:

@@ -11,6 +11,7 @@ from pdistill.core.generate import ask_teacher, rejections, write_examples
 from pdistill.core.interfaces import Lora, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import Models, sides
+from pdistill.core.page import page
 from pdistill.core.plan import check_same, open_run, settle
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
@@ -200,13 +201,14 @@ def evaluate(directory: RunDirectory, progress: Progress | None = None) -> None:
 
 
 def report(directory: RunDirectory) -> dict[str, Any]:
-    """Return the run's report; makes report.json and report.md where they are missing.
+    """Return the run's report; makes report.json, report.md and report.html where one is missing.
 
     Raises:
         PdistillError: what went wrong, in one line.
     """
     there = directory.read_json("report.json")
-    if there is not None and (directory.path / "report.md").exists():
+    pages = {"report.md": markdown, "report.html": page}
+    if there is not None and all((directory.path / name).exists() for name in pages):
         return there
     generated, trained, evaluated = (directory.stage(name) for name in ("generate", "train", "evaluate"))
     _, work = work_of(directory, generated["settings"]["format"])
@@ -214,6 +216,7 @@ def report(directory: RunDirectory) -> dict[str, Any]:
         raise RunError(f"'{directory.path}' is not evaluated yet; go on with pdistill evaluate {directory.path}")
     with directory.lock():
         made = make_report(work, directory, generated, trained, evaluated)
-        write_file(directory.path / "report.md", markdown(made).encode())
+        for name, shown in pages.items():
+            write_file(directory.path / name, shown(made).encode())
         directory.write_json("report.json", made)
     return made
