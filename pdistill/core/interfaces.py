@@ -1,6 +1,6 @@
 """What a backend offers: teachers, students, samplers, trainers, renderers. Fakes implement these too."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -182,8 +182,8 @@ class Exporter(Protocol):
 
     exact: bool
 
-    def write_export(self, weights: WeightsURI, form: ExportForm, directory: Path) -> None:
-        """Write the student into `directory`, which exists and is empty.
+    def write_export(self, weights: WeightsURI | None, form: ExportForm, directory: Path) -> None:
+        """Write the student into `directory`, which exists and is empty; None is the base, which is always merged.
 
         Raises:
             BackendError: the student can't be written in this form.
@@ -191,6 +191,17 @@ class Exporter(Protocol):
 
     def read_export(self, directory: Path) -> AbstractContextManager[Exported]:
         """Return what `write_export` has written, loaded afresh."""
+
+    def serve_export(self, directory: Path, name: str, host: str, port: int, ready: Callable[[str], None]) -> None:
+        """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
+
+        Args:
+            directory: a merged export.
+            ready: is told the address when the server listens.
+
+        Raises:
+            BackendError: the address can't be listened on, or what serves is not installed.
+        """
 
 
 class Backend(Protocol):

@@ -6,6 +6,7 @@ from typing import Any
 from pdistill.core.report import arms_of
 from pdistill.core.statistics import LEAST_GAP, LEAST_N
 
+FIRST, SHORT = 10, 200
 ARM_NAMES = {
     "teacher": "teacher, with the prompt",
     "base": "base, without",
@@ -34,6 +35,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{n['train']:,} examples trained, {n['eval']:,} held out, {n['rejected']:,} of the teacher's answers rejected "
         f"({n['eval_rejected']:,} of them held out: left out of every agreement, wrong in accuracy).",
         "",
+        grouped(report),
+        "",
         f"A call costs {tokens['prompt_teacher']:,.0f} input tokens with the prompt and {tokens['prompt_student']:,.0f} "
         f"without: {tokens['saved_per_call']:,.0f} are saved.",
         "",
@@ -46,9 +49,23 @@ def markdown(report: Mapping[str, Any]) -> str:
             f"| {code(name)} | {figures['agreement']['n']} | {figure(figures['agreement'])} | "
             f"{figure(figures['accuracy'])} | {figure(teacher[name]['accuracy'])} |"
         )
+    lines += ["", *_disagreements(report)]
     stages = ", ".join(f"{stage} {spent:,.0f} s" for stage, spent in seconds.items())
     lines += ["", f"Time: {stages}.", ""]
     return "\n".join(lines)
+
+
+def _disagreements(report: Mapping[str, Any]) -> list[str]:
+    """Return how many disagreements there are, and the first of them."""
+    found = report["disagreements"]
+    if not found["n"]:
+        return ["The student agrees on every held-out query that has a usable answer of the teacher."]
+    lines = [f"{found['n']:,} disagreements; the first of them, from the worst slices (all in report.html):", ""]
+    lines += ["| query | teacher | student | reference |", "|---|---|---|---|"]
+    for row in found["rows"][:FIRST]:
+        texts = (row["query"], row["teacher"], row["student"]["response"], row["reference"])
+        lines.append("| " + " | ".join("–" if text is None else code(text[:SHORT]) for text in texts) + " |")
+    return lines
 
 
 def verdict(report: Mapping[str, Any]) -> str:
@@ -70,6 +87,17 @@ def recovery_note(report: Mapping[str, Any]) -> str:
     if recovery["low"] is None:
         return f"no interval: it needs {LEAST_N} queries and a teacher {100 * LEAST_GAP:.0f} points better than the base in {by}"
     return f"95 % interval {recovery['low']:.1%} to {recovery['high']:.1%} of the way from base to teacher"
+
+
+def grouped(report: Mapping[str, Any]) -> str:
+    """Return in one sentence how many queries are kept on one side of the split."""
+    groups = report["groups"]
+    if not groups["groups"]:
+        return "No query is a near-duplicate of another, and no group is named: each is split by itself."
+    return (
+        f"{groups['queries']:,} queries in {groups['groups']:,} groups of near-duplicates or of the task's own, the largest "
+        f"of {groups['largest']:,}, are kept on one side of the split."
+    )
 
 
 def figure(value: Mapping[str, Any] | None) -> str:

@@ -7,18 +7,20 @@ from typing import Any
 from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
-from pdistill.core.generate import ask_teacher, rejections, write_examples
+from pdistill.core.generate import ask_teacher, rejections, sampling_from, write_examples
 from pdistill.core.interfaces import Lora, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import Models, sides
 from pdistill.core.page import page
 from pdistill.core.plan import check_same, open_run, settle
+from pdistill.core.preflight import Preflight, base_made_by, heed
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
 from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_file
 from pdistill.core.rundir import RunDirectory, differences, find_run
 from pdistill.core.schedule import Schedule, plan
+from pdistill.core.split import groups
 from pdistill.core.train import train_student, training_rows
 from pdistill.core.work import work_from, work_of
 
@@ -31,7 +33,7 @@ def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
     """
-    directory = generate(config, progress)
+    directory = _generated(config, progress or Silent(), strict=not config.force)
     if not directory.adapter.exists():
         _refuse_useless(directory, config.force)
         _check_as_begun(directory, config)
@@ -46,7 +48,10 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
     """
-    progress = progress or Silent()
+    return _generated(config, progress or Silent(), strict=False)
+
+
+def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory:
     directory = RunDirectory(config.directory)
     work = work_from(config)
     hashes = work.hashes()
@@ -59,9 +64,11 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
                 progress.say(note)
             stage = open_run(planned, config, hashes, directory)
         if directory.examples.exists():
+            if not directory.adapter.exists():
+                heed(directory, strict, progress)
             return directory
         with directory.timed("generate"):
-            _generate(directory, directory.stage("generate"), config, progress)
+            _generate(directory, directory.stage("generate"), config, progress, strict)
     counts = rejections(directory)
     if counts:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
@@ -69,13 +76,25 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
     return directory
 
 
-def _generate(directory: RunDirectory, stage: Mapping[str, Any], config: Config, progress: Progress) -> None:
+def _generate(
+    directory: RunDirectory, stage: Mapping[str, Any], config: Config, progress: Progress, strict: bool
+) -> None:
     settings = stage["settings"]
     _, work = work_of(directory, settings["format"])
-    both = sides(replace(config, teacher=settings["teacher"]), work.task)
+    both = sides(replace(config, teacher=settings["teacher"], student=settings["student"]), work.task)
+    models = Models(both, stage["resolved"])
     reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
-    ask_teacher(work, Models(both, stage["resolved"]).teacher, directory, settings, reuse, progress)
-    write_examples(work, directory, settings)
+    names, sampling = groups(work.queries()), sampling_from(settings)
+    made_by = base_made_by(settings["student"], stage["resolved"])
+    preflight = Preflight(work, directory, settings, names, made_by, strict, progress)
+    first = None
+    if preflight.due:
+        preflight.ask_base(lambda: models.student(directory.path), sampling)
+        first = lambda sampler, collect: preflight.look(sampler, sampling, collect)  # noqa: E731
+    else:
+        heed(directory, strict, progress)
+    ask_teacher(work, models.teacher, directory, settings, reuse, progress, first)
+    write_examples(work, directory, settings, names)
 
 
 def _refuse_useless(directory: RunDirectory, force: bool) -> None:
@@ -195,7 +214,8 @@ def evaluate(directory: RunDirectory, progress: Progress | None = None) -> None:
                 stage = {"settings": {"alike": alike}, "resolved": stored}
                 directory.write_json("evaluate.json", stage)
             models = Models(both, stored)
-            Arms(work, directory, settings, alike, progress).answer(
+            made_by = base_made_by(both["student"].id, stored)
+            Arms(work, directory, settings, alike, made_by, progress).answer(
                 models.teacher, lambda: models.student(directory.path)
             )
 

@@ -48,6 +48,7 @@ def make_report(
         "worse_slices": _worse_slices(scores),
         "confusions": confusions(scores, work.task.labels),
         "disagreements": disagreements(work, run, scores),
+        "preflight": run.read_json("preflight.json"),
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
         "made": _made(run, generate, train),

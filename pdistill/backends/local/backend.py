@@ -1,7 +1,7 @@
 """The local backend's teachers and students; each model's weights are loaded once and shared by all who use them."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -151,21 +151,30 @@ class LocalStudent:
         """Whether the run computed in float32, as exports do."""
         return self.opened.backend.resolved.dtype == "float32"
 
-    def write_export(self, weights: WeightsURI, form: ExportForm, directory: Path) -> None:
-        """Write the student into an empty folder, with the tokenizer and the settings that it was trained for.
+    def write_export(self, weights: WeightsURI | None, form: ExportForm, directory: Path) -> None:
+        """Write the student, or the base, into an empty folder, with the tokenizer and the settings that it answers by.
 
         Raises:
             BackendError: it can't be written in this form.
         """
         opened = self.opened
-        export.write(
-            opened.source, opened.renderer(), opened.backend.resolved, self.directory / weights, form, directory
-        )
+        folder = None if weights is None else self.directory / weights
+        export.write(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
 
     @contextmanager
     def read_export(self, directory: Path) -> Iterator[Export]:
         """Give an export, loaded afresh by transformers and PEFT."""
         yield Export(directory, self.opened.backend.resolved.device)
+
+    def serve_export(self, directory: Path, name: str, host: str, port: int, ready: Callable[[str], None]) -> None:
+        """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
+
+        Raises:
+            BackendError: the address can't be listened on, or what serves is not installed.
+        """
+        from pdistill.backends.local.serving import serve
+
+        serve(Export(directory, self.opened.backend.resolved.device), name, host, port, ready)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""

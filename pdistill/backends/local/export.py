@@ -24,7 +24,7 @@ Settings: Any = GenerationConfig
 
 
 def write(
-    source: Source, renderer: LocalRenderer, machine: Machine, weights: Path, form: ExportForm, directory: Path
+    source: Source, renderer: LocalRenderer, machine: Machine, weights: Path | None, form: ExportForm, directory: Path
 ) -> None:
     """Write a student into a folder that exists and is empty; its weights are in float32.
 
@@ -32,7 +32,7 @@ def write(
         source: the base model.
         renderer: the student's.
         machine: where the weights are added up.
-        weights: the folder of the student's adapter.
+        weights: the folder of the student's adapter; None: the base is written.
         form: what the export shall be.
 
     Raises:
@@ -41,8 +41,8 @@ def write(
     template = export_template(renderer, form.asked)
     base = load_model(source, replace(machine, dtype="float32"))
     settings = _settings(base, renderer, form.max_tokens)
-    if form.merge:
-        _save(adapter.merged(base, weights), settings, directory)
+    if weights is None or form.merge:
+        _save(base if weights is None else adapter.merged(base, weights), settings, directory)
     else:
         place = str(source.folder.resolve()) if source.folder else source.place
         if source.name == BUILTIN:

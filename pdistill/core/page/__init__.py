@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from pdistill.core.escape import lines, one_line
-from pdistill.core.markdown import ARM_NAMES, recovery_note, verdict
+from pdistill.core.markdown import ARM_NAMES, grouped, recovery_note, verdict
 from pdistill.core.page.curve import curve
 from pdistill.core.page.matrix import matrix
 from pdistill.core.report import FEW, arms_of
@@ -36,6 +36,7 @@ def page(report: Mapping[str, Any]) -> str:
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
         verdict=verdict(report),
         recovery_note=recovery_note(report),
+        grouped=grouped(report),
         arms=list(arms_of(report)),
         names=ARM_NAMES,
         slices=_slices(report),
