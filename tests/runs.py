@@ -8,7 +8,7 @@ from typing import Any
 from pdistill.core.config import Config
 
 CLOCK = {"timings.jsonl"}
-SECONDS = {"report.json", "report.md"}
+SECONDS = {"report.json", "report.md", "report.html"}
 
 LINES = [
     f"{opening} {middle} {number}"

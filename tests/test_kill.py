@@ -86,6 +86,7 @@ def whole(
     config = fake_config(folder, folder / "run", **VARIANTS[request.param])
     moments = killed(config, kill_at=0)
     assert moments > POINTS
+    assert (config.directory / "preflight.json").exists()
     return config, moments, contents(config.directory, without={"timings.jsonl", *SECONDS})
 
 

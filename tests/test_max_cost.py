@@ -57,9 +57,9 @@ def spent(run: Path) -> float:
         rows = list(read_rows(file)) if file else []
         return [sum(row[key] for row in rows if not row.get("reused")) for key in keys]
 
-    asked = [
-        of(name, "prompt_tokens", "tokens") for name in ("responses.jsonl", *(f"predictions-{a}.jsonl" for a in ARMS))
-    ]
+    looked_at = [f"preflight-{arm}.jsonl" for arm in ("base", "teacher")]
+    files = ["responses.jsonl", *looked_at, *(f"predictions-{arm}.jsonl" for arm in ARMS)]
+    asked = [of(name, "prompt_tokens", "tokens") for name in files]
     prompt, sampled = (sum(column) for column in zip(*asked, strict=True))
     (trained,) = of("metrics.jsonl", "sequence_tokens")
     return float(3 * prompt + 15 * sampled + 6 * trained) / 1e6
@@ -72,8 +72,9 @@ def test_the_report_counts_the_rows_of_each_stage(whole: Whole) -> None:
     assert cost["usd"] == pytest.approx(
         sum(cost[stage]["usd"] for stage in ("generate", "train", "evaluate")), abs=2e-6
     )
-    responses = list(read_rows(config.directory / "responses.jsonl"))
-    assert cost["generate"]["prompt_tokens"] == sum(row["prompt_tokens"] for row in responses)
+    files = [config.directory / name for name in ("responses.jsonl", "preflight-base.jsonl", "preflight-teacher.jsonl")]
+    answers = [row for file in files if file.exists() for row in read_rows(file)]
+    assert cost["generate"]["prompt_tokens"] == sum(row["prompt_tokens"] for row in answers)
     assert cost["prices"]["student"]["trained"] == 6
     saved = cost["saved_usd_per_call"]
     assert saved == pytest.approx(report["tokens"]["saved_per_call"] * 3e-6, rel=0.5)
@@ -86,7 +87,7 @@ def test_copied_answers_are_not_paid_for(whole: Whole) -> None:
     held_out = report["n"]["eval"] + report["n"]["eval_rejected"]
     for arm in ARMS:
         rows = list(read_rows(config.directory / f"predictions-{arm}.jsonl"))
-        copied = greedy and arm in ("teacher", "base_prompted")
+        copied = arm in (("teacher", "base_prompted", "base") if greedy else ("teacher", "base"))
         assert [row.get("reused", False) for row in rows] == [copied] * held_out
 
 
@@ -150,7 +151,10 @@ def test_reused_answers_count_for_nothing(tmp_path: Path) -> None:
     first = pipeline.generate(fake_config(tmp_path, tmp_path / "first", limit=20, backend_options=PRICES))
     second = pipeline.generate(fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options=PRICES))
     whole = pipeline.generate(fake_config(tmp_path, tmp_path / "whole", backend_options=PRICES))
-    assert spent(second.path) == pytest.approx(spent(whole.path) - spent(first.path))
+    base = [sum(row["prompt_tokens"] for row in read_rows(first.preflight("base").path))]
+    base.append(sum(row["tokens"] for row in read_rows(first.preflight("base").path)))
+    teacher = spent(first.path) - (3 * base[0] + 15 * base[1]) / 1e6
+    assert spent(second.path) == pytest.approx(spent(whole.path) - teacher)
     assert money(by_role(tokens_spent(second)), stored_prices(second)) == pytest.approx(spent(second.path))
 
 
@@ -231,7 +235,7 @@ def test_a_price_of_one_side_leaves_the_others_as_it_was_given(tmp_path: Path) -
     assert prices["teacher"] is not None
     assert prices["student"] is not None
     assert (prices["teacher"].prompt, prices["student"].sampled) == (9, 5)
-    assert [row["side"] for row in read_rows(run.path / "prices.jsonl")] == ["teacher", "teacher", "student", "student"]
+    assert [row["side"] for row in read_rows(run.path / "prices.jsonl")] == ["teacher", "student", "teacher", "student"]
 
 
 def test_a_limit_before_a_chunk_that_is_not_whole_keeps_its_rows(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class TemplateRenderer:
             messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
             return self._encode(self._template(messages, add_generation_prompt=True), special=False)
         ids = self._encode(prompt.text, special=True)
-        return ids or [self._start_token()]
+        return ids or [self.start_token]
 
     def target_ids(self, prompt: Prompt, target: str) -> TokenIds:
         """Return the ids of an answer and its end token, to be joined to `prompt_ids(prompt)`.
@@ -127,7 +127,8 @@ class TemplateRenderer:
     def _encode(self, text: str, special: bool) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
 
-    def _start_token(self) -> int:
+    @property
+    def start_token(self) -> int:
         """The token that an empty text is asked with."""
         start = self.tokenizer.bos_token_id
         return self.end_token if start is None else int(start)

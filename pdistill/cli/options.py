@@ -108,7 +108,11 @@ JOB: list[Any] = [
     rank,
     click.option("--from", "from_run", metavar="RUN", shell_complete=completion.runs, help="Reuse this run's answers."),
     max_cost,
-    click.option("--force", is_flag=True, help="Train even where most of the teacher's answers can't be used."),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Go on where the pre-flight, or most of the answers, say that there is nothing to learn.",
+    ),
     click.option("--dry-run", is_flag=True, help="Show what would happen; open no model and write nothing."),
     as_json,
 ]

@@ -9,14 +9,11 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
-from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, kept, pay_back, verdict
-from pdistill.core.report import arms_of
+from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, grouped, kept, pay_back, recovery_note, verdict
+from pdistill.core.report import FEW, arms_of
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-FEW = 20
-"""Queries below which a slice's figure says little."""
 
 
 @click.command()
@@ -61,14 +58,19 @@ def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
         console.print()
         console.print(_slices(report))
         console.print(
-            Text(f"few: below {FEW} queries a figure says little; the intervals of accuracy are in report.md", "dim")
+            Text(f"few: below {FEW} queries a figure says little; the intervals of accuracy are in report.html", "dim")
         )
+        for name in report["worse_slices"]:
+            console.print(Text(f"Worse than the rest, by more than chance: {one_line(name)}", "bold"))
     console.print()
     for line in _costs(report):
         console.print(Text(line))
     console.print()
     place = one_line(shlex.quote(str(directory)))
-    console.print(Text(f"The run stands in {place}; the same in report.md and report.json."))
+    disagreements = report["disagreements"]["n"]
+    if disagreements:
+        console.print(Text(f"{disagreements:,} disagreements with the teacher: read them in report.html."))
+    console.print(Text(f"The run stands in {place}; the same in report.html, report.md and report.json."))
     console.print(Text(f"Ask the student: pdistill sample {place}", style="bold"))
 
 
@@ -86,10 +88,10 @@ def _arms(report: Mapping[str, Any]) -> "Table":
 
 def _notes(report: Mapping[str, Any]) -> list[str]:
     n = report["n"]
-    if report["recovery"]["value"] is None:
-        recovery = "undefined, because the teacher is no better than the base"
-    else:
-        recovery = f"{figure(report['recovery'])}, which is (student - base) / (teacher - base)"
+    recovery = recovery_note(report)
+    if report["recovery"]["value"] is not None:
+        missing = f" ({recovery})" if report["recovery"]["low"] is None else ""
+        recovery = f"{figure(report['recovery'])}{missing}, which is (student - base) / (teacher - base)"
     answered = n["train"] + n["eval"] + n["rejected"]
     reasons = ", ".join(f"{count:,} {one_line(reason)}" for reason, count in report["rejections"].items())
     notes = [
@@ -99,6 +101,7 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         else "The teacher's agreement with itself is that of a second draw with the first.",
         f"{n['train']:,} examples trained; {n['rejected']:,} of {answered:,} answers of the teacher rejected"
         + (f": {reasons}." if reasons else "."),
+        grouped(report),
     ]
     if n["eval_rejected"]:
         held_out = n["eval"] + n["eval_rejected"]

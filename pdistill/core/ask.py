@@ -1,4 +1,4 @@
-"""Asks the trained student of a run, without the prompt."""
+"""Opens the trained student of a run, to be asked without the prompt."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,13 +7,22 @@ from dataclasses import dataclass, replace
 from pdistill.core.errors import RunError
 from pdistill.core.evaluate import ADAPTER
 from pdistill.core.generate import sampling_from
-from pdistill.core.interfaces import RemoteStudent, Sampler
+from pdistill.core.interfaces import RemoteStudent, Sampler, Student
 from pdistill.core.models import Models, sides
 from pdistill.core.queries import Query
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 from pdistill.core.task import Task
-from pdistill.core.work import work_of
+from pdistill.core.work import Work, work_of
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedStudent:
+    """The student of a run, not yet opened: its weights are ADAPTER, and it answers greedily."""
+
+    student: Student
+    work: Work
+    sampling: Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +43,12 @@ class OpenStudent:
         yield from (answers[request.key] for request in requests)
 
 
-@contextmanager
-def open_student(run: RunDirectory) -> Iterator[OpenStudent]:
-    """Return the student of a run, opened.
+def trained_student(run: RunDirectory) -> TrainedStudent:
+    """Return the student of a run, without loading its weights.
 
     Raises:
         RunError: there is no trained student.
-        BackendError: its model can't be opened.
+        BackendError: its model is missing.
     """
     generated, trained = run.stage("generate"), run.stage("train")
     if not run.adapter.exists():
@@ -49,6 +57,18 @@ def open_student(run: RunDirectory) -> Iterator[OpenStudent]:
     config, work = work_of(run, settings["format"])
     config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"])
     student = Models(sides(config, work.task), trained["resolved"]).student(run.path)
-    home = student.at_home() if isinstance(student, RemoteStudent) else None
-    with home or student.sampler(ADAPTER) as sampler:
-        yield OpenStudent(work.task, sampler, replace(sampling_from(settings), temperature=0.0, top_p=1.0))
+    return TrainedStudent(student, work, replace(sampling_from(settings), temperature=0.0, top_p=1.0))
+
+
+@contextmanager
+def open_student(run: RunDirectory) -> Iterator[OpenStudent]:
+    """Return the student of a run, opened.
+
+    Raises:
+        RunError: there is no trained student.
+        BackendError: its model can't be opened.
+    """
+    trained = trained_student(run)
+    home = trained.student.at_home() if isinstance(trained.student, RemoteStudent) else None
+    with home or trained.student.sampler(ADAPTER) as sampler:
+        yield OpenStudent(trained.work.task, sampler, trained.sampling)

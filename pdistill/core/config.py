@@ -44,7 +44,7 @@ class Config:
         batch_size: examples a step.
         rank: of the LoRA adapter.
         from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
-        force: train even where the teacher's answers are mostly unusable.
+        force: go on even where there seems to be nothing to distil, or the teacher's answers are mostly unusable.
         max_cost: USD that the run must not pass, with all its stages and interruptions.
     """
 

@@ -10,6 +10,7 @@ from pdistill.core.config import FILE_KEYS, Config
 from pdistill.core.errors import UsageError, unknown
 
 TABLES = ("task_options", "backend_options", "columns")
+CHECK = "check"
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -32,15 +33,35 @@ def read_config_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _known(path: Path) -> dict[str, Any]:
+def read_thresholds(path: Path) -> dict[str, float]:
+    """Return what the table `[check]` of a TOML file asks of a run, by the names of the flags of `pdistill check`.
+
+    Raises:
+        UsageError: the file can't be read or is not TOML; a value that is no number.
+    """
+    table = _read(path).get(CHECK, {})
+    if not isinstance(table, Mapping):
+        raise UsageError(f"check in '{path}' is {table!r}; make it a table, [check] with a line KEY = VALUE for each")
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(f"{key} in [check] of '{path}' is {value!r}, not a number")
+    return {_name(key): float(value) for key, value in table.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        read = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         reason = str(error)[0].lower() + str(error)[1:]
         raise UsageError(f"'{path}' is not valid TOML: {reason}") from None
+
+
+def _known(path: Path) -> dict[str, Any]:
+    read = _read(path)
     values = {_name(key): value for key, value in read.items()}
+    values.pop(CHECK, None)
     if "from" in values:
         values["from_run"] = values.pop("from")
     known = [item.name for item in fields(Config)]

@@ -48,8 +48,9 @@ def money(tokens: Mapping[Role, Tokens], prices: Mapping[Role, Prices | None]) -
 def tokens_spent(run: RunDirectory) -> Counts:
     """Return the tokens of the rows that are stored, by stage and side; reused answers were not paid for."""
     arms = {arm: total(map(_of_answer, run.predictions(arm).rows())) for arm in ARMS}
+    teacher, base = (total(map(_of_answer, run.preflight(arm).rows())) for arm in ("teacher", "base"))
     return {
-        "generate": {"teacher": total(map(_of_answer, run.responses(1).rows()))},
+        "generate": {"teacher": teacher + total(map(_of_answer, run.responses(1).rows())), "student": base},
         "train": {"student": total(Tokens(trained=row["sequence_tokens"]) for row in run.metrics().rows())},
         "evaluate": {"teacher": arms.pop("teacher"), "student": total(arms.values())},
     }

@@ -7,6 +7,7 @@ from pdistill.core.config import Config
 from pdistill.core.cost import Counts, prompt_tokens
 from pdistill.core.interfaces import TrainingDefaults
 from pdistill.core.plan import Plan
+from pdistill.core.preflight import LEAST, WANTED
 from pdistill.core.prices import Tokens
 from pdistill.core.schedule import plan
 from pdistill.core.split import groups, part_of
@@ -50,18 +51,26 @@ def estimate(planned: Plan, config: Config) -> Estimate:
     with_prompt = sum(each.teacher for each in prompts)
     greedy = settings["temperature"] == 0
     prompted_arms = 1 if greedy and planned.alike else 2
-    teacher_again = Tokens() if greedy else Tokens(sum(each.teacher for each in held_out), len(held_out) * longest)
+    looked_at = held_out[:WANTED] if len(held_out) >= LEAST else []
+    base_first = Tokens(sum(each.bare for each in looked_at), len(looked_at) * longest)
+    again, again_first = (
+        Tokens() if greedy else Tokens(sum(each.teacher for each in some), len(some) * longest)
+        for some in (held_out, looked_at)
+    )
     counts: Counts = {
         "generate": {
             "teacher": Tokens(settings["samples"] * with_prompt, settings["samples"] * len(prompts) * longest)
+            + again_first,
+            "student": base_first,
         },
         "train": {"student": Tokens(trained=_costliest(training, planned.student.defaults, config))},
         "evaluate": {
-            "teacher": teacher_again,
+            "teacher": again - again_first,
             "student": Tokens(
                 sum(2 * each.bare + prompted_arms * each.prompted for each in held_out),
                 (2 + prompted_arms) * len(held_out) * longest,
-            ),
+            )
+            - base_first,
         },
     }
     countable = planned.teacher.renderer() is not None

@@ -9,6 +9,7 @@ from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import TaskError
 from pdistill.core.generate import sampling_from
 from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
+from pdistill.core.preflight import answered
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
@@ -38,6 +39,7 @@ class Arms:
 
     Args:
         settings: what generate.json resolved.
+        made_by: what the base's answers depend on; where the pre-flight's were made so, they are not asked again.
         alike: whether the base is the teacher's own model, run in the same way: then the base under the prompt gives
             the teacher's greedy answers, and is not asked again.
         budget: what the answers are paid from.
@@ -47,6 +49,7 @@ class Arms:
     run: RunDirectory
     settings: Mapping[str, Any]
     alike: bool
+    made_by: Mapping[str, Any]
     budget: Budget
     progress: Progress
 
@@ -100,7 +103,8 @@ class Arms:
             total = sum(1 for _ in held_out(self.work, self.run))
             self.progress.begin(arm.replace("_", " "), total, rows.count, "answers")
             place = lambda question: question.query.number  # noqa: E731
-            Answers(questions, sampling, rows, place, lambda question: None, meter, self.progress).collect(sampler)
+            reuse = answered(self.run, arm, self.made_by)
+            Answers(questions, sampling, rows, place, reuse, meter, self.progress).collect(sampler)
             rows.finish(self.run.seal)
             self.progress.end()
 

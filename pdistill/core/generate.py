@@ -2,23 +2,26 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from pdistill.core.answer import Answers, Question
 from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import RunError
-from pdistill.core.interfaces import Teacher
+from pdistill.core.interfaces import Sampler, Teacher
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query
 from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_rows
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Completion, Key, Request, Sampling, request_seed
-from pdistill.core.split import groups, part_of
+from pdistill.core.split import part_of
 from pdistill.core.targets import CUT_OFF, FAILED, HardTarget, Rejected
 from pdistill.core.task import Task
 from pdistill.core.work import Work
+
+First = Callable[[Sampler, Meter, Callable[[Callable[[int], bool]], None]], None]
 
 
 def ask_teacher(
@@ -29,13 +32,16 @@ def ask_teacher(
     reuse: Reusable,
     budget: Callable[[], Budget],
     progress: Progress,
+    first: First | None = None,
 ) -> None:
     """Guarantee that responses.jsonl holds the teacher's answers.
 
     Args:
-        teacher: makes the teacher; called only where an answer is missing.
+        teacher: makes the teacher; called only where an answer is missing, or there is something to do first.
         settings: what generate.json resolved: sampling, samples, seed, count.
         budget: makes the budget that answers are paid from; called like `teacher`.
+        first: is done before the pass, with the teacher's sampler and a function that asks it the queries whose numbers
+            are wanted.
 
     Raises:
         RunError: the run could pass the limit of what it may cost; the answers that came are kept.
@@ -45,8 +51,10 @@ def ask_teacher(
     if rows.complete:
         return
 
-    def questions() -> Iterator[Question]:
+    def questions(wanted: Callable[[int], bool] = lambda number: True) -> Iterator[Question]:
         for query in work.queries():
+            if not wanted(query.number):
+                continue
             prompt = work.task.teacher_prompt(query)
             for sample in range(samples):
                 seed = request_seed(settings["seed"], query.id, sample)
@@ -55,12 +63,16 @@ def ask_teacher(
     sampling = sampling_from(settings)
     with rows.open(count * samples) as writer, reuse:
         progress.begin("teacher", count * samples, writer.count, "answers")
-        if writer.count < count * samples:
+        if first is not None or writer.count < count * samples:
             asked = teacher()
             place = lambda q: q.query.number * samples + q.request.key.sample  # noqa: E731
             meter = Meter(budget(), "teacher", asked.renderer())
+            answers = Answers(questions, sampling, writer, place, reuse.find, meter, progress)
             with asked.sampler() as sampler:
-                Answers(questions, sampling, writer, place, reuse.find, meter, progress).collect(sampler)
+                if first is not None:
+                    ask = lambda wanted: replace(answers, questions=lambda: questions(wanted)).collect(sampler)  # noqa: E731
+                    first(sampler, meter, ask)
+                answers.collect(sampler)
         if writer.count < count * samples:
             raise RunError(
                 f"the teacher gave {writer.count} answers to {count * samples} requests; run the command again"
@@ -80,17 +92,19 @@ def sampling_from(settings: Mapping[str, Any]) -> Sampling:
     )
 
 
-def write_examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -> None:
+def write_examples(work: Work, run: RunDirectory, settings: Mapping[str, Any], groups: list[str]) -> None:
     """Guarantee that examples.jsonl holds one row a query: its part of the split, its target or why there is none."""
     if run.examples.exists():
         return
-    write_rows(run.examples, _examples(work, run, settings), run.seal)
+    write_rows(run.examples, _examples(work, run, settings, groups), run.seal)
 
 
-def _examples(work: Work, run: RunDirectory, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _examples(
+    work: Work, run: RunDirectory, settings: Mapping[str, Any], groups: list[str]
+) -> Iterator[dict[str, Any]]:
     samples = settings["samples"]
     responses = read_rows(run.check(run.responses(samples).path))
-    for query, group in zip(work.queries(), groups(work.queries), strict=True):
+    for query, group in zip(work.queries(), groups, strict=True):
         drawn = [read_target(work.task, query, row) for row in islice(responses, samples)]
         target, confidence = commonest(drawn)
         row: dict[str, Any] = {

@@ -6,7 +6,9 @@ from typing import Any
 from pdistill.core.cost import STAGES
 from pdistill.core.prices import MILLION, usd
 from pdistill.core.report import arms_of
+from pdistill.core.statistics import LEAST_GAP, LEAST_N
 
+FIRST, SHORT = 10, 200
 ARM_NAMES = {
     "teacher": "teacher, with the prompt",
     "base": "base, without",
@@ -20,7 +22,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     """Return the report as a Markdown page; names that come from the task are shown as code."""
     n, tokens, seconds = report["n"], report["tokens"], report["seconds"]
     lines = [
-        f"# {_code(report['task'])}: {_code(report['student'])} distilled from {_code(report['teacher'])}",
+        f"# {code(report['task'])}: {code(report['student'])} distilled from {code(report['teacher'])}",
         "",
         verdict(report),
         "",
@@ -35,6 +37,8 @@ def markdown(report: Mapping[str, Any]) -> str:
         f"{n['train']:,} examples trained, {n['eval']:,} held out, {n['rejected']:,} of the teacher's answers rejected "
         f"({n['eval_rejected']:,} of them held out: left out of every agreement, wrong in accuracy).",
         "",
+        grouped(report),
+        "",
         f"A call costs {tokens['prompt_teacher']:,.0f} input tokens with the prompt and {tokens['prompt_student']:,.0f} "
         f"without: {tokens['saved_per_call']:,.0f} are saved.",
         "",
@@ -47,12 +51,26 @@ def markdown(report: Mapping[str, Any]) -> str:
     student, teacher = report["arms"]["student"]["slices"], report["arms"]["teacher"]["slices"]
     for name, figures in student.items():
         lines.append(
-            f"| {_code(name)} | {figures['agreement']['n']} | {figure(figures['agreement'])} | "
+            f"| {code(name)} | {figures['agreement']['n']} | {figure(figures['agreement'])} | "
             f"{figure(figures['accuracy'])} | {figure(teacher[name]['accuracy'])} |"
         )
+    lines += ["", *_disagreements(report)]
     stages = ", ".join(f"{stage} {spent:,.0f} s" for stage, spent in seconds.items())
     lines += ["", f"Time: {stages}.", ""]
     return "\n".join(lines)
+
+
+def _disagreements(report: Mapping[str, Any]) -> list[str]:
+    """Return how many disagreements there are, and the first of them."""
+    found = report["disagreements"]
+    if not found["n"]:
+        return ["The student agrees on every held-out query that has a usable answer of the teacher."]
+    lines = [f"{found['n']:,} disagreements; the first of them, from the worst slices (all in report.html):", ""]
+    lines += ["| query | teacher | student | reference |", "|---|---|---|---|"]
+    for row in found["rows"][:FIRST]:
+        texts = (row["query"], row["teacher"], row["student"]["response"], row["reference"])
+        lines.append("| " + " | ".join("–" if text is None else code(text[:SHORT]) for text in texts) + " |")
+    return lines
 
 
 def verdict(report: Mapping[str, Any]) -> str:
@@ -103,7 +121,28 @@ def kept(report: Mapping[str, Any]) -> str:
             "The student is on this machine too: its log-probabilities differ from the service's by "
             f"{note['difference']:.2g} nats a token on {note['examples']} held-out examples (tolerance {note['tolerance']:g})"
         )
-    return f"The student is asked on the service, its adapter is unchecked: {_code(str(note['reason']))}"
+    return f"The student is asked on the service, its adapter is unchecked: {code(str(note['reason']))}"
+
+
+def recovery_note(report: Mapping[str, Any]) -> str:
+    """Return what the recovery is, or why it or its interval is missing, without a full stop."""
+    recovery, by = report["recovery"], report["recovery_in"]
+    if recovery["value"] is None:
+        return "undefined, because the teacher is no better than the base"
+    if recovery["low"] is None:
+        return f"no interval: it needs {LEAST_N} queries and a teacher {100 * LEAST_GAP:.0f} points better than the base in {by}"
+    return f"95 % interval {recovery['low']:.1%} to {recovery['high']:.1%} of the way from base to teacher"
+
+
+def grouped(report: Mapping[str, Any]) -> str:
+    """Return in one sentence how many queries are kept on one side of the split."""
+    groups = report["groups"]
+    if not groups["groups"]:
+        return "No query is a near-duplicate of another, and no group is named: each is split by itself."
+    return (
+        f"{groups['queries']:,} queries in {groups['groups']:,} groups of near-duplicates or of the task's own, the largest "
+        f"of {groups['largest']:,}, are kept on one side of the split."
+    )
 
 
 def figure(value: Mapping[str, Any] | None) -> str:
@@ -114,7 +153,7 @@ def figure(value: Mapping[str, Any] | None) -> str:
     return f"{value['value']:.3f}{interval}"
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return a name as inline code that can't break out of its cell."""
     return (
         "`"

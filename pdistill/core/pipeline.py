@@ -2,24 +2,27 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache
 from typing import Any
 
-from pdistill.core.budget import check_limit, open_budget
+from pdistill.core.budget import Budget, check_limit, open_budget
 from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
-from pdistill.core.generate import ask_teacher, rejections, write_examples
+from pdistill.core.generate import ask_teacher, rejections, sampling_from, write_examples
 from pdistill.core.interfaces import Lora, Remote, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import ROLES, Models, alike, sides, with_options
+from pdistill.core.page import page
 from pdistill.core.plan import check_same, open_run, settle
+from pdistill.core.preflight import Preflight, base_made_by, heed
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
 from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_file
 from pdistill.core.rundir import RunDirectory, differences, find_run
 from pdistill.core.schedule import Schedule, plan
+from pdistill.core.split import groups
 from pdistill.core.train import train_student, training_rows
 from pdistill.core.work import work_from, work_of
 
@@ -32,7 +35,7 @@ def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
     """
-    directory = generate(config, progress)
+    directory = _generated(config, progress or Silent(), strict=not config.force)
     if not directory.adapter.exists():
         _refuse_useless(directory, config.force)
         _check_as_begun(directory, config)
@@ -48,7 +51,10 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
     """
-    progress = progress or Silent()
+    return _generated(config, progress or Silent(), strict=False)
+
+
+def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory:
     directory = RunDirectory(config.directory)
     work = work_from(config)
     hashes = work.hashes()
@@ -66,9 +72,11 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
                     model.reach(Lora(rank=config.rank))
             stage = open_run(planned, config, hashes, directory)
         if directory.examples.exists():
+            if not directory.adapter.exists():
+                heed(directory, strict, progress)
             return directory
         with directory.timed("generate"):
-            _generate(directory, directory.stage("generate"), config, progress)
+            _generate(directory, directory.stage("generate"), config, progress, strict)
     counts = rejections(directory)
     if counts:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
@@ -76,15 +84,30 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
     return directory
 
 
-def _generate(directory: RunDirectory, stage: Mapping[str, Any], config: Config, progress: Progress) -> None:
+def _generate(
+    directory: RunDirectory, stage: Mapping[str, Any], config: Config, progress: Progress, strict: bool
+) -> None:
     settings = stage["settings"]
     _, work = work_of(directory, settings["format"])
-    both = sides(replace(config, teacher=settings["teacher"]), work.task)
+    both = sides(replace(config, teacher=settings["teacher"], student=settings["student"]), work.task)
     models = Models(both, stage["resolved"])
-    budget = partial(open_budget, directory, models, config.max_cost, config.backend_options, progress, "teacher")
+
+    @cache
+    def budget() -> Budget:
+        return open_budget(directory, models, config.max_cost, config.backend_options, progress, *ROLES)
+
     reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
-    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress)
-    write_examples(work, directory, settings)
+    names, sampling = list(groups(work.queries)), sampling_from(settings)
+    made_by = base_made_by(settings["student"], stage["resolved"])
+    preflight = Preflight(work, directory, settings, names, made_by, strict, budget, progress)
+    first = None
+    if preflight.due:
+        preflight.ask_base(lambda: models.student(directory.path), sampling)
+        first = lambda sampler, meter, collect: preflight.look(sampler, meter, sampling, collect)  # noqa: E731
+    else:
+        heed(directory, strict, progress)
+    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first)
+    write_examples(work, directory, settings, names)
 
 
 def _refuse_useless(directory: RunDirectory, force: bool) -> None:
@@ -230,19 +253,21 @@ def evaluate(
             models = Models(both, stored)
             asked = ROLES if settings["temperature"] > 0 else ("student",)
             budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
-            Arms(work, directory, settings, stage["settings"]["alike"], budget, progress).answer(
+            made_by = base_made_by(both["student"].id, stored)
+            Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(
                 models.teacher, lambda: models.student(directory.path)
             )
 
 
 def report(directory: RunDirectory) -> dict[str, Any]:
-    """Return the run's report; makes report.json and report.md where they are missing.
+    """Return the run's report; makes report.json, report.md and report.html where one is missing.
 
     Raises:
         PdistillError: what went wrong, in one line.
     """
     there = directory.read_json("report.json")
-    if there is not None and (directory.path / "report.md").exists():
+    pages = {"report.md": markdown, "report.html": page}
+    if there is not None and all((directory.path / name).exists() for name in pages):
         return there
     generated, trained, evaluated = (directory.stage(name) for name in ("generate", "train", "evaluate"))
     _, work = work_of(directory, generated["settings"]["format"])
@@ -250,6 +275,7 @@ def report(directory: RunDirectory) -> dict[str, Any]:
         raise RunError(f"'{directory.path}' is not evaluated yet; go on with pdistill evaluate {directory.path}")
     with directory.lock():
         made = make_report(work, directory, generated, trained, evaluated)
-        write_file(directory.path / "report.md", markdown(made).encode())
+        for name, shown in pages.items():
+            write_file(directory.path / name, shown(made).encode())
         directory.write_json("report.json", made)
     return made

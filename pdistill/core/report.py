@@ -2,39 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pdistill.core.cost import cost_of
-from pdistill.core.evaluate import held_out
-from pdistill.core.generate import read_target, rejections
-from pdistill.core.queries import Query
-from pdistill.core.rows import read_rows
+from pdistill.core.disagreements import confusions, disagreements
+from pdistill.core.generate import rejections
+from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
-from pdistill.core.statistics import Figure, recovery, share
-from pdistill.core.targets import HardTarget
-from pdistill.core.task import Task
+from pdistill.core.scores import Scores, score
+from pdistill.core.statistics import worse_slices
 from pdistill.core.work import Work
 
 SCHEMA = 1
-
-
-@dataclass(slots=True)
-class _Scores:
-    """Agreement and accuracy of one arm, query by query; None where a query has none."""
-
-    agreement: list[float | None] = field(default_factory=list)
-    accuracy: list[float | None] = field(default_factory=list)
-    tokens: int = 0
-
-    def arm(self, slices: Mapping[str, list[int]]) -> dict[str, Any]:
-        """Return the arm as the report holds it."""
-        everything = range(len(self.agreement))
-        return {**self._figures(everything), "slices": {name: self._figures(rows) for name, rows in slices.items()}}
-
-    def _figures(self, rows: Any) -> dict[str, Figure | None]:
-        accuracy = _known(self.accuracy, rows)
-        return {"agreement": share(_known(self.agreement, rows)), "accuracy": share(accuracy) if accuracy else None}
+POINTS = 200
+COMPARED = ("base", "base_prompted", "teacher")
+FEW = 20
+"""Queries below which a slice's figure says little."""
 
 
 def make_report(
@@ -47,17 +30,44 @@ def make_report(
     """
     run.check(run.queries)
     run.check(run.examples)
-    scores, slices = _score(work, run)
-    parts = Counter((row["split"], row["rejected"] is None) for row in read_rows(run.examples))
-    count = len(scores["teacher"].agreement)
-    tokens = {arm: scores[arm].tokens / count for arm in ("teacher", "student")}
-    with_references = any(value is not None for value in scores["teacher"].accuracy)
+    scores = score(work, run)
+    by = "accuracy" if scores.with_references else "agreement"
     return {
         "schema": SCHEMA,
         "task": generate["task"],
         "objective": train["options"]["objective"],
         "teacher": generate["settings"]["teacher"],
         "student": train["settings"]["student"],
+        **_examples(run),
+        "arms": {arm: scores.arm(arm) for arm in ARMS},
+        "recovery": scores.recovery(by),
+        "recovery_in": by,
+        "differences": {arm: scores.difference(arm) for arm in COMPARED},
+        "same_model": evaluate["settings"]["alike"],
+        "greedy_teacher": generate["settings"]["temperature"] == 0,
+        "tokens": _tokens(scores),
+        "cost": cost_of(run),
+        "worse_slices": _worse_slices(scores),
+        "confusions": confusions(scores, work.task.labels),
+        "disagreements": disagreements(work, run, scores),
+        "preflight": run.read_json("preflight.json"),
+        "training": train["settings"]["schedule"],
+        "loss": _loss(run),
+        "made": _made(run, generate, train),
+        "remote": run.read_json("adapter/remote.json"),
+        "seconds": run.seconds(),
+    }
+
+
+def _examples(run: RunDirectory) -> dict[str, Any]:
+    """Return how many examples there are in each part, why answers were rejected, and how many queries are grouped."""
+    parts: Counter[tuple[str, bool]] = Counter()
+    sizes: Counter[str] = Counter()
+    for row in read_rows(run.examples):
+        parts[row["split"], row["rejected"] is None] += 1
+        sizes[row["group"]] += 1
+    shared = [size for size in sizes.values() if size > 1]
+    return {
         "n": {
             "train": parts["train", True],
             "eval": parts["eval", True],
@@ -65,60 +75,46 @@ def make_report(
             "eval_rejected": parts["eval", False],
         },
         "rejections": dict(rejections(run).most_common()),
-        "arms": {arm: scores[arm].arm(slices) for arm in ARMS},
-        "recovery": _recovery(scores, "accuracy" if with_references else "agreement"),
-        "recovery_in": "accuracy" if with_references else "agreement",
-        "same_model": evaluate["settings"]["alike"],
-        "greedy_teacher": generate["settings"]["temperature"] == 0,
-        "tokens": {
-            "prompt_teacher": round(tokens["teacher"], 2),
-            "prompt_student": round(tokens["student"], 2),
-            "saved_per_call": round(tokens["teacher"] - tokens["student"], 2),
-        },
-        "cost": cost_of(run),
-        "training": train["settings"]["schedule"],
-        "remote": run.read_json("adapter/remote.json"),
-        "seconds": run.seconds(),
+        "groups": {"queries": sum(shared), "groups": len(shared), "largest": max(shared, default=0)},
     }
 
 
-def _score(work: Work, run: RunDirectory) -> tuple[dict[str, _Scores], dict[str, list[int]]]:
-    scores = {arm: _Scores() for arm in ARMS}
-    slices: dict[str, list[int]] = {}
-    answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in ARMS}
-    for place, (query, example) in enumerate(held_out(work, run)):
-        for name in query.slices:
-            slices.setdefault(name, []).append(place)
-        for arm in ARMS:
-            _add(scores[arm], arm, work.task, query, example, next(answers[arm]))
-    return scores, dict(sorted(slices.items()))
+def _tokens(scores: Scores) -> dict[str, float]:
+    teacher, student = (scores.arms[arm].prompt_tokens / len(scores.places) for arm in ("teacher", "student"))
+    return {
+        "prompt_teacher": round(teacher, 2),
+        "prompt_student": round(student, 2),
+        "saved_per_call": round(teacher - student, 2),
+    }
 
 
-def _add(
-    scores: _Scores, arm: str, task: Task, query: Query, example: Mapping[str, Any], row: Mapping[str, Any]
-) -> None:
-    """Add one answer: a rejected one disagrees and is wrong; the teacher is right or wrong in what the student learns."""
-    target = read_target(task, query, row)
-    learnt = example["target"]
-    text = target.text if isinstance(target, HardTarget) else None
-    scores.tokens += row["prompt_tokens"]
-    scores.agreement.append(None if learnt is None else 0.0 if text is None else task.agreement(query, text, learnt))
-    judged = learnt if arm == "teacher" else text
-    known = task.score(query, judged if judged is not None else "")
-    scores.accuracy.append(None if known is None else 0.0 if judged is None else known)
+def _worse_slices(scores: Scores) -> dict[str, float]:
+    agreement = scores.arms["student"].agreement
+    usable = {place: value for place, value in enumerate(agreement) if value is not None}
+    order = {place: at for at, place in enumerate(usable)}
+    slices = {name: [order[place] for place in places if place in order] for name, places in scores.slices.items()}
+    return worse_slices(list(usable.values()), slices)
 
 
-def _recovery(scores: Mapping[str, _Scores], by: str) -> dict[str, float | None]:
-    rows = [
-        place
-        for place in range(len(scores["teacher"].agreement))
-        if all(getattr(scores[arm], by)[place] is not None for arm in ("student", "base", "teacher"))
-    ]
-    return recovery(*(_known(getattr(scores[arm], by), rows) for arm in ("student", "base", "teacher")))
+def _loss(run: RunDirectory) -> list[list[float]]:
+    """Return the training curve as [step, loss in nats a token]: at most 200 points, each a mean of consecutive steps."""
+    rows = read_log(run.metrics().path)
+    size = -(-len(rows) // POINTS) or 1
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [[part[-1]["step"], round(sum(row["loss"] for row in part) / len(part), 6)] for part in parts]
 
 
-def _known(values: list[float | None], rows: Any) -> list[float]:
-    return [value for value in (values[row] for row in rows) if value is not None]
+def _made(run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the run was made: what a reader needs to make it again."""
+    settings = generate["settings"]
+    return {
+        "queries": settings["count"],
+        "hashes": run.asked()["hashes"],
+        **{key: settings[key] for key in ("seed", "format", "temperature", "top_p", "max_tokens", "samples")},
+        "rank": train["options"]["rank"],
+        "resolved": {**generate["resolved"], **train["resolved"]},
+        "versions": run.asked()["versions"],
+    }
 
 
 def arms_of(report: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

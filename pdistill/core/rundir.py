@@ -43,6 +43,10 @@ class RunDirectory:
         """Return the file of the teacher's answers, `samples` a query."""
         return RowFile(self.path / "responses.jsonl", lambda row: row["number"] * samples + row.get("sample", 0))
 
+    def preflight(self, arm: str) -> RowFile:
+        """Return the file of an arm's answers to the queries that were looked at before the pass."""
+        return RowFile(self.path / f"preflight-{arm}.jsonl", lambda row: int(row["number"]))
+
     def predictions(self, arm: str) -> RowFile:
         """Return the file of one arm's answers to the held-out queries."""
         return RowFile(self.path / f"predictions-{arm}.jsonl", lambda row: int(row["number"]))

@@ -30,8 +30,9 @@ def test_a_dry_run_says_what_each_stage_costs_at_the_most(call: Call, job: Job, 
     row = json.loads(call(*args, "--json").stdout)
     cost = row["cost_at_most"]
     assert row["train"] + row["held_out"] == 60
-    assert cost["generate"]["prompt_tokens"] == round(60 * row["tokens"]["prompt_teacher"])
-    assert cost["generate"]["sampled_tokens"] == 60 * 4
+    looked_at = cost["generate"]["sampled_tokens"] // 4 - 60
+    assert 4 <= looked_at == min(40, row["held_out"])
+    assert cost["generate"]["prompt_tokens"] > round(60 * row["tokens"]["prompt_teacher"])
     assert cost["usd"] == pytest.approx(
         sum(cost[stage]["usd"] for stage in ("generate", "train", "evaluate")), abs=2e-6
     )

@@ -1,8 +1,9 @@
 import random
 
+import numpy as np
 import pytest
 
-from pdistill.core.statistics import recovery, share
+from pdistill.core.statistics import LESS, MORE, difference, recovery, share, worse_slices
 
 
 def test_wilson_interval_of_a_published_example() -> None:
@@ -52,3 +53,40 @@ def test_recovery_has_no_interval_where_it_would_not_hold(n: int, gap: float) ->
     base = [0.0] * round(n * gap) + [1.0] * (n - round(n * gap))
     figure = recovery(teacher, base, teacher)
     assert figure == {"value": 1.0, "low": None, "high": None}
+
+
+def test_a_student_that_errs_nowhere_has_an_interval_with_a_width() -> None:
+    base, teacher = [0.0] * 150 + [1.0] * 50, [1.0] * 200
+    figure = recovery(teacher, base, teacher)
+    assert figure["value"] == 1
+    assert 0.97 < figure["low"] < 1 < figure["high"] < 1.03
+    same = difference(teacher, teacher)
+    assert (same["n"], same["value"]) == (200, 0)
+    assert same["low"] < 0 < same["high"]
+
+
+def test_recovery_resamples_queries_and_two_more() -> None:
+    student, base, teacher = draws(300, 0.85, 1), draws(300, 0.3, 2), draws(300, 0.9, 3)
+    rows = np.array([*zip(student, base, teacher, strict=True), (LESS, 0.5, MORE), (MORE, 0.5, LESS)])
+    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    means = np.random.default_rng(5).multinomial(302, counts / 302, size=20_000) @ distinct / 302
+    low, high = np.quantile((means[:, 0] - means[:, 1]) / (means[:, 2] - means[:, 1]), [0.025, 0.975])
+    figure = recovery(student, base, teacher)
+    assert (figure["low"], figure["high"]) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
+def test_a_difference_is_paired() -> None:
+    one = draws(400, 0.5, 4)
+    other = [value if place % 20 else 1 - value for place, value in enumerate(one)]
+    paired, apart = difference(one, other), difference(one, draws(400, 0.5, 6))
+    assert paired["value"] == pytest.approx((sum(one) - sum(other)) / 400, abs=1e-6)
+    assert paired["high"] - paired["low"] < 0.06 < 0.11 < apart["high"] - apart["low"]
+
+
+def test_a_slice_is_worse_only_where_chance_does_not_explain_it() -> None:
+    scores = [1.0] * 180 + [0.0] * 15 + [1.0] * 5
+    slices = {"bad": list(range(180, 200)), "unlucky": [0, 1, 180], "all": list(range(200))}
+    found = worse_slices(scores, slices)
+    assert list(found) == ["bad"]
+    assert found["bad"] < 0.001
+    assert worse_slices(scores, {}) == {}

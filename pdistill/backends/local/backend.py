@@ -1,22 +1,23 @@
 """The local backend's teachers and students; each model's weights are loaded once and shared by all who use them."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pdistill.backends.local import LocalOptions, adapter, machine
+from pdistill.backends.local import LocalOptions, adapter, export, machine
 from pdistill.backends.local.decoder import Decoder
+from pdistill.backends.local.exported import Export
 from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.malloc import keep_freed_memory
 from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
 from pdistill.backends.local.sampler import LocalSampler
 from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
+from pdistill.core.interfaces import Ability, ExportForm, Lora, StateURI, WeightsURI
 from pdistill.core.prices import FREE, Prices
 
 keep_freed_memory()
@@ -149,6 +150,36 @@ class LocalStudent:
         torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
         yield LocalTrainer(student, self.id, self.directory, resume)
+
+    @property
+    def exact(self) -> bool:
+        """Whether the run computed in float32, as exports do."""
+        return self.opened.backend.resolved.dtype == "float32"
+
+    def write_export(self, weights: WeightsURI | None, form: ExportForm, directory: Path) -> None:
+        """Write the student, or the base, into an empty folder, with the tokenizer and the settings that it answers by.
+
+        Raises:
+            BackendError: it can't be written in this form.
+        """
+        opened = self.opened
+        folder = None if weights is None else self.directory / weights
+        export.write(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
+
+    @contextmanager
+    def read_export(self, directory: Path) -> Iterator[Export]:
+        """Give an export, loaded afresh by transformers and PEFT."""
+        yield Export(directory, self.opened.backend.resolved.device)
+
+    def serve_export(self, directory: Path, name: str, host: str, port: int, ready: Callable[[str], None]) -> None:
+        """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
+
+        Raises:
+            BackendError: the address can't be listened on, or what serves is not installed.
+        """
+        from pdistill.backends.local.serving import serve
+
+        serve(Export(directory, self.opened.backend.resolved.device), name, host, port, ready)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""

@@ -1,0 +1,83 @@
+"""Writes a student as a folder that PEFT or transformers loads without pdistill."""
+
+import copy
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from transformers import GenerationConfig
+
+from pdistill.backends.local import adapter
+from pdistill.backends.local.machine import Machine
+from pdistill.backends.local.models import BUILTIN, Source, load_model
+from pdistill.backends.local.sampler import end_tokens
+from pdistill.backends.local.template import export_template
+from pdistill.backends.rendering import TemplateRenderer
+from pdistill.core.interfaces import ExportForm
+
+BASE = "base"
+"""The folder in an export that holds the base, where the base is to be had nowhere else."""
+
+Settings: Any = GenerationConfig
+
+
+def write(
+    source: Source,
+    renderer: TemplateRenderer,
+    machine: Machine,
+    weights: Path | None,
+    form: ExportForm,
+    directory: Path,
+) -> None:
+    """Write a student into a folder that exists and is empty; its weights are in float32.
+
+    Args:
+        source: the base model.
+        renderer: the student's.
+        machine: where the weights are added up.
+        weights: the folder of the student's adapter; None: the base is written.
+        form: what the export shall be.
+
+    Raises:
+        BackendError: the base or the adapter can't be read, or no chat template has the form of the student's prompt.
+    """
+    template = export_template(renderer, form.asked)
+    base = load_model(source, replace(machine, dtype="float32"))
+    settings = _settings(base, renderer, form.max_tokens)
+    if weights is None or form.merge:
+        _save(base if weights is None else adapter.merged(base, weights), settings, directory)
+    else:
+        place = str(source.folder.resolve()) if source.folder else source.place
+        if source.name == BUILTIN:
+            place = BASE
+            _save(base, settings, directory / BASE)
+        _copy_adapter(weights, place, directory)
+    settings.save_pretrained(directory)
+    tokenizer = copy.deepcopy(renderer.tokenizer)
+    tokenizer.chat_template = template
+    tokenizer.clean_up_tokenization_spaces = False
+    tokenizer.save_pretrained(directory)
+
+
+def _settings(model: Any, renderer: TemplateRenderer, max_tokens: int) -> Any:
+    """Return how the student decodes: greedily, up to its end tokens."""
+    ends = sorted(end_tokens(model, renderer))
+    pad = renderer.tokenizer.pad_token_id
+    return Settings(
+        do_sample=False, eos_token_id=ends, pad_token_id=ends[0] if pad is None else pad, max_new_tokens=max_tokens
+    )
+
+
+def _save(model: Any, settings: Any, directory: Path) -> None:
+    model.generation_config = settings
+    model.save_pretrained(directory)
+
+
+def _copy_adapter(weights: Path, base: str, directory: Path) -> None:
+    shutil.copyfile(weights / adapter.WEIGHTS_FILE, directory / adapter.WEIGHTS_FILE)
+    config = json.loads((weights / adapter.CONFIG_FILE).read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    text = json.dumps(config, indent=2, sort_keys=True)
+    (directory / adapter.CONFIG_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,129 @@
+"""How right each arm is, query by query, and how far it agrees with the teacher."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pdistill.core.evaluate import held_out
+from pdistill.core.generate import read_target
+from pdistill.core.queries import Query
+from pdistill.core.rows import read_rows
+from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.statistics import Figure, difference, recovery, share
+from pdistill.core.targets import HardTarget
+from pdistill.core.task import Task
+from pdistill.core.work import Work
+
+BY = ("agreement", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One arm's answer to one held-out query.
+
+    Args:
+        text: what the answer says to the task, or None where it is rejected.
+        agreement: with what the student learns, from 0 to 1; None where the teacher's answer was rejected.
+        accuracy: against the reference, from 0 to 1; None where there is none.
+        row: the answer as it was stored.
+    """
+
+    text: str | None
+    agreement: float | None
+    accuracy: float | None
+    row: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class ArmScores:
+    """Agreement and accuracy of one arm, query by query; None where a query has none."""
+
+    agreement: list[float | None] = field(default_factory=list)
+    accuracy: list[float | None] = field(default_factory=list)
+    prompt_tokens: int = 0
+
+    def known(self, by: str, places: Sequence[int]) -> list[float]:
+        """Return the values of these queries that there are."""
+        values: list[float | None] = getattr(self, by)
+        return [value for value in (values[place] for place in places) if value is not None]
+
+    def figures(self, places: Sequence[int]) -> dict[str, Figure | None]:
+        """Return agreement and accuracy of these queries, with their intervals."""
+        accuracy = self.known("accuracy", places)
+        return {"agreement": share(self.known("agreement", places)), "accuracy": share(accuracy) if accuracy else None}
+
+
+@dataclass(slots=True)
+class Scores:
+    """The scores of all arms, the queries of each slice, and how often which target met which answer."""
+
+    arms: dict[str, ArmScores] = field(default_factory=lambda: {arm: ArmScores() for arm in ARMS})
+    slices: dict[str, list[int]] = field(default_factory=dict)
+    pairs: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+
+    @property
+    def places(self) -> range:
+        """The places of the held-out queries, from 0."""
+        return range(len(self.arms["teacher"].agreement))
+
+    @property
+    def with_references(self) -> bool:
+        """Whether a query has a reference."""
+        return any(value is not None for value in self.arms["teacher"].accuracy)
+
+    def arm(self, name: str) -> dict[str, Any]:
+        """Return the arm as the report holds it."""
+        scores = self.arms[name]
+        slices = {slice: scores.figures(places) for slice, places in self.slices.items()}
+        return {**scores.figures(self.places), "slices": slices}
+
+    def recovery(self, by: str) -> Figure:
+        """Return how much of the distance from base to teacher the student has made up."""
+        return recovery(*self._paired(by, "student", "base", "teacher"))
+
+    def difference(self, arm: str) -> dict[str, Figure | None]:
+        """Return how much better the student is than another arm."""
+        return {
+            by: difference(*self._paired(by, "student", arm)) if by == "agreement" or self.with_references else None
+            for by in BY
+        }
+
+    def _paired(self, by: str, *arms: str) -> list[list[float]]:
+        columns: list[list[float | None]] = [getattr(self.arms[arm], by) for arm in arms]
+        places = [place for place in self.places if all(column[place] is not None for column in columns)]
+        return [self.arms[arm].known(by, places) for arm in arms]
+
+
+def score(work: Work, run: RunDirectory) -> Scores:
+    """Return the scores of all arms on the held-out queries."""
+    scores = Scores()
+    for place, (query, learnt, answers) in enumerate(judged(work, run, ARMS)):
+        for name in query.slices:
+            scores.slices.setdefault(name, []).append(place)
+        for arm, answer in answers.items():
+            scores.arms[arm].agreement.append(answer.agreement)
+            scores.arms[arm].accuracy.append(answer.accuracy)
+            scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
+        if learnt is not None:
+            scores.pairs[learnt, answers["student"].text] += 1
+    scores.slices = dict(sorted(scores.slices.items()))
+    return scores
+
+
+def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[tuple[Query, str | None, dict[str, Judged]]]:
+    """Yield each held-out query with what the student learns there, or None, and the arms' answers."""
+    answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in arms}
+    for query, example in held_out(work, run):
+        learnt = example["target"]
+        yield query, learnt, {arm: _judge(arm, work.task, query, learnt, next(answers[arm])) for arm in arms}
+
+
+def _judge(arm: str, task: Task, query: Query, learnt: str | None, row: Mapping[str, Any]) -> Judged:
+    """Judge one answer: a rejected one disagrees and is wrong; the teacher is right or wrong in what the student learns."""
+    target = read_target(task, query, row)
+    text = target.text if isinstance(target, HardTarget) else None
+    agreement = None if learnt is None else 0.0 if text is None else task.agreement(query, text, learnt)
+    said = learnt if arm == "teacher" else text
+    known = task.score(query, said if said is not None else "")
+    return Judged(text, agreement, None if known is None else 0.0 if said is None else known, row)
