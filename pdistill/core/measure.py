@@ -48,7 +48,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
         BackendError: the student can't be exported or served.
     """
     trained = trained_student(run)
-    task = trained.work.task
+    exporter, task = exporter_of(trained), trained.work.task
     queries = [query for query, _ in islice(held_out(trained.work, run), requests + 1)]
     teacher = task.teacher_prompt(Query(QUERY_FIELD))
     sides: dict[str, tuple[bool, Prompt, list[Body]]] = {
@@ -63,7 +63,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     for side, (adapted, asked, bodies) in sides.items():
         with tempfile.TemporaryDirectory() as temporary:
             form = ExportForm(asked, trained.sampling.max_tokens, merge=True)
-            exporter_of(trained).write_export(ADAPTER if adapted else None, form, Path(temporary))
+            exporter.write_export(ADAPTER if adapted else None, form, Path(temporary))
             with _served(run, Path(temporary)) as address:
                 figures[side] = _speed(address, bodies, side, progress)
     return figures
