@@ -24,6 +24,9 @@ ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 POLL, CLOSING = 0.5, 5.0
 """Seconds between two looks at whether the service was given up, and for the goodbye."""
 
+_answered: set[str] = set()
+"""Addresses where a server has answered this process: from then on a silence is waited out, as long as patience lasts."""
+
 
 class Connection:
     """A session that is opened when it is first needed, and anew where the service has forgotten it."""
@@ -94,7 +97,9 @@ class Connection:
         Raises:
             BackendError: nobody answers at the address, or the key is refused.
         """
-        self._probe()
+        if self.url not in _answered:
+            self._probe()
+            _answered.add(self.url)
         transport.guard(self.url, self.gate)
         try:
             found = self._called(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.cli.main import pdistill
+from tests.backends.faults import HUNG
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import flags, small_config
-from tests.backends.tinker.server import KEY, MODEL, Server
+from tests.backends.tinker.server import BUILTIN, KEY, MODEL, Server
 
 WRONG_KEY = "tml-nobodys-key-77aa"
 
@@ -90,3 +92,13 @@ def test_a_query_that_does_not_fit(proxy: Callable[..., Proxy], run_directory: P
     assert result.exit_code == 1
     assert "error: query '2' does not fit" in result.stderr or "error: query '1' does not fit" in result.stderr
     assert len(watched.of_kind("sampling")) <= 1, "a request was sent that can't fit"
+
+
+def test_a_service_that_answered_once_is_not_given_up_for_a_silence(proxy: Callable[..., Proxy]) -> None:
+    watched = proxy()
+    watched.plan = lambda call: HUNG if call.path.endswith("/healthz") and watched.calls else None
+    teacher = create(TinkerOptions(tokenizer=str(BUILTIN))).teacher(MODEL)
+    for _ in range(2):
+        with teacher.sampler():
+            pass
+    assert watched.of_kind("opening")

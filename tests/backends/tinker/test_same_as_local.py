@@ -17,7 +17,7 @@ STEPS, RATE = 8, 1e-3
 
 def rows(student: Student, repeat: int = 1) -> list[HardRow]:
     renderer = student.renderer()
-    made = []
+    made: list[HardRow] = []
     for query, target in EXAMPLES * repeat:
         prompt = asked_bare(renderer, query)
         made.append(
