@@ -1,5 +1,6 @@
 """What can't succeed ends in one line with the next command, without the key, and is not tried again."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.cli.main import pdistill
 from tests.backends.faults import HUNG
 from tests.backends.proxy import Proxy
-from tests.backends.tinker.runs import flags, small_config
+from tests.backends.tinker.runs import copy_of, flags, small_config
 from tests.backends.tinker.server import BUILTIN, KEY, MODEL, Server
 
 WRONG_KEY = "tml-nobodys-key-77aa"
@@ -102,3 +103,13 @@ def test_a_service_that_answered_once_is_not_given_up_for_a_silence(proxy: Calla
         with teacher.sampler():
             pass
     assert watched.of_kind("opening")
+
+
+def test_a_saved_state_that_the_service_has_no_more(answered: Path, tmp_path: Path) -> None:
+    run = copy_of(answered, tmp_path / "run")
+    gone = {"step": 0, "state": "tinker://00000000-0000-0000-0000-000000000000/weights/gone"}
+    (run / "checkpoints.jsonl").write_text(json.dumps(gone) + "\n")
+    result = CliRunner().invoke(pdistill, ["train", str(run)])
+    assert result.exit_code == 1
+    assert f"the service has the saved state '{gone['state']}' no more" in result.stderr
+    assert f"with --from {run} to reuse the answers" in result.stderr

@@ -103,7 +103,7 @@ def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> 
     watched = proxy()
     long = Request(Key(7), student_prompt("{query}", "word " * 4000, "chat"))
     with teacher().sampler() as sampler:
-        found = []
+        found: list[int] = []
         with pytest.raises(ContextError, match="does not fit"):
             found.extend(key.number for key, _ in sampler.generate([*requests(), long], Sampling(max_tokens=3)))
     assert sorted(found) == [0, 1, 2], "the answers in flight are kept"
