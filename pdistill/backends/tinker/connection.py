@@ -141,9 +141,11 @@ class Connection:
             ) from None
 
     def _check(self) -> None:
-        if self.gate.failure is not None:
+        last = transport.gate_of(f"{self.url}/")
+        failure = self.gate.failure or (last.failure if last else None)
+        if failure is not None:
             raise BackendError(
-                f"{self.gate.failure} ({self.url}); all that was done is kept, run the command again later, or with a longer "
+                f"{failure} ({self.url}); all that was done is kept, run the command again later, or with a longer "
                 "-B patience=SECONDS"
             )
 
