@@ -169,7 +169,7 @@ class Remote(Protocol):
 
 
 @runtime_checkable
-class RemoteStudent(Remote, Student, Protocol):
+class RemoteStudent(Student, Remote, Protocol):
     """A student that a service trains: its start is saved, as nobody else can make it again, and its export is checked."""
 
     def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:

@@ -47,16 +47,20 @@ class Relay(logging.Handler):
     Args:
         name: the library's logger; its records go nowhere else until the handler is taken away.
         notices: says them.
+        without: what is in no record that is said; empty says all.
     """
 
-    def __init__(self, name: str, notices: Notices) -> None:
+    def __init__(self, name: str, notices: Notices, without: str = "") -> None:
         super().__init__(logging.WARNING)
         self._logger = logging.getLogger(name)
         self._notices = notices
+        self._without = without
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say a record; those that come from one line of the library are of one kind."""
-        self._notices.say(f"{record.name}:{record.lineno}", f"{record.name.partition('.')[0]}: {_first_line(record)}")
+        line = _first_line(record)
+        if not self._without or self._without not in line:
+            self._notices.say(f"{record.name}:{record.lineno}", f"{record.name.partition('.')[0]}: {line}")
 
     def __enter__(self) -> "Relay":
         self._propagated, self._logger.propagate = self._logger.propagate, False

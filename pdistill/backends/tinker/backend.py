@@ -12,6 +12,7 @@ from pdistill.backends.rendering import TemplateRenderer
 from pdistill.backends.tinker import TinkerOptions, home
 from pdistill.backends.tinker.connection import Connection, check_served, connected
 from pdistill.backends.tinker.export import read_note
+from pdistill.backends.tinker.failures import detail, explained, verdict
 from pdistill.backends.tinker.prices import listed_prices
 from pdistill.backends.tinker.sampler import TinkerSampler
 from pdistill.backends.tinker.tokenizer import load_tokenizer
@@ -195,8 +196,19 @@ class TinkerStudent:
                     )
                 )
             else:
-                client = connection.call(lambda: service.create_training_client_from_state_with_optimizer(resume))
+                client = self._resumed(connection, service, resume)
             yield TinkerTrainer(connection, client, background, options, self.id, self._directory.name)
+
+    def _resumed(self, connection: Connection, service: Any, state: StateURI) -> Any:
+        try:
+            return connection.called(lambda: service.create_training_client_from_state_with_optimizer(state))
+        except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
+            if verdict(error) != "lost":
+                raise explained(error, connection.url) from None
+            raise BackendError(
+                f"the service has the saved state '{state}' no more ({detail(error)}); train anew in another --run-dir, with "
+                f"--from {self._directory} to reuse the answers"
+            ) from None
 
     def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
         """Return a line that says whether the adapter in `folder` is the model that was trained; notes it there.

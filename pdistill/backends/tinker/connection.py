@@ -24,6 +24,12 @@ ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 POLL, CLOSING = 0.5, 5.0
 """Seconds between two looks at whether the service was given up, and for the goodbye."""
 
+USUAL = "because of try_again"
+"""What the client warns of each time that a result takes a while."""
+
+_answered: set[str] = set()
+"""Addresses where a server has answered this process: from then on a silence is waited out, as long as patience lasts."""
+
 
 class Connection:
     """A session that is opened when it is first needed, and anew where the service has forgotten it."""
@@ -44,12 +50,13 @@ class Connection:
             BackendError: it failed, or the service was given up.
         """
         try:
-            return self._called(work)
+            return self.called(work)
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
             raise explained(error, self.url) from None
 
-    def _called(self, work: Callable[[], Any]) -> Any:
-        future = _blocking(lambda: _result(work()))
+    def called(self, work: Callable[[], Any]) -> Any:
+        """Return the same; errors are the client's own, where the service was not given up."""
+        future = blocking(lambda: _result(work()))
         while not wait([future], timeout=POLL).done:
             self._check()
         return future.result()
@@ -94,10 +101,12 @@ class Connection:
         Raises:
             BackendError: nobody answers at the address, or the key is refused.
         """
-        self._probe()
+        if self.url not in _answered:
+            self._probe()
+            _answered.add(self.url)
         transport.guard(self.url, self.gate)
         try:
-            found = self._called(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())
+            found = self.called(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
             if verdict(error) == "lost":
                 raise BackendError(
@@ -122,7 +131,7 @@ class Connection:
         """Guarantee that an HTTP server answers at the address, within 10 seconds."""
         waits = httpx.Timeout(ANSWER, connect=CONNECT)
         try:
-            _blocking(lambda: httpx.get(f"{self.url}/api/v1/healthz", timeout=waits)).result(PROBE)
+            blocking(lambda: httpx.get(f"{self.url}/api/v1/healthz", timeout=waits)).result(PROBE)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             silent = isinstance(error, httpx.TimeoutException | TimeoutError)
             said = "it does not answer" if silent else ERRNO.sub("", str(error))
@@ -132,9 +141,11 @@ class Connection:
             ) from None
 
     def _check(self) -> None:
-        if self.gate.failure is not None:
+        last = transport.gate_of(f"{self.url}/")
+        failure = self.gate.failure or (last.failure if last else None)
+        if failure is not None:
             raise BackendError(
-                f"{self.gate.failure} ({self.url}); all that was done is kept, run the command again later, or with a longer "
+                f"{failure} ({self.url}); all that was done is kept, run the command again later, or with a longer "
                 "-B patience=SECONDS"
             )
 
@@ -144,7 +155,7 @@ def connected(options: TinkerOptions) -> Iterator[Connection]:
     """Give a connection that is closed at the end; what the client's loggers say is said as notices meanwhile."""
     connection = Connection(options)
     status = "interrupted"
-    with Relay("tinker", connection.notices):
+    with Relay("tinker", connection.notices, without=USUAL):
         try:
             yield connection
             status = "success"
@@ -198,7 +209,7 @@ def _result(returned: Any) -> Any:
     return returned.result() if hasattr(returned, "result") else returned
 
 
-def _blocking(work: Callable[[], T]) -> "Future[T]":
+def blocking(work: Callable[[], T]) -> "Future[T]":
     """Return the result-to-be of a function that may block for minutes and can't be interrupted."""
     future: Future[T] = Future()
 

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_aft
 from pdistill.backends.remote.background import Background
 from pdistill.backends.remote.window import in_window
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.backends.tinker.connection import Connection
+from pdistill.backends.tinker.connection import Connection, blocking
 from pdistill.backends.tinker.failures import detail, explained, verdict
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
@@ -181,7 +181,7 @@ class TinkerSampler:
     async def _reopen(self, forgotten: Any) -> None:
         """Guarantee that another session than the forgotten one is open."""
         self._connection.reopen(forgotten)
-        await asyncio.to_thread(self._open, forgotten)
+        await asyncio.wrap_future(blocking(lambda: self._open(forgotten)))
 
     def _open(self, forgotten: Any = None) -> None:
         with self._lock:

@@ -16,7 +16,7 @@ _gates: dict[str, Gate] = {}
 
 
 def guard(url: str, gate: Gate) -> None:
-    """Guarantee that what the client sends to this address goes through the gate, the last one that was named."""
+    """Guarantee that what the client sends to this address goes through the gate: the last one that was named, for all."""
     client: Any = import_module("tinker._base_client")
     original: Any = getattr(client, "AsyncHttpxClientWrapper", None)
     if original is not None and not hasattr(original, "through_a_gate"):

@@ -48,7 +48,8 @@ def test_secrets_are_cleaned_away(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_librarys_warnings_are_said_as_notices_and_nowhere_else(caplog: pytest.LogCaptureFixture) -> None:
     library = logging.getLogger("somelib.part")
-    with Relay("somelib", Notices(every=3600)):
+    with Relay("somelib", Notices(every=3600), without="as usual"):
+        library.warning("it takes a while, as usual")
         for number in range(100):
             library.warning("again %d\nand more", number)
         library.info("chatter")

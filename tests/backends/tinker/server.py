@@ -23,7 +23,7 @@ BESIDE = ROOT.parent / "shared" / "tools" / "tinker_server" / "serve.py"
 BUILTIN = ROOT / "pdistill" / "models" / "langid"
 MODEL = "Qwen/Qwen3-30B-A3B"
 KEY = "tml-loopback-key-5d1c"
-START_SECONDS = 120
+START_SECONDS = 600
 NEEDED = ("tuft", "tinker", "uvicorn", "torch", "transformers", "peft")
 
 KINDS = {

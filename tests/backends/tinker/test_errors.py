@@ -1,5 +1,6 @@
 """What can't succeed ends in one line with the next command, without the key, and is not tried again."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.cli.main import pdistill
+from tests.backends.faults import HUNG
 from tests.backends.proxy import Proxy
-from tests.backends.tinker.runs import flags, small_config
-from tests.backends.tinker.server import KEY, MODEL, Server
+from tests.backends.tinker.runs import copy_of, flags, small_config
+from tests.backends.tinker.server import BUILTIN, KEY, MODEL, Server
 
 WRONG_KEY = "tml-nobodys-key-77aa"
 
@@ -90,3 +93,23 @@ def test_a_query_that_does_not_fit(proxy: Callable[..., Proxy], run_directory: P
     assert result.exit_code == 1
     assert "error: query '2' does not fit" in result.stderr or "error: query '1' does not fit" in result.stderr
     assert len(watched.of_kind("sampling")) <= 1, "a request was sent that can't fit"
+
+
+def test_a_service_that_answered_once_is_not_given_up_for_a_silence(proxy: Callable[..., Proxy]) -> None:
+    watched = proxy()
+    watched.plan = lambda call: HUNG if call.path.endswith("/healthz") and watched.calls else None
+    teacher = create(TinkerOptions(tokenizer=str(BUILTIN))).teacher(MODEL)
+    for _ in range(2):
+        with teacher.sampler():
+            pass
+    assert watched.of_kind("opening")
+
+
+def test_a_saved_state_that_the_service_has_no_more(answered: Path, tmp_path: Path) -> None:
+    run = copy_of(answered, tmp_path / "run")
+    gone = {"step": 0, "state": "tinker://00000000-0000-0000-0000-000000000000/weights/gone"}
+    (run / "checkpoints.jsonl").write_text(json.dumps(gone) + "\n")
+    result = CliRunner().invoke(pdistill, ["train", str(run)])
+    assert result.exit_code == 1
+    assert f"the service has the saved state '{gone['state']}' no more" in result.stderr
+    assert f"with --from {run} to reuse the answers" in result.stderr
