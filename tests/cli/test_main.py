@@ -72,7 +72,7 @@ def test_short_helps_are_those_of_the_commands() -> None:
 
 def test_only_what_works_is_offered() -> None:
     text = click.Context(pdistill).command.get_help(click.Context(pdistill))
-    assert not re.findall(r"^  (?:check|export|serve|queries|new-task) ", text, re.MULTILINE)
+    assert not re.findall(r"^  (?:queries|new-task) ", text, re.MULTILINE)
 
 
 def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:
