@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,18 @@ def test_the_student_is_sampled(whole: tuple[Path, dict[str, Any]]) -> None:
     rows = [json.loads(line) for line in process.stdout.splitlines()]
     assert [set(row) for row in rows] == [{"query", "response", "finish"}] * 3
     assert (rows[0]["response"], rows[2]["response"]) == ("de", "ot")
+
+
+@pytest.mark.parametrize("merge", [(), ("--merge",)])
+def test_the_student_leaves_as_it_was_evaluated(
+    whole: tuple[Path, dict[str, Any]], tmp_path: Path, merge: tuple[str, ...]
+) -> None:
+    parity = json.loads(finish("export", "langid", str(tmp_path / "out"), *merge, "--json", folder=whole[0]))
+    assert parity["queries"] == parity["equal"] == whole[1]["n"]["eval"]
+    (script,) = re.findall(r"```python\n(.*?)```", (tmp_path / "out" / "README.md").read_text(), re.DOTALL)
+    command = [sys.executable, "-I", "-W", "ignore", "-c", script.replace("your query", "404 + 17")]
+    printed = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, check=True).stdout
+    assert printed == "ot\n"
 
 
 def test_step_by_step_gives_the_same_bytes(short: tuple[Path, float], tmp_path: Path) -> None:

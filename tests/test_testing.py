@@ -31,7 +31,7 @@ from pdistill.core.task import Task
 from pdistill.testing import backend_checks, check_backend, check_task, task_checks
 
 ROOT = Path(__file__).parents[1]
-EXAMPLE = ROOT / "examples" / "pdistill-task-sentiment"
+EXAMPLES = ROOT / "examples"
 
 
 class Colours(Task):
@@ -272,8 +272,10 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
-def test_the_example_distribution_passes_its_own_tests(tmp_path: Path) -> None:
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+@pytest.mark.parametrize(("name", "count"), [("pdistill-task-sentiment", 13), ("pdistill-task-free-text", 27)])
+def test_the_example_distributions_pass_their_own_tests(name: str, count: int, tmp_path: Path) -> None:
+    example = EXAMPLES / name
+    project = tomllib.loads((example / "pyproject.toml").read_text())["project"]
     info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     info.joinpath("METADATA").write_text(
@@ -281,9 +283,9 @@ def test_the_example_distribution_passes_its_own_tests(tmp_path: Path) -> None:
     )
     points = "\n".join(f"{name} = {module}" for name, module in project["entry-points"]["pdistill"].items())
     info.joinpath("entry_points.txt").write_text(f"[pdistill]\n{points}\n")
-    path = os.pathsep.join([str(tmp_path), str(EXAMPLE / "src"), str(ROOT)])
+    path = os.pathsep.join([str(tmp_path), str(example / "src"), str(ROOT)])
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example / "tests")],
         env={**os.environ, "PYTHONPATH": path},
         cwd=tmp_path,
         capture_output=True,
@@ -291,4 +293,4 @@ def test_the_example_distribution_passes_its_own_tests(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "13 passed" in done.stdout
+    assert f"{count} passed" in done.stdout

@@ -49,6 +49,7 @@ def export(
         raise RunError(f"'{run.path}' is not evaluated yet; go on with pdistill evaluate {run.path}")
     trained = trained_student(run)
     exporter = exporter_of(trained)
+    directory = directory.absolute()
     part = directory.with_name(f"{directory.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
@@ -105,6 +106,8 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, pro
     Raises:
         BackendError: the export asks its model with other tokens than the student was trained on.
     """
+    run.check(run.queries)
+    run.check(run.examples)
     renderer, task = trained.student.renderer(), trained.work.task
     queries = [query for query, _ in held_out(trained.work, run)]
     for query in queries:

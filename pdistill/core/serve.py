@@ -57,4 +57,4 @@ def _current(run: RunDirectory, folder: Path) -> bool:
         record = json.loads((folder / RECORD).read_bytes())
     except (OSError, ValueError):
         return False
-    return bool(record["adapter"] == adapter_hashes(run))
+    return isinstance(record, dict) and record.get("adapter") == adapter_hashes(run)

@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 
 from pdistill.backends.local import adapter
 from pdistill.backends.local.machine import Machine
-from pdistill.backends.local.models import BUILTIN, Source, load_model
+from pdistill.backends.local.models import Source, load_model
 from pdistill.backends.local.sampler import end_tokens
 from pdistill.backends.local.template import export_template
 from pdistill.backends.rendering import TemplateRenderer
@@ -49,9 +49,8 @@ def write(
     if weights is None or form.merge:
         _save(base if weights is None else adapter.merged(base, weights), settings, directory)
     else:
-        place = str(source.folder.resolve()) if source.folder else source.place
-        if source.name == BUILTIN:
-            place = BASE
+        place = _place(source)
+        if place == BASE:
             _save(base, settings, directory / BASE)
         _copy_adapter(weights, place, directory)
     settings.save_pretrained(directory)
@@ -59,6 +58,14 @@ def write(
     tokenizer.chat_template = template
     tokenizer.clean_up_tokenization_spaces = False
     tokenizer.save_pretrained(directory)
+
+
+def _place(source: Source) -> str:
+    """Return where an adapter's users find its base: a hub name, the folder that was named, else beside the adapter."""
+    if source.folder is None:
+        return source.place
+    named = Path(source.name).expanduser()
+    return str(source.folder.resolve()) if named == source.folder else BASE
 
 
 def _settings(model: Any, renderer: TemplateRenderer, max_tokens: int) -> Any:

@@ -1,0 +1,52 @@
+"""The tasks keep what pdistill relies on, and agreement is what they say it is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pdistill_task_free_text import Museum, Orders
+
+from pdistill import Completion, Config, HardTarget, Query, Rejected, Task, run
+from pdistill.testing import check_task, task_checks
+
+ORDER = Query("two croissants for Sunday", reference='{"item": "croissant", "count": 2, "day": "sun"}')
+
+
+@pytest.mark.parametrize("check", task_checks())
+@pytest.mark.parametrize("task", [Orders(), Museum()], ids=["orders", "museum"])
+def test_the_tasks_keep_their_promises(task: Task, check: str) -> None:
+    """Each check is a test of its own, so that a failure says which."""
+    check_task(task, check)
+
+
+def test_orders_are_compared_field_by_field() -> None:
+    """Two of three fields are right, in whatever order and spacing they come."""
+    said = Orders().target(ORDER, Completion('{"day":"sun",  "count": 3, "item": "croissant"}', "stop"))
+    assert isinstance(said, HardTarget)
+    assert Orders().score(ORDER, said.text) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("text", ["two croissants", '{"item": "croissant"}', "[1, 2, 3]"])
+def test_what_is_not_the_object_is_rejected(text: str) -> None:
+    """Nothing is guessed out of a sentence."""
+    assert isinstance(Orders().target(ORDER, Completion(text, "stop")), Rejected)
+
+
+def test_answers_of_the_museum_are_compared_loosely() -> None:
+    """Case, punctuation and articles make no difference; words do."""
+    question = Query("Where are the clocks?", reference="hall 1")
+    assert [Museum().score(question, text) for text in ("Hall 1.", "the hall 1", "hall 2")] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("name", ["orders", "museum"])
+def test_a_whole_run_with_a_teacher_of_our_own(
+    name: str, run_directory: Path, fake_backend: Callable[..., object]
+) -> None:
+    """A teacher that knows every answer agrees with the references; the student agrees in part."""
+    task = Orders() if name == "orders" else Museum()
+    fake_backend(teacher={query.text: query.reference for query in task.queries()}, name="known")
+    report = run(Config(task=name, backend="known", run_dir=run_directory))
+    assert report["arms"]["teacher"]["accuracy"]["value"] == 1
+    assert report["confusions"] is None
+    student = report["arms"]["student"]["agreement"]["value"]
+    assert student > report["arms"]["base"]["agreement"]["value"]
