@@ -18,28 +18,32 @@ from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import QUERIES, WINDOW, copy_of, flags, losses, prompts, small_config, start_like
 from tests.backends.tinker.server import BUILTIN, KEY, MODEL
 
-MOMENTS = (20, 24, 18)
+ANSWERS = (6, 8, 4)
+"""Answers that are asked after, of the 24 of a run, when it is killed for the first, second and third time."""
 
 
 class Killed:
-    """One run of the command that is killed when the given request of its life comes in.
+    """One run of the command that is killed when a request comes in.
 
     Args:
         arguments: of pdistill.
         moment: the request, counted from 1.
+        kind: the kind of requests that are counted; empty: all.
     """
 
-    def __init__(self, arguments: list[str], moment: int) -> None:
+    def __init__(self, arguments: list[str], moment: int, kind: str = "") -> None:
+        self._kind = kind
         self._left = moment
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pdistill", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
     def plan(self, call: Call) -> Fault | None:
-        self._left -= 1
-        if self._left == 0:
+        counted = self._left > 0 and self._kind in ("", call.kind)
+        self._left -= counted
+        if counted and self._left == 0:
             self._process.kill()
-        return CUT if self._left <= 0 else None
+        return CUT if self._left == 0 else None
 
     def output(self) -> str:
         return self._process.communicate()[0].decode()
@@ -49,21 +53,23 @@ class Killed:
         return self._process.wait()
 
 
-def kill_at(proxy: Proxy, moment: int, *arguments: str) -> str:
-    """Return what a run of the command says until it is killed at a request."""
+def kill_at(proxy: Proxy, moment: int, kind: str, *arguments: str) -> str:
+    """Return what a run of the command says until it is killed at a request of a kind."""
     before: Plan = proxy.plan
-    run = Killed(list(arguments), moment)
+    run = Killed(list(arguments), moment, kind)
     proxy.plan = run.plan
     output = run.output()
     proxy.plan = before
-    assert run.status == -9, f"it was done before the request {moment}:\n{output}"
+    assert run.status == -9, f"it was done before the {kind} request {moment}:\n{output}"
     return output
 
 
 def stored(run: Path) -> set[tuple[int, ...]]:
     """Return the prompts, as ids, of the queries whose answers are on disk in whole lines."""
     part = run / "responses.jsonl.part"
-    lines = part.read_bytes().split(b"\n")[:-1] if part.exists() else []
+    if not part.exists():
+        return set()
+    lines = part.read_bytes().split(b"\n")[:-1]
     renderer = create(TinkerOptions(tokenizer=str(BUILTIN))).teacher(MODEL).renderer()
     assert renderer is not None
     prompt = (run / "prompt.txt").read_text()
@@ -75,8 +81,8 @@ def test_no_answer_that_was_stored_is_asked_for_again(
 ) -> None:
     config, watched = small_config(tmp_path / "run"), proxy()
     said, kept = "", []
-    for moment in MOMENTS:
-        said += kill_at(watched, moment, "generate", *flags(config))
+    for moment in ANSWERS:
+        said += kill_at(watched, moment, "retrieval", "generate", *flags(config))
         kept.append((len(watched.calls), stored(tmp_path / "run")))
     pipeline.generate(config)
     for name in ("responses.jsonl", "examples.jsonl"):
@@ -98,8 +104,8 @@ def test_a_training_goes_on_from_its_last_checkpoint(
     start_like(trained, run)
     steps = len(losses(trained))
     done = [0]
-    for moment in (16, 34):
-        kill_at(watched, moment, "train", str(run))
+    for moment in (5, 14):  # in the third step, and in the seventh: a checkpoint is saved after the fifth
+        kill_at(watched, moment, "training", "train", str(run))
         done.append(read_log(run / "checkpoints.jsonl")[-1]["step"])
     pipeline.train(find_run(str(run)), {})
     assert done == sorted(done)

@@ -1,0 +1,114 @@
+"""The adapter comes home, is checked, and answers there as the student on the service does; no secret comes with it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pdistill.backends.tinker import export
+from pdistill.core import pipeline
+from pdistill.core.ask import open_student
+from pdistill.core.config import Config
+from pdistill.core.rows import read_rows
+from pdistill.core.rundir import RunDirectory, find_run
+from tests.backends.faults import Call, Fault
+from tests.backends.proxy import Proxy
+from tests.backends.tinker.runs import OPTIONS, Said, copy_of, small_config
+from tests.backends.tinker.server import KEY
+
+
+def note(run: Path) -> dict[str, object]:
+    return dict(json.loads((run / "adapter" / export.NOTE).read_text()))
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path) -> Path:
+    """The trained run, with its arms answered on the service."""
+    pipeline.evaluate(find_run(str(trained)))
+    pipeline.report(find_run(str(trained)))
+    return trained
+
+
+def test_the_student_at_home_answers_as_on_the_service_without_an_account(
+    evaluated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TINKER_API_KEY")
+    monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
+    there = list(read_rows(evaluated / "predictions-student.jsonl"))
+    with open_student(RunDirectory(evaluated)) as student:
+        here = [answer.text for answer in student.answer(row["query"] for row in there)]
+    assert here == [row["response"] for row in there]
+    found = note(evaluated)
+    assert found["checked"] is True
+    assert float(str(found["difference"])) < 1e-3
+
+
+def test_the_report_says_that_it_was_checked(evaluated: Path) -> None:
+    report = json.loads((evaluated / "report.json").read_text())
+    assert report["remote"] == note(evaluated)
+    assert "The student is on this machine too" in (evaluated / "report.md").read_text()
+
+
+def test_the_adapter_is_in_pefts_format_and_names_the_model(evaluated: Path) -> None:
+    files = {path.name for path in (evaluated / "adapter").iterdir()}
+    assert {export.CONFIG, export.WEIGHTS, export.NOTE} <= files
+    assert export.CARD not in files
+    config = json.loads((evaluated / "adapter" / export.CONFIG).read_text())
+    assert config["base_model_name_or_path"] == "Qwen/Qwen3-30B-A3B"
+
+
+def test_no_file_of_a_run_holds_the_key(evaluated: Path) -> None:
+    files = [path for path in evaluated.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ("none", "-B base=none asks for no check"),
+        ("auto", "are not on this machine; name them with -B base=PATH"),
+        ("no-such-folder/x/y", "there is no model folder 'no-such-folder/x/y'"),
+    ],
+)
+def test_an_adapter_that_cannot_be_checked_stays_on_the_service(
+    base: str, reason: str, answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    run, said = copy_of(answered, tmp_path / "run"), Said()
+    _with_base(run, base)
+    pipeline.train(find_run(str(run)), {"epochs": 1}, said)
+    assert note(run)["checked"] is False
+    assert reason in str(note(run)["reason"])
+    assert sum(
+        line.startswith("the adapter is unchecked, so the student is asked on the service") for line in said.lines
+    )
+    watched = proxy()
+    with open_student(RunDirectory(run)) as student:
+        (answer,) = student.answer(["Guten Tag"])
+    assert answer.finish in ("stop", "length")
+    assert len(watched.of_kind("sampling")) == 1
+
+
+def test_an_adapter_that_the_service_does_not_give_away_stays_there(
+    answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    def refused(call: Call) -> Fault | None:
+        return Fault(status=422) if call.path.endswith("/save_weights_external") else None
+
+    run = copy_of(answered, tmp_path / "run")
+    proxy(plan=refused)
+    pipeline.train(find_run(str(run)), {"epochs": 1})
+    assert not (run / "adapter" / export.WEIGHTS).exists()
+    assert "it could not be downloaded: the Tinker service refuses the request (422)" in str(note(run)["reason"])
+    pipeline.evaluate(find_run(str(run)))
+    assert RunDirectory(run).evaluated
+
+
+def _with_base(run: Path, base: str) -> None:
+    """Let the run have been begun with another `-B base=`."""
+    config: Config = small_config(run)
+    asked = json.loads((run / "run.json").read_text())
+    asked["options"] = replace(config, backend_options={**OPTIONS, "base": base}).asked()
+    (run / "run.json").write_text(json.dumps(asked))
