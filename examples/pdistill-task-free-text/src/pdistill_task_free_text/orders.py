@@ -53,7 +53,7 @@ class Orders(Task):
         one, other = fields(text), fields(teacher_text)
         if not one or not other:
             return float(text == teacher_text)
-        return sum(one.get(name) == other.get(name) for name in FIELDS) / len(FIELDS)
+        return sum(bool(one.get(name) == other.get(name)) for name in FIELDS) / len(FIELDS)
 
     def score(self, query: Query, text: str) -> float | None:
         """Return the share of the fields that are right."""
