@@ -22,6 +22,7 @@ class LocalOptions:
         chunk: consecutive queries that are answered, and kept, together.
         alpha: the scale of LoRA students; none is twice the rank.
         targets: names of the layers that LoRA students change; none is all linear layers.
+        recompute: whether training computes activations again for the backward pass, which takes less memory and more time.
     """
 
     device: str = "auto"
@@ -30,6 +31,7 @@ class LocalOptions:
     chunk: int = 512
     alpha: float | None = None
     targets: tuple[str, ...] = ()
+    recompute: bool = False
 
 
 def create(options: LocalOptions) -> Backend:

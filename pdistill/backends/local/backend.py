@@ -13,6 +13,7 @@ from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.malloc import keep_freed_memory
 from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
+from pdistill.backends.local.recompute import recompute_layers
 from pdistill.backends.local.renderer import LocalRenderer
 from pdistill.backends.local.sampler import LocalSampler
 from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
@@ -143,6 +144,8 @@ class LocalStudent:
         options = self.opened.backend.options
         torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
+        if options.recompute:
+            recompute_layers(student)
         yield LocalTrainer(student, self.id, self.directory, resume)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
