@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import islice
 
 import torch
 
 from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.drawing import Drawer
+from pdistill.backends.local.ending import Ending, end_tokens
 from pdistill.backends.local.renderer import LocalRenderer
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
 from pdistill.core.interfaces import TokenScores
-from pdistill.core.sampling import Completion, Finish, Key, Request, Sampling
+from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 
 class LocalSampler:
@@ -23,28 +24,39 @@ class LocalSampler:
         renderer: how its prompts become ids.
         chunk: consecutive query numbers a call.
         context: tokens that the model can hold; None where nobody knows.
+        streams: whether all requests come in one call, to be taken by the chunk here.
     """
 
-    def __init__(self, decoder: Decoder, renderer: LocalRenderer, chunk: int, context: int | None) -> None:
-        self.chunk: int | None = chunk
+    def __init__(
+        self, decoder: Decoder, renderer: LocalRenderer, chunk: int, context: int | None, streams: bool = False
+    ) -> None:
+        self.chunk: int | None = None if streams else chunk
         self.decoder = decoder
         self.renderer = renderer
         self.context = context
-        self.ends = end_tokens(decoder.model, renderer)
+        self.window = chunk
+        self.ends = end_tokens(getattr(decoder.model.generation_config, "eos_token_id", None), renderer)
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
-        """Yield an answer for every request, a batch at a time.
+        """Yield an answer for every request, as they finish.
 
         Raises:
-            ContextError: a request does not fit the model's context; nothing was computed then.
+            ContextError: a request does not fit the model's context; nothing of its chunk was computed then.
         """
-        asked = list(requests)
+        if self.chunk is not None:
+            yield from self._chunk(list(requests), sampling)
+            return
+        coming = iter(requests)
+        while asked := list(islice(coming, self.window)):
+            yield from self._chunk(asked, sampling)
+
+    def _chunk(self, asked: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
         prompts = [self.renderer.prompt_ids(request.prompt) for request in asked]
         shared = self._shared(prompts)
         self._check(asked, prompts, shared, [sampling.max_tokens] * len(asked))
         prefix = self.decoder.prefix(prompts[0][:shared]) if asked else None
         rows = [ids[shared:] for ids in prompts]
-        growing = Growing(sampling, [request.seed for request in asked], self.ends, self.renderer)
+        growing = Growing(Ending(sampling, self.ends, self.renderer), [request.seed for request in asked])
         for _ in self.decoder.engine.answers(rows, prefix, shared, sampling.max_tokens, growing.choose):
             for row, completion in growing.ended():
                 yield asked[row].key, replace(completion, prompt_tokens=len(prompts[row]))
@@ -85,17 +97,13 @@ class Growing:
     """The answers of one chunk while they grow.
 
     Args:
-        sampling: how they are drawn, and what ends them.
+        ending: says when they are over.
         seeds: one a row.
-        ends: tokens that end an answer.
-        renderer: turns tokens into text.
     """
 
-    def __init__(self, sampling: Sampling, seeds: Sequence[int], ends: frozenset[int], renderer: LocalRenderer) -> None:
-        self.sampling = sampling
-        self.ends = ends
-        self.renderer = renderer
-        self._drawer = Drawer(sampling, seeds)
+    def __init__(self, ending: Ending, seeds: Sequence[int]) -> None:
+        self.ending = ending
+        self._drawer = Drawer(ending.sampling, seeds)
         self._answers: list[list[int]] = [[] for _ in seeds]
         self._ended: list[tuple[int, Completion]] = []
 
@@ -104,7 +112,7 @@ class Growing:
         chosen: list[int | None] = []
         for row, token in zip(rows, self._drawer.pick(logits, rows), strict=True):
             self._answers[row].append(token)
-            completion = self._completion(self._answers[row])
+            completion = self.ending.completion(self._answers[row])
             if completion is not None:
                 self._ended.append((row, completion))
             chosen.append(token if completion is None else None)
@@ -114,32 +122,6 @@ class Growing:
         """Return (row, answer) of the answers that ended since this was last asked."""
         ended, self._ended = self._ended, []
         return ended
-
-    def _completion(self, tokens: list[int]) -> Completion | None:
-        """Return the answer where its last token ends it."""
-        ended = tokens[-1] in self.ends
-        full = len(tokens) >= self.sampling.max_tokens
-        if not (ended or full or self.sampling.stop or self.sampling.first_line):
-            return None
-        text, cut = self.sampling.cut(self._decoded(tokens[:-1] if ended else tokens))
-        if not (ended or cut or full):
-            return None
-        finish: Finish = "stop" if ended or cut else "length"
-        return Completion(text, finish, tokens=len(tokens))
-
-    def _decoded(self, tokens: list[int]) -> str:
-        return str(self.renderer.tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-
-def end_tokens(model: Any, renderer: LocalRenderer) -> frozenset[int]:
-    """Return the tokens that end an answer: the model's, the tokenizer's, and the chat template's."""
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    ends = {configured} if isinstance(configured, int) else set(configured or ())
-    if renderer.tokenizer.eos_token_id is not None:
-        ends.add(renderer.end_token)
-    if renderer.has_chat_template:
-        ends.add(renderer.chat_end_token)
-    return frozenset(ends)
 
 
 def _scores(logits: torch.Tensor, targets: TokenIds, top_k: int) -> TokenScores:
