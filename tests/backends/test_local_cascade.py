@@ -114,6 +114,18 @@ def test_ended_rows_leave_their_place_to_waiting_ones(models: dict[str, Any], mo
     assert begun == [(0, 2), (1, 1), (2, 0), (0, 1), (1, 0)]
 
 
+def test_of_equal_rows_one_runs(models: dict[str, Any]) -> None:
+    runner, widths = small(Decoder(models["qwen3"], "qwen3"), tokens=12, rows=5), []
+    assert isinstance(runner.engine, Cascade)
+    runner.engine.model.model.register_forward_hook(
+        lambda _, __, given, output: widths.append(given["input_ids"].shape[1]), with_kwargs=True
+    )
+    rows, most = [[5, 6, 7, 8], [9, 4, 4, 4], [5, 6, 7, 8], [5, 6, 7, 8], [9, 4, 4, 4]], [4, 2, 1, 6, 5]
+    expected = [alone(models["qwen3"], [*PREFIX, *row], count) for row, count in zip(rows, most, strict=True)]
+    assert run(runner, PREFIX, rows, most) == expected
+    assert widths == [8, 4, 3, 3, 2, 1]
+
+
 def test_rows_longer_than_their_slots_move(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cascade, "ROOM", 1)
     monkeypatch.setattr(slots, "GROWTH", 1.0)

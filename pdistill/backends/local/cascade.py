@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +34,7 @@ class Cascade:
 
     Every forward pass runs the packed tokens of many rows: one token of each that is under way, all tokens of those
     that begin. So there is no padding outside of attention, and a place that becomes free is filled in the next pass.
+    Of rows with the same tokens (samples of one query) one begins, and the others take its keys and values.
 
     Args:
         model: a transformers model; it stays as it is.
@@ -63,31 +65,41 @@ class Cascade:
             room: tokens that a row may have after its own.
             choose: says how rows go on.
         """
-        waiting = deque(sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row)))
+        first: dict[tuple[int, ...], int] = {}
+        alike = [first.setdefault(tuple(ids), row) for row, ids in enumerate(rows)]
+        waiting = deque(sorted(range(len(rows)), key=lambda row: (-len(rows[row]), alike[row], row)))
         longest = max(map(len, rows), default=0)
         count = min(len(rows), self.limits.rows(longest + room))
         slots = Slots(self.config.num_hidden_layers, count, longest + min(room, ROOM))
         free = list(range(count))[::-1]
-        going: list[tuple[int, Span]] = []
+        going: list[Place] = []
         while waiting or going:
-            tokens = len(going)
-            new: list[tuple[int, Span]] = []
-            while waiting and free and (not new or tokens + len(rows[waiting[0]]) <= self.limits.tokens):
-                row = waiting.popleft()
-                new.append((row, Span(free.pop(), 0, rows[row])))
-                tokens += len(rows[row])
-            logits = self._run(going, new, slots, prefix, before)
-            ran = [*going, *new]
-            chosen = choose([row for row, _ in ran], logits)
-            free += [span.slot for (_, span), token in zip(ran, chosen, strict=True) if token is None]
-            going = [
-                (row, Span(span.slot, span.start + len(span.ids), [token]))
-                for (row, span), token in zip(ran, chosen, strict=True)
-                if token is not None
-            ]
+            new, twins = self._begin(waiting, free, rows, alike, len(going))
+            logits = self._run(going, new, twins, slots, prefix, before)
+            ran = [*going, *new, *twins]
+            chosen = choose([place.row for place in ran], logits)
+            free += [place.span.slot for place, token in zip(ran, chosen, strict=True) if token is None]
+            going = [place.then(token) for place, token in zip(ran, chosen, strict=True) if token is not None]
             if not waiting and 2 * len(going) <= slots.count:
                 going, free = _closed_up(going, slots), []
             yield
+
+    def _begin(
+        self, waiting: deque[int], free: list[int], rows: Sequence[TokenIds], alike: Sequence[int], tokens: int
+    ) -> tuple[list["Place"], list["Place"]]:
+        """Take waiting rows for which there are slots, and room beside `tokens` others; return those that run, and their twins."""
+        new: list[Place] = []
+        twins: list[Place] = []
+        while waiting and free:
+            row = waiting[0]
+            if new and alike[row] == alike[new[-1].row]:
+                twins.append(Place(waiting.popleft(), Span(free.pop(), 0, rows[row]), of=len(new) - 1))
+            elif not new or tokens + len(rows[row]) <= self.limits.tokens:
+                new.append(Place(waiting.popleft(), Span(free.pop(), 0, rows[row])))
+                tokens += len(rows[row])
+            else:
+                break
+        return new, twins
 
     def logits(
         self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, keep: Sequence[int]
@@ -95,28 +107,29 @@ class Cascade:
         """Yield (number of the row, logits (keep, V) after its last `keep` tokens) for every row."""
         waiting = deque(sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row)))
         while waiting:
-            new: list[tuple[int, Span]] = []
+            new: list[Place] = []
             tokens = 0
             while waiting and (not new or tokens + len(rows[waiting[0]]) <= self.limits.tokens):
                 row = waiting.popleft()
-                new.append((row, Span(len(new), 0, rows[row], keep[row])))
+                new.append(Place(row, Span(len(new), 0, rows[row], keep[row])))
                 tokens += len(rows[row])
-            slots = Slots(self.config.num_hidden_layers, len(new), len(rows[new[0][0]]))
-            logits = self._run([], new, slots, prefix, before)
-            parts = torch.split(logits, [span.keep for _, span in new])
-            yield from zip((row for row, _ in new), parts, strict=True)
+            slots = Slots(self.config.num_hidden_layers, len(new), len(new[0].span.ids))
+            parts = torch.split(self._run([], new, [], slots, prefix, before), [place.span.keep for place in new])
+            yield from zip((place.row for place in new), parts, strict=True)
 
     @torch.inference_mode()
     def _run(
         self,
-        going: Sequence[tuple[int, Span]],
-        new: Sequence[tuple[int, Span]],
+        going: "Sequence[Place]",
+        new: "Sequence[Place]",
+        twins: "Sequence[Place]",
         slots: Slots,
         prefix: Sequence[KeyValues] | None,
         before: int,
     ) -> torch.Tensor:
-        """Return the logits (kept tokens, V) of one forward pass."""
-        step = Step([span for _, span in going], [span for _, span in new], slots, prefix, before, self.model.device)
+        """Return the logits (kept tokens, V) of one forward pass, and after them those of the twins."""
+        ones, whole = ([place.span for place in places] for places in (going, new))
+        step = Step(ones, whole, slots, prefix, before, self.model.device)
         token = _step.set(step)
         try:
             logits: torch.Tensor = self.model(
@@ -125,14 +138,36 @@ class Cascade:
         finally:
             _step.reset(token)
         self.windows = step.windows
-        return logits[0]
+        if not twins:
+            return logits[0]
+        slots.copy([new[twin.of].span.slot for twin in twins], [twin.span.slot for twin in twins])
+        return torch.cat([logits[0], logits[0, [len(going) + twin.of for twin in twins]]])
 
 
-def _closed_up(going: list[tuple[int, Span]], slots: Slots) -> list[tuple[int, Span]]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What runs of a row in the next step.
+
+    Args:
+        row: the row's number.
+        span: its tokens, and where they are held.
+        of: the place among the new rows of one with the same tokens, which runs for both.
+    """
+
+    row: int
+    span: Span
+    of: int = 0
+
+    def then(self, token: int) -> "Place":
+        """Return the place of the row's next token."""
+        return Place(self.row, Span(self.span.slot, self.span.start + len(self.span.ids), [token]))
+
+
+def _closed_up(going: Sequence[Place], slots: Slots) -> list[Place]:
     """Return the rows in slots that follow each other; there are no other slots then."""
     if going:
-        slots.keep([span.slot for _, span in going])
-    return [(row, Span(i, span.start, span.ids)) for i, (row, span) in enumerate(going)]
+        slots.keep([place.span.slot for place in going])
+    return [replace(place, span=replace(place.span, slot=slot)) for slot, place in enumerate(going)]
 
 
 def _attention(

@@ -39,6 +39,12 @@ class Slots:
         assert stored is not None
         return stored[0][:count, :, :length], stored[1][:count, :, :length]
 
+    def copy(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Give slots what others hold."""
+        for stored in self._layers:
+            for held in stored or ():
+                held[list(targets)] = held[list(sources)]
+
     def reserve(self, length: int) -> None:
         """Guarantee that rows may have so many tokens."""
         if length <= self.length:
