@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
-from pdistill.backends.local import LocalOptions, adapter, packed
+from pdistill.backends.local import LocalOptions, adapter, packed, tiles
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.packed import Packed, UnfitError
 from pdistill.backends.local.padded import Padded
@@ -152,7 +152,7 @@ def test_a_model_with_other_logits_is_refused_and_left_as_it_was(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student, other = attached(folders["llama"]), attached(folders["llama"])
-    monkeypatch.setattr(packed, "Tiles", lambda lengths: packed.tiles.Tiles([sum(lengths)]))
+    monkeypatch.setattr(packed, "Tiles", lambda lengths: tiles.Tiles([sum(lengths)]))
     with pytest.raises(UnfitError, match="its logits differ by a share of"):
         Packed(student)
     assert Padded(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=1e-5)

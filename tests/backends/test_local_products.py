@@ -36,7 +36,7 @@ def test_products_of_other_types_are_torchs() -> None:
     assert torch.equal(products.product(left, right), functional.linear(left, right))
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the size of the largest tensor that is made."""
 
     size = 0
@@ -62,7 +62,7 @@ def test_cross_entropy_is_torchs_a_few_tokens_at_a_time(
     weights = random(40, seed=4).abs()
     logits = output(again) if cap is None else (output(again) / cap).tanh() * cap
     expected = (functional.cross_entropy(logits, targets, reduction="none") * weights).sum()
-    with Largest() as largest:
+    with Largest() as largest:  # type: ignore[no-untyped-call]
         loss = cross_entropy(hidden, output, cap, targets, weights)
         torch.autograd.backward(loss * 2)
     torch.autograd.backward(expected * 2)

@@ -14,7 +14,7 @@ ADAPTER = "default"
 
 def speed_up(student: Any) -> int:
     """Return how many layers of the student are computed here from now on: plain LoRA on frozen linear layers in float32."""
-    layers = [module for module in student.modules() if type(module) is Linear and _fits(module)]
+    layers: list[Any] = [module for module in student.modules() if type(module) is Linear and _fits(module)]
     for layer in layers:
         layer.forward = _forward_of(layer)
     return len(layers)

@@ -36,7 +36,8 @@ class _Norm(torch.autograd.Function):
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         factor = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         ctx.save_for_backward(x, weight, factor)
-        return (x * factor).mul_(weight)
+        answer: torch.Tensor = (x * factor).mul_(weight)
+        return answer
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

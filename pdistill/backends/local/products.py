@@ -40,4 +40,4 @@ def _operators() -> Any:
 @cache
 def _has_onednn() -> bool:
     on_x86 = platform.machine().lower() in ("x86_64", "amd64")
-    return on_x86 and torch.backends.mkldnn.is_available() and hasattr(_operators(), "_linear_pointwise")
+    return on_x86 and torch._C._has_mkldnn and hasattr(_operators(), "_linear_pointwise")

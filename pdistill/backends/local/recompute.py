@@ -9,9 +9,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 def recompute_layers(student: Any) -> int:
     """Return how many layers of the student keep nothing but their input for the backward pass from now on."""
-    layers = [module for module in student.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers: list[Any] = [module for module in student.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
-        layer.forward = _checkpointed(layer.forward)  # type: ignore[method-assign]
+        layer.forward = _checkpointed(layer.forward)
     return len(layers)
 
 

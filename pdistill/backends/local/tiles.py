@@ -157,10 +157,10 @@ def _by_flash(
 
     longest = max(tiles.lengths)
     ends = torch.tensor([0, *tiles.lengths]).cumsum(0).to(query.device, torch.int32)
-    rows: list[Any] = [tensor.transpose(0, 1).contiguous() for tensor in (query, key, value)]
+    q, k, v = (tensor.transpose(0, 1).contiguous() for tensor in (query, key, value))
     seen = (-1 if window is None else window - 1, 0)
     given: Any = varlen_attn(
-        *rows, ends, ends, longest, longest, scale=scale, window_size=seen, enable_gqa=len(query) != len(key)
+        q, k, v, ends, ends, longest, longest, scale=scale, window_size=seen, enable_gqa=len(query) != len(key)
     )
     answer: torch.Tensor = given.transpose(0, 1)
     return answer
