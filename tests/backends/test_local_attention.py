@@ -9,10 +9,13 @@ from pdistill.backends.local.attention import Part, attend, attend_all, merged
 SCALE = 0.3
 
 
-@pytest.fixture(params=["kernel", "products"], autouse=True)
+@pytest.fixture(params=["kernel", "onednn", "products"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the kernel of the CPU, and by plain matrix products a few queries at a time."""
+    """With the kernel of the CPU, by products of oneDNN, and by plain ones, each a few queries at a time."""
     torch.manual_seed(0)
+    if request.param == "onednn":
+        monkeypatch.setattr(attention, "MANY_KEYS", 1)
+        monkeypatch.setattr(attention, "CPU_SCORES", 30)
     if request.param == "products":
         monkeypatch.setattr(attention, "_on_cpu", None)
         monkeypatch.setattr(attention, "MOST_SCORES", 300)

@@ -6,11 +6,15 @@ and known from cascade attention (Hydragen: Juravsky et al., 2024, arXiv:2402.05
 
 import torch
 
+from pdistill.backends.local.products import product, suited
+
 Part = tuple[torch.Tensor, torch.Tensor]
 """Outputs (B, H, N, D) and log-sum-exps (B, H, N) in nats."""
 
-MOST_SCORES = 16 << 20
-"""Scores that exist at one time where no kernel keeps them to itself."""
+MOST_SCORES, CPU_SCORES = 16 << 20, 1 << 20
+"""Scores that exist at one time where no kernel keeps them to itself; on a CPU they should stay in its cache."""
+MANY_KEYS = 64
+"""Keys from which products by oneDNN are faster than torch's kernel, which has its products from MKL."""
 
 _on_cpu = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 
@@ -36,7 +40,9 @@ def attend(
         softcap: scores are squeezed into (-softcap, softcap) by tanh.
     """
     bias = None if visible is None else torch.zeros_like(visible, dtype=query.dtype).masked_fill(~visible, -torch.inf)
-    if softcap is None and _on_cpu is not None and query.device.type == "cpu":
+    if bias is None and softcap is None and not causal and key.shape[2] >= MANY_KEYS and suited(query):
+        outputs, sums = _by_products(query, key, value, scale)
+    elif softcap is None and _on_cpu is not None and query.device.type == "cpu":
         outputs, sums = _by_kernel(query, key, value, scale, bias, causal)
     else:
         if causal:
@@ -87,6 +93,23 @@ def merged(one: Part, other: Part) -> torch.Tensor:
     """Return the attention (..., D) over the keys of two parts together; `other` saw at least one key."""
     share = torch.sigmoid(other[1] - one[1])[..., None]
     return torch.lerp(one[0], other[0], share.to(one[0].dtype))
+
+
+def _by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> Part:
+    """Each head's keys see all queries of its group; the log-sum-exp is the highest score less the log of its share."""
+    batch, heads, count, size = query.shape
+    kept, length = key.shape[1:3]
+    queries = query.reshape(batch * kept, -1, size) * scale
+    outputs, sums = torch.empty_like(queries), queries.new_empty(queries.shape[:2])
+    rows = max(1, CPU_SCORES // length)
+    for head, (keys, values) in enumerate(zip(key.flatten(0, 1), value.flatten(0, 1), strict=True)):
+        keys, values = keys.contiguous(), values.t().contiguous()
+        for i in range(0, queries.shape[1], rows):
+            scores = product(queries[head, i : i + rows], keys)
+            shares = torch.softmax(scores, -1)
+            outputs[head, i : i + rows] = product(shares, values)
+            sums[head, i : i + rows] = scores.amax(-1) - shares.amax(-1).log()
+    return outputs.view(query.shape), sums.view(batch, heads, count)
 
 
 def _by_kernel(

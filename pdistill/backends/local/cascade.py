@@ -11,6 +11,7 @@ from transformers import AttentionInterface
 
 from pdistill.backends.local.adapter import shared_copy
 from pdistill.backends.local.limits import Limits
+from pdistill.backends.local.linears import use_fast_products
 from pdistill.backends.local.slots import KeyValues, Slots
 from pdistill.backends.local.step import Layer, Span, Step
 from pdistill.core.batches import TokenIds
@@ -51,6 +52,7 @@ class Cascade:
         self.config = self.model.config.get_text_config()
         if self.config._attn_implementation != NAME:
             raise Unfit(f"{type(model).__name__} has an attention of its own")
+        use_fast_products(self.model)
         self.windows: dict[int, int | None] = {}
 
     def answers(
