@@ -46,7 +46,7 @@ def behind(delay: float, upstream: str = "", replay: Path | None = None) -> Iter
     command = [sys.executable, "-m", "tests.backends.proxy", f"--port={port}", f"--delay={delay}"]
     command += [f"--upstream={upstream}"] if upstream else []
     command += [f"--replay={replay}"] if replay else []
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
     assert process.stdout is not None
     process.stdout.readline()
     try:

@@ -7,27 +7,31 @@ from typing import Any
 import pytest
 import torch
 
-from pdistill.backends.local import LocalOptions, decoder
+from pdistill.backends.local import LocalOptions, native
 from pdistill.backends.local.backend import LocalBackend, LocalTeacher
+from pdistill.backends.local.cascade import Cascade
 from pdistill.backends.local.drawing import Drawer
+from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
 from pdistill.core.prompts import Format, student_prompt, teacher_prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
-FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gpt2")
+FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma3", "gpt2", "bloom")
+GROUPED = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
 PROMPT = "You are a careful clerk. Name the language of the text: {query}"
 QUERIES = ("The river is wide today", "Hola", "Der Fluss ist heute breit, und", "12", "all green, x", "é?") * 2
 
 
 @pytest.fixture(scope="module")
 def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LocalTeacher]:
-    folders = {family: make(family, tmp_path_factory.mktemp(family)) for family in FAMILIES}
+    shapes: dict[str, dict[str, int]] = {"llama": GROUPED, "gemma3": GROUPED}
+    folders = {family: make(family, tmp_path_factory.mktemp(family), **shapes.get(family, {})) for family in FAMILIES}
     return {family: LocalBackend(LocalOptions(chunk=5)).teacher(str(folder)) for family, folder in folders.items()}
 
 
 def requests(family: str, prompt: str | None = PROMPT, queries: Sequence[str] = QUERIES) -> list[Request]:
-    form: Format = "text" if family == "gpt2" else "chat"
+    form: Format = "text" if family in ("gpt2", "bloom") else "chat"
     asked = (student_prompt("{query}", q, form) if prompt is None else teacher_prompt(prompt, q, form) for q in queries)
     return [Request(Key(number), question, seed=number) for number, question in enumerate(asked)]
 
@@ -70,65 +74,34 @@ def test_equal_to_one_by_one(teachers: dict[str, LocalTeacher], family: str, pro
         assert given[request.key] == expected
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral"])
-@torch.inference_mode()
-def test_rows_that_stay_are_right_when_others_leave(teachers: dict[str, LocalTeacher], family: str) -> None:
-    model = teachers[family].opened.base()
-    runner = decoder.Decoder(model, "tiny")
-    shared = list(range(5, 40)) if runner.shares else []
-    rows = [[41, 42, 43], [50, 51, 52], [60, 61, 62]]
-    running = runner.start(rows, runner.prefix(shared), 4)
-    running.first()
-    running.then([7, 8, 9])
-    running.keep([0, 2])
-    logits = running.then([10, 11])[:, -1]
-    whole = [[*shared, 41, 42, 43, 7, 10], [*shared, 60, 61, 62, 9, 11]]
-    expected = model(torch.tensor(whole), use_cache=False).logits[:, -1]
-    assert torch.allclose(logits, expected, atol=1e-4)
-
-
-def test_answers_that_end_leave_the_batch(teachers: dict[str, LocalTeacher], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_texts_end_some_rows_before_others(teachers: dict[str, LocalTeacher]) -> None:
     teacher = teachers["llama"]
     asked = requests("llama", queries=["The river", "The roads", "Hola, all", "12 apples"])
     whole = answers(teacher, asked, Sampling(max_tokens=12))
     texts = [whole[request.key].text for request in asked]
-    sizes: list[int] = []
-    original = decoder.Running.then
-
-    def counted(self: decoder.Running, tokens: Sequence[int]) -> torch.Tensor:
-        sizes.append(len(tokens))
-        return original(self, tokens)
-
-    monkeypatch.setattr(decoder.Running, "then", counted)
     sampling = Sampling(max_tokens=12, stop=(texts[1][-6:-3], texts[2][-6:-3]))
     cut = answers(teacher, asked, sampling)
     assert [cut[request.key].text for request in asked] == [sampling.cut(text)[0] for text in texts]
-    assert min(sizes) < max(sizes)
 
 
-def test_a_batch_longer_than_its_room_grows(teachers: dict[str, LocalTeacher], monkeypatch: pytest.MonkeyPatch) -> None:
-    teacher, asked = teachers["llama"], requests("llama")[:3]
-    expected = answers(teacher, asked, Sampling(max_tokens=9))
-    monkeypatch.setattr(decoder, "ROOM", 2)
-    monkeypatch.setattr("pdistill.backends.local.cache.GROWTH", 3)
-    assert answers(teacher, asked, Sampling(max_tokens=9)) == expected
-
-
-def test_the_prefix_is_computed_once(teachers: dict[str, LocalTeacher], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_the_prefix_is_computed_once(
+    teachers: dict[str, LocalTeacher], family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     widths: list[int] = []
-    original = decoder.Decoder.forward
+    original = native.Native.prefix
 
-    def watched(self: decoder.Decoder, ids: torch.Tensor, *rest: Any, **more: Any) -> torch.Tensor:
-        widths.append(ids.shape[1])
-        return original(self, ids, *rest, **more)
+    def watched(self: native.Native, ids: TokenIds) -> Any:
+        widths.append(len(ids))
+        return original(self, ids)
 
-    monkeypatch.setattr(decoder.Decoder, "forward", watched)
-    with teachers["llama"].sampler() as sampler:
-        asked = requests("llama", "You are a careful clerk. Name the language of the text and say nothing else.")
+    with teachers[family].sampler() as sampler:
+        monkeypatch.setattr(native.Native, "prefix", watched)
+        asked = requests(family, "You are a careful clerk. Name the language of the text and say nothing else.")
         for _ in range(2):
             assert len(list(sampler.generate(asked, Sampling(max_tokens=1)))) == len(asked)
-    assert len(widths) > 2
-    assert widths[0] > max(widths[1:])
+    assert len(widths) == 1
+    assert widths[0] > 20
 
 
 def test_a_draw_depends_on_its_seed_alone(teachers: dict[str, LocalTeacher]) -> None:
@@ -170,10 +143,12 @@ def test_a_request_that_does_not_fit_is_named_before_anything_runs(
     def forbidden(*_: object, **__: object) -> None:
         pytest.fail("something was computed")
 
-    monkeypatch.setattr(decoder.Decoder, "forward", forbidden)
     asked = requests("llama", queries=["short", "x " * 400, "12"])
-    with pytest.raises(ContextError, match=r"tokens of prompt.*context of 256 tokens") as caught:
-        answers(teachers["llama"], asked, Sampling(max_tokens=4))
+    with teachers["llama"].sampler() as sampler:
+        monkeypatch.setattr(native.Native, "prefix", forbidden)
+        monkeypatch.setattr(Cascade, "answers", forbidden)
+        with pytest.raises(ContextError, match=r"tokens of prompt.*context of 256 tokens") as caught:
+            list(sampler.generate(asked, Sampling(max_tokens=4)))
     assert caught.value.number == 1
 
 
@@ -181,7 +156,7 @@ def test_no_requests_no_answers(teachers: dict[str, LocalTeacher]) -> None:
     assert answers(teachers["llama"], [], Sampling()) == {}
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma3", "gpt2", "bloom"])
 def test_scores_are_the_models_log_probabilities(teachers: dict[str, LocalTeacher], family: str) -> None:
     teacher, asked = teachers[family], requests(family)[:4]
     tokens = [[7, 8, 9], [5], [11, 3], [4, 4, 4, 4]]

@@ -189,7 +189,7 @@ def test_plain_peft_loads_the_export_with_the_same_logits(
         theirs = loaded(ids).logits
         merged = adapter.merged(student.opened.base(), tmp_path / "run" / uri)(ids).logits
         base_again = student.opened.base()(ids).logits
-    assert torch.allclose(ours, theirs, atol=1e-5)
+    assert torch.allclose(ours, theirs, atol=1e-4)
     assert torch.allclose(ours, merged, atol=1e-3)
     assert torch.equal(base_again, untouched)
     assert not torch.allclose(ours, base_again, atol=1e-2)

@@ -6,6 +6,10 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -49,8 +53,11 @@ SHAPE: dict[str, Any] = {
 
 
 def make(family: str, folder: Path, **changes: Any) -> Path:
-    """Store a model of the family ("llama", "qwen2", "qwen3", "mistral", "gpt2") in a folder, and return the folder."""
-    tokenizer = gpt2_tokenizer() if family == "gpt2" else chat_tokenizer()
+    """Store a model of the family in a folder, and return the folder.
+
+    Families: "llama", "qwen2", "qwen3", "mistral", "gemma3", "gpt2" and "bloom"; the last two have no chat template.
+    """
+    tokenizer = gpt2_tokenizer() if family in ("gpt2", "bloom") else chat_tokenizer()
     torch.manual_seed(7)
     shape = {
         **SHAPE,
@@ -63,6 +70,12 @@ def make(family: str, folder: Path, **changes: Any) -> Path:
     if family == "gpt2":
         shape = {"vocab_size": len(tokenizer), "n_embd": 64, "n_layer": 2, "n_head": 1, "n_positions": 256}
         model = GPT2LMHeadModel(GPT2Config(**shape, initializer_range=0.3, bos_token_id=0, eos_token_id=1))
+    elif family == "bloom":
+        shape = {"vocab_size": len(tokenizer), "hidden_size": 64, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}
+        model = BloomForCausalLM(BloomConfig(**shape, bos_token_id=0, eos_token_id=1))
+    elif family == "gemma3":
+        kinds = ["sliding_attention", "full_attention"]
+        model = Gemma3ForCausalLM(Gemma3TextConfig(**shape, sliding_window=24, layer_types=kinds))
     elif family == "llama":
         model = LlamaForCausalLM(LlamaConfig(**shape))
     elif family == "qwen2":

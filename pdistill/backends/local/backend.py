@@ -1,5 +1,6 @@
 """The local backend's teachers and students; each model's weights are loaded once and shared by all who use them."""
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -8,19 +9,26 @@ from typing import Any
 
 import torch
 
-from pdistill.backends.local import LocalOptions, adapter, export, machine
+from pdistill.backends.local import LocalOptions, adapter, export, machine, vllm_engine
 from pdistill.backends.local.decoder import Decoder
+from pdistill.backends.local.ending import configured_ends, end_tokens
 from pdistill.backends.local.exported import Export
 from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.malloc import keep_freed_memory
 from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
+from pdistill.backends.local.recompute import recompute_layers
 from pdistill.backends.local.sampler import LocalSampler
 from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
+from pdistill.backends.local.vllm_engine import CannotRunError
+from pdistill.backends.local.vllm_sampler import VllmSampler
 from pdistill.backends.rendering import TemplateRenderer
+from pdistill.core.errors import BackendError
+from pdistill.core.evaluate import ADAPTER
 from pdistill.core.interfaces import Ability, ExportForm, Lora, StateURI, WeightsURI
 from pdistill.core.prices import FREE, Prices
 
 keep_freed_memory()
+log = logging.getLogger("pdistill")
 
 
 class LocalBackend:
@@ -85,6 +93,7 @@ class OpenedModel:
         self.source = source
         self._renderer: TemplateRenderer | None = None
         self._base: Any = None
+        self._without_vllm: CannotRunError | None = None
 
     def renderer(self) -> TemplateRenderer:
         """Return the model's renderer, without loading weights."""
@@ -99,10 +108,44 @@ class OpenedModel:
             self._base = load_model(self.source, self.backend.resolved)
         return self._base
 
-    def sampler(self, model: Any) -> LocalSampler:
-        """Return a sampler of the base or of a student made from it."""
+    def sampler(self, adapter_folder: Path | None = None, rank: int = 0) -> "LocalSampler | VllmSampler":
+        """Return a sampler of the base, or of the base with the adapter that a folder holds.
+
+        Args:
+            adapter_folder: where the adapter is.
+            rank: of the adapters that will be asked for later.
+
+        Raises:
+            BackendError: the model, or the adapter, can't be opened.
+        """
+        machine = self.backend.resolved
+        if machine.engine == "vllm":
+            try:
+                return self._vllm_sampler(adapter_folder, rank)
+            except CannotRunError as error:
+                self._refuse_or_say(error)
+        base = self.base()
+        model = base if adapter_folder is None else adapter.merged(base, adapter_folder)
         decoder = Decoder(model, self.source.name)
-        return LocalSampler(decoder, self.renderer(), self.backend.resolved.chunk, self.source.context)
+        streams = machine.engine == "vllm"
+        return LocalSampler(decoder, self.renderer(), machine.chunk, self.source.context, streams)
+
+    def _vllm_sampler(self, adapter_folder: Path | None, rank: int) -> VllmSampler:
+        if self._without_vllm:
+            raise self._without_vllm
+        if adapter_folder is not None:
+            rank = adapter.read_config(adapter_folder).r
+        engine = vllm_engine.opened(self.source, self.backend.resolved, self.backend.options, rank)
+        ends = end_tokens(configured_ends(self.source), self.renderer())
+        return VllmSampler(engine, self.renderer(), ends, adapter_folder)
+
+    def _refuse_or_say(self, error: CannotRunError) -> None:
+        """Say once that torch takes over, where vLLM was not asked for by name."""
+        if self.backend.options.engine == "vllm":
+            raise BackendError(f"vLLM can't run model '{self.source.name}': {error}; take -B engine=torch") from None
+        if self._without_vllm is None:
+            self._without_vllm = error
+            log.warning("vLLM can't run model '%s', so torch does: %s", self.source.name, error)
 
 
 class LocalTeacher:
@@ -118,9 +161,9 @@ class LocalTeacher:
         return self.opened.renderer()
 
     @contextmanager
-    def sampler(self) -> Iterator[LocalSampler]:
+    def sampler(self) -> Iterator[LocalSampler | VllmSampler]:
         """Give the model, loaded."""
-        yield self.opened.sampler(self.opened.base())
+        yield self.opened.sampler()
 
 
 class LocalStudent:
@@ -138,17 +181,23 @@ class LocalStudent:
         return self.opened.renderer()
 
     @contextmanager
-    def sampler(self, weights: WeightsURI | None) -> Iterator[LocalSampler]:
+    def sampler(self, weights: WeightsURI | None) -> Iterator[LocalSampler | VllmSampler]:
         """Give the model with the given weights added to its own; None is the base."""
-        base = self.opened.base()
-        yield self.opened.sampler(base if weights is None else adapter.merged(base, self.directory / weights))
+        if weights is not None:
+            yield self.opened.sampler(self.directory / weights)
+            return
+        trained = self.directory / ADAPTER
+        yield self.opened.sampler(rank=adapter.read_config(trained).r if trained.is_dir() else 0)
 
     @contextmanager
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[LocalTrainer]:
         """Give a trainer that starts anew, or goes on from a saved state."""
+        vllm_engine.close()
         options = self.opened.backend.options
         torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
+        if options.recompute:
+            recompute_layers(student)
         yield LocalTrainer(student, self.id, self.directory, resume)
 
     @property

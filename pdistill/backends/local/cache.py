@@ -1,14 +1,15 @@
 """Keys and values of a batch behind one shared prefix: the prefix is copied in once, new tokens are written in place."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from pdistill.backends.local.slots import KeyValues
+
 GROWTH = 64
 """Tokens of room that a full layer is given."""
-
-KeyValues = tuple[torch.Tensor, torch.Tensor]
 
 
 class PrefixedLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
@@ -68,7 +69,7 @@ class PrefixedLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             self.keys, self.values = self.keys[indices], self.values[indices]
 
 
-def prefixed(prefix: list[KeyValues] | None, layers: int, room: int) -> Cache:
+def prefixed(prefix: Sequence[KeyValues] | None, layers: int, room: int) -> Cache:
     """Return an empty cache of a model with that many layers, behind the prefix."""
     return Cache(layers=[PrefixedLayer(prefix[i] if prefix else None, room) for i in range(layers)])
 

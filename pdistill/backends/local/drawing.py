@@ -8,7 +8,11 @@ from pdistill.core.sampling import Sampling
 
 
 class Drawer:
-    """Picks tokens for rows of which each has its own seed, so that no answer depends on the batch it is drawn in."""
+    """Picks tokens for rows of which each has its own seed, so that no answer depends on the batch it is drawn in.
+
+    A token is drawn by one number and the sums of the probabilities in the order of the token ids, not of their size:
+    there, a rounding error could swap two tokens of like probability, and so the draw.
+    """
 
     def __init__(self, sampling: Sampling, seeds: Sequence[int]) -> None:
         self.sampling = sampling
@@ -19,11 +23,17 @@ class Drawer:
         if not self.generators:
             greedy: list[int] = logits.argmax(-1).tolist()
             return greedy
-        probabilities = torch.softmax(logits.cpu().double() / self.sampling.temperature, -1)
-        ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
-        sums = ordered.cumsum(-1)
-        kept = torch.where(sums - ordered < self.sampling.top_p, ordered, 0.0).cumsum(-1)
+        probabilities = torch.softmax(logits.double() / self.sampling.temperature, -1)
+        if self.sampling.top_p < 1.0:
+            probabilities = self._likeliest(probabilities)
         numbers = torch.stack([torch.rand(1, generator=self.generators[row], dtype=torch.float64) for row in rows])
-        places = torch.searchsorted(kept, numbers * kept[:, -1:], right=True).clamp(max=kept.shape[-1] - 1)
-        drawn: list[int] = tokens.gather(-1, places)[:, 0].tolist()
+        sums = probabilities.cumsum(-1)
+        places = torch.searchsorted(sums, numbers.to(sums.device) * sums[:, -1:], right=True)
+        drawn: list[int] = places[:, 0].clamp(max=sums.shape[-1] - 1).tolist()
         return drawn
+
+    def _likeliest(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Return the probabilities (B, V) of the likeliest tokens that make `top_p` together; those of all others are 0."""
+        ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+        kept = torch.where(ordered.cumsum(-1) - ordered < self.sampling.top_p, ordered, 0.0)
+        return torch.zeros_like(probabilities).scatter_(-1, tokens, kept)

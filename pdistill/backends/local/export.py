@@ -10,9 +10,9 @@ from typing import Any
 from transformers import GenerationConfig
 
 from pdistill.backends.local import adapter
+from pdistill.backends.local.ending import end_tokens
 from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.models import Source, load_model
-from pdistill.backends.local.sampler import end_tokens
 from pdistill.backends.local.template import export_template
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.interfaces import ExportForm
@@ -70,7 +70,7 @@ def _place(source: Source) -> str:
 
 def _settings(model: Any, renderer: TemplateRenderer, max_tokens: int) -> Any:
     """Return how the student decodes: greedily, up to its end tokens."""
-    ends = sorted(end_tokens(model, renderer))
+    ends = sorted(end_tokens(getattr(model.generation_config, "eos_token_id", None), renderer))
     pad = renderer.tokenizer.pad_token_id
     return Settings(
         do_sample=False, eos_token_id=ends, pad_token_id=ends[0] if pad is None else pad, max_new_tokens=max_tokens

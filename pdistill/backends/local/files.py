@@ -28,8 +28,9 @@ def whole_folder(final: Path) -> Iterator[Path]:
         part.replace(final)
         _sync(final.parent)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise RunError(f"can't write '{final}': {(error.strerror or str(error)).lower()}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

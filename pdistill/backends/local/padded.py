@@ -1,0 +1,50 @@
+"""Training on padded rows: what every causal model of transformers can do."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from pdistill.core.batches import HardRow
+
+MOST_LOGITS = 32 << 20
+"""Logits (trained tokens times vocabulary) that a part of a batch may have."""
+
+
+class Padded:
+    """Runs a student over rows that are padded on their right: no token sees the padding, which comes after it."""
+
+    def __init__(self, student: Any) -> None:
+        self.student = student
+        self.device = student.device
+        self.most_trained: float = MOST_LOGITS // student.get_output_embeddings().weight.shape[0]
+
+    def size(self, lengths: Sequence[int]) -> int:
+        """Return how many tokens rows of these lengths take."""
+        return len(lengths) * max(lengths)
+
+    def backward(self, rows: Sequence[HardRow]) -> float:
+        """Return the rows' share of the loss in nats; adds their share of the gradient.
+
+        Only the hidden states at trained places go through the output layer.
+        """
+        width = max(len(row.ids) for row in rows)
+        ids = [[*row.ids, *[0] * (width - len(row.ids))] for row in rows]
+        weights = list(chain.from_iterable([*row.weights, *[0.0] * (width - len(row.ids))] for row in rows))
+        targets = list(chain.from_iterable([*row.targets, *[0] * (width - len(row.ids))] for row in rows))
+        trained = [place for place, weight in enumerate(weights) if weight]
+        if not trained:
+            return 0.0
+        places = torch.tensor(trained, device=self.device)
+        with self.student.get_output_embeddings().register_forward_pre_hook(
+            lambda _, inputs: (inputs[0].flatten(0, -2)[places],)
+        ):
+            logits = self.student(input_ids=torch.tensor(ids, device=self.device), use_cache=False).logits
+        nats = functional.cross_entropy(
+            logits.float(), torch.tensor([targets[place] for place in trained], device=self.device), reduction="none"
+        )
+        loss = (nats * torch.tensor([weights[place] for place in trained], device=self.device)).sum()
+        torch.autograd.backward(loss)
+        return loss.item()

@@ -1,0 +1,43 @@
+"""Matrix products in float32 on a CPU: by oneDNN, where torch has it.
+
+torch multiplies float32 matrices by MKL, which uses half the width of the vector units of processors that are not Intel's
+(measured on a Zen 5: 105 GFLOP/s against 240 by oneDNN, one thread).
+"""
+
+import platform
+from functools import cache
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def suited(tensor: torch.Tensor) -> bool:
+    """Return whether the products of this module take such a tensor."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.float32
+
+
+def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Return left (M, K) times right (N, K) transposed, (M, N), with bias (N,) added; autograd does not see it."""
+    if suited(left) and _has_onednn():
+        given: torch.Tensor = _operators()._linear_pointwise(left, right, bias, "none", [], "")
+        return given
+    return nn.functional.linear(left, right, bias)
+
+
+def added(other: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return other (M, N) plus left (M, K) times right (N, K) transposed; autograd does not see it."""
+    if suited(left) and _has_onednn():
+        given: torch.Tensor = _operators()._linear_pointwise.binary(left, other, right, None, "add")
+        return given
+    return torch.addmm(other, left, right.t())
+
+
+def _operators() -> Any:
+    return torch.ops.mkldnn
+
+
+@cache
+def _has_onednn() -> bool:
+    on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return on_x86 and torch._C._has_mkldnn and hasattr(_operators(), "_linear_pointwise")
