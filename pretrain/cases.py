@@ -10,6 +10,7 @@ from pretrain.corpora import NAMES, NO_SPACES, OTHERS, Corpora, word_count
 from pretrain.invented import invented
 from pretrain.policy import Case
 from pretrain.romanize import ROMANIZED, romanized
+from pretrain.spoken import SPOKEN, spoken
 from pretrain.words import ShortTexts
 
 _NEAR = {"bg": 2, "uk": 2, "fa": 2.5, "pt": 3, "ca": 2, "it": 2, "nl": 2, "ja": 2, "ro": 1.5, "sv": 1.5, "id": 1.5}
@@ -27,10 +28,14 @@ _INSTRUCTIONS = {
 
 
 class Composer:
-    """Cases of every kind; a fresh one at each call, drawn from the random numbers given."""
+    """Cases of every kind; a fresh one at each call, drawn from the random numbers given.
 
-    def __init__(self, corpora: Corpora, short: ShortTexts) -> None:
+    `everyday` is the share of sentences that are not the corpora's: none where cases measure.
+    """
+
+    def __init__(self, corpora: Corpora, short: ShortTexts, everyday: float = 0.0) -> None:
         self.corpora = corpora
+        self.everyday = everyday
         self.short = short
         self.long = {
             language: [s for s in sentences if word_count(s, language) >= 3]
@@ -73,14 +78,20 @@ class Composer:
         """
         count = rng.choice([1, 1, 1, 1, 1, 2, 2, 3, 4, 6])
         gap = "" if language in NO_SPACES and rng.random() < 0.8 else " "
-        pool = self.terse[language] if rng.random() < 0.5 else self.long[language]
-        text = rng.choice(pool)
+        pool = self.terse if rng.random() < 0.5 else self.long
+        text = self._sentence(language, rng, pool)
         for _ in range(count - 1):
-            more = rng.choice(pool)
+            more = self._sentence(language, rng, pool)
             if word_count(text, language) + word_count(more, language) > most:
                 break
             text = f"{text}{gap}{more}"
         return _cut(text, language, rng) if rng.random() < 0.25 else text
+
+    def _sentence(self, language: str, rng: random.Random, pool: dict[str, list[str]] | None = None) -> str:
+        """A sentence of the corpora, or an everyday one."""
+        if language in SPOKEN and rng.random() < self.everyday:
+            return spoken(language, rng)
+        return rng.choice((pool or self.long)[language])
 
     def _plain(self, language: str, rng: random.Random) -> Case:
         return Case(noise.careless(self.passage(language, rng), language, rng), "plain", language)
@@ -90,7 +101,7 @@ class Composer:
         return Case(noise.surrounded(text, rng), "noisy", language)
 
     def _code(self, language: str, rng: random.Random) -> Case:
-        texts = [_shortened(rng.choice(self.long[language]), language, rng) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
+        texts = [_shortened(self._sentence(language, rng), language, rng) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
         texts = [text.lower() if rng.random() < 0.2 else text for text in texts]
         return Case(code_cases.with_words(texts, rng), "code", language)
 
@@ -110,13 +121,12 @@ class Composer:
         return Case(text, "plain", language)
 
     def _mixed(self, language: str, rng: random.Random) -> Case:
-        """Two languages of which `language` has at least twice as many words."""
+        """Two languages of which `language` has more than twice as many words, and more letters too."""
         other = self.other_than(language, rng)
         for _ in range(20):
-            minor = _shortened(rng.choice(self.long[other]), other, rng)
+            minor = _shortened(self._sentence(other, rng), other, rng)
             major = self.passage(language, rng, 60)
-            share = word_count(minor, other) / word_count(major, language)
-            if 0.12 < share <= 0.5:
+            if 0.1 < _share(minor, other, major, language) <= 0.45:
                 break
         else:
             return self._plain(language, rng)
@@ -139,11 +149,11 @@ class Composer:
         return Case(_light(joint.join(pieces), rng), "even", language)
 
     def _pair(self, first: str, second: str, rng: random.Random) -> list[str]:
-        text = rng.choice(self.long[first])
+        text = self._sentence(first, rng)
         wanted = word_count(text, first)
-        candidates = (rng.choice(self.long[second]) for _ in range(25))
+        candidates = (self._sentence(second, rng) for _ in range(25))
         best = min(candidates, key=lambda other: abs(word_count(other, second) - wanted))
-        if abs(word_count(best, second) - wanted) / wanted <= 0.2:
+        if abs(word_count(best, second) - wanted) / wanted <= 0.1:
             return [text, best]
         size = max(3, min(int(word_count(best, second)), int(wanted)))
         return [_first_words(text, first, size), _first_words(best, second, size)]
@@ -154,6 +164,12 @@ class Composer:
             other = rng.choice(list(NAMES)) if rng.random() < 0.8 else any_other(rng)
             if other != language:
                 return other
+
+
+def _share(minor: str, other: str, major: str, language: str) -> float:
+    """How many words the minor part has for each of the major one; by letters, where those say more and both have spaces."""
+    share = word_count(minor, other) / word_count(major, language)
+    return share if {other, language} & NO_SPACES else max(share, 0.8 * len(minor) / len(major))
 
 
 def any_other(rng: random.Random) -> str:

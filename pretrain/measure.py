@@ -16,13 +16,14 @@ from pretrain import corpora, words
 from pretrain.answers import Answerer
 from pretrain.cases import Composer
 from pretrain.corpora import KEPT_OUT, NAMES, OTHERS
+from pretrain.draws import usual
 from pretrain.export import read_weights
 from pretrain.labels import SINGLE_TOKENS
 from pretrain.network import Network, Shape
 from pretrain.policy import BASE_MODES, TURNED_MODES, Case, Policy, answer
 from pretrain.prompts import Odds, Prompt, Shipped, composed, relabelled
 from pretrain.romanize import ROMANIZED
-from pretrain.stream import read_prompt, usual
+from pretrain.stream import read_prompt
 
 KINDS_OF = {"numbers": ["number"], "code": ["code"], "mixed": ["even"], "short": ["short"], "romanized": ["romanized"]}
 

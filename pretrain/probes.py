@@ -92,6 +92,20 @@ class Probes(nn.Module):
         return batch.languages, batch.kinds, batch.names, batch.rules, places
 
 
+def fit(probes: Probes, network: Network, batches: list[Batch], turns: int = 150) -> None:
+    """Train the probes alone, on what the network holds of the batches, until they read it."""
+    with torch.no_grad():
+        outputs = [network(batch.ids, batch.layout) for batch in batches]
+    optimizer = torch.optim.Adam(probes.parameters(), lr=0.02)
+    for turn in range(turns):
+        output, batch = outputs[turn % len(outputs)], batches[turn % len(batches)]
+        optimizer.zero_grad()
+        probes.loss(network, output, batch, len(batch.languages), len(batch.rules) / 4 + 1).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    optimizer.zero_grad()
+    network.zero_grad()
+
+
 def normed(x: Tensor) -> Tensor:
     """The rows at a root mean square of one, in float32."""
     return functional.rms_norm(x.float(), (x.shape[-1],), eps=1e-6)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import json
 import random
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,18 +14,16 @@ from tokenizers import Tokenizer
 from pretrain import probes
 from pretrain.cases import Composer, any_other
 from pretrain.corpora import ALL_NAMES, NAMES, OTHERS, Corpora
+from pretrain.draws import TRAINED_KINDS, affected, usual
 from pretrain.labels import OTHER
 from pretrain.layout import Group, Query
 from pretrain.policy import TURNED_MODES, Case, Policy, answer
 from pretrain.prompts import Odds, Prompt, Shipped, composed, draw_brief, draw_policy
-from pretrain.romanize import ROMANIZED
 from pretrain.tokenizer import TURN_END
 from pretrain.words import ShortTexts
 
-KINDS = {
-    "plain": 0.45, "noisy": 0.06, "number": 0.03, "code": 0.06, "bare": 0.03, "mixed": 0.10, "even": 0.09,
-    "short": 0.08, "shared": 0.04, "romanized": 0.035, "unknown": 0.025, "instruction": 0.005,
-}  # fmt: skip
+EVERYDAY = 0.22
+"""The share of everyday sentences among those that are trained on."""
 _SYSTEM = "<|im_start|>system\n"
 CONTINUED = 24
 """The most tokens of a continuation, where there is no prompt."""
@@ -53,6 +53,13 @@ def stage(progress: float) -> Stage:
     if progress < 0.45:
         return Stage(24, (3, 10), (2, 8), (2, 8), 14, 2, odds)
     return Stage(40, (3, 11), (2, 8), (1, 8), 8, 3, odds)
+
+
+GOING_ON = Stage(
+    80, (3, 11), (3, 9), (1, 8), 6, 2,
+    Odds(remove=0.5, add=0.3, turn=0.35, leave_out=0.06, swap=0.12, upper=0.03, names=0.03, words=0.10),
+)  # fmt: skip
+"""What every step is made of where a finished model is trained on."""
 
 
 class Encoder:
@@ -101,17 +108,28 @@ class Encoder:
 class Stream:
     """Groups of prompts and queries by step."""
 
-    def __init__(self, corpora: Corpora, short: ShortTexts, tokenizer: Tokenizer, prompt: str, seed: int) -> None:
+    def __init__(
+        self,
+        corpora: Corpora,
+        short: ShortTexts,
+        tokenizer: Tokenizer,
+        prompt: str,
+        seed: int,
+        goes_on: bool = False,
+        reserved: frozenset[str] = frozenset(),
+    ) -> None:
         self.corpora = corpora
-        self.composer = Composer(corpora, short)
+        self.composer = Composer(corpora, short, EVERYDAY)
         self.encoder = Encoder(tokenizer)
         self.shipped = Shipped(prompt)
         self.seed = seed
+        self.goes_on = goes_on
+        self.reserved = reserved
 
     def groups(self, step: int, progress: float) -> list[Group]:
         """The groups of a step."""
         rng = random.Random(f"{self.seed}-{step}")  # noqa: S311
-        now = stage(progress)
+        now = GOING_ON if self.goes_on else stage(progress)
         prompts = [(self.shipped.exact(), now.exact)]
         prompts += [(self.shipped.edited(draw_policy(rng, now.odds), rng), now.edited[1]) for _ in range(now.edited[0])]
         prompts += [(composed(draw_policy(rng, now.odds), rng), now.composed[1]) for _ in range(now.composed[0])]
@@ -134,9 +152,11 @@ class Stream:
         focus = affected(prompt.policy)
         queries: list[Query] = []
         while len(queries) < count:
-            case = self.composer.compose(*(rng.choice(focus)(rng) if focus and rng.random() < 0.6 else usual(rng)), rng)
+            case = self.composer.compose(
+                *(rng.choice(focus)(rng) if focus and rng.random() < 0.6 else usual(rng, TRAINED_KINDS)), rng
+            )
             label = answer(prompt.policy, case)
-            if label is not None and case.text:
+            if label is not None and case.text and bare_words(case.text) not in self.reserved:
                 query = self.encoder.query(case.text[:600], label, rng.random() < 0.3)
                 changed = label != answer(Policy(), case)
                 language, kind = probes.truth("zz" if case.kind == "unknown" else case.language, case.kind)
@@ -177,57 +197,15 @@ def _tag(policy: Policy, case: Case) -> str:
     return "added" if case.language in OTHERS and case.kind != "number" else f"turned-{case.kind}"
 
 
-def usual(rng: random.Random) -> tuple[str, str]:
-    """A kind and a language as they come under the shipped prompt."""
-    kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-    listed = 0.86 if kind in {"code", "mixed", "even", "short"} else 0.78
-    return kind, rng.choice(list(NAMES)) if rng.random() < listed else any_other(rng)
+def bare_words(text: str) -> str:
+    """The text's words alone, in small letters; texts without words all look the same."""
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def affected(policy: Policy) -> list[Draw]:
-    """Draws of the kinds of cases whose answers differ from those under the shipped prompt."""
-    draws: list[Draw] = []
-    listed = list(policy.labels)
-    removed = [language for language in NAMES if language not in policy.labels]
-    added = [language for language in policy.labels if language not in NAMES]
-    kinds = ["plain", "plain", "plain", "noisy", "mixed", "code", "short"]
-    if removed:
-        draws.append(Draw(kinds, removed))
-    if added:
-        draws.append(Draw(kinds, added))
-    if len(removed) > 4 or any(label != language for language, label in policy.labels.items()):
-        draws += [Draw(["plain"], listed)] * 2
-    for rule, mode in TURNED_MODES.items():
-        if policy.modes.get(rule) == mode or (len(removed) > 4 and rule in policy.modes):
-            own = [language for language in listed if rule != "romanized" or language in ROMANIZED]
-            draws.append(Draw(_KINDS_OF[rule], own or listed))
-    return draws
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Kinds and languages of which each call draws one pair."""
-
-    kinds: list[str]
-    languages: list[str]
-
-    def __call__(self, rng: random.Random) -> tuple[str, str]:
-        """A kind and a language."""
-        return rng.choice(self.kinds), rng.choice(self.languages)
-
-
-_KINDS_OF = {
-    "numbers": ["number"],
-    "code": ["code", "code", "bare"],
-    "mixed": ["even"],
-    "short": ["short"],
-    "romanized": ["romanized"],
-}
-
-
-def case_of(composer: Composer, rng: random.Random) -> Case:
-    """A case as it comes under the shipped prompt."""
-    return composer.compose(*usual(rng), rng)
+def read_reserved(folder: Path) -> frozenset[str]:
+    """The bare words of all queries in the folder's JSON Lines files."""
+    lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
+    return frozenset(bare_words(json.loads(line)["query"]) for line in lines) - {""}
 
 
 def read_prompt(path: Path) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,12 +26,17 @@ from pretrain.log import Log
 from pretrain.matching import set_copying, set_heads
 from pretrain.network import Network, Output, Shape
 from pretrain.optimizer import Optimizer
-from pretrain.probes import Probes
+from pretrain.probes import Probes, fit
 from pretrain.state import State
-from pretrain.stream import Stream, read_prompt
+from pretrain.stream import Stream, read_prompt, read_reserved
 
 WARM_UP = 60
-DECAY_FROM = 0.5
+DECAY_FROM, GO_ON_DECAY_FROM = 0.5, 0.1
+GO_ON_SHARE = 0.7
+"""The share of the full learning rate at which a training goes on from a finished model."""
+TRIES = 5
+FITTED_ON = 16
+"""Steps whose batches the probes of a training that goes on are fitted to."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +52,27 @@ class Options:
     save_every: int
     match_at: int
     copy_at: int
+    start: Path | None = None
+    queries: Path | None = None
 
 
-def share_of_rate(step: int, steps: int) -> float:
-    """The share of the full learning rate at a step: up, level, down to a twentieth."""
+def share_of_rate(step: int, steps: int, goes_on: bool = False) -> float:
+    """The share of the full learning rate at a step: up, level, down to a twentieth; lower where a finished model goes on."""
+    whole, level = (GO_ON_SHARE, GO_ON_DECAY_FROM) if goes_on else (1.0, DECAY_FROM)
     if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    falling = max(0.0, step / steps - DECAY_FROM) / (1 - DECAY_FROM)
-    return 1.0 - 0.95 * min(1.0, falling)
+        return whole * (step + 1) / WARM_UP
+    falling = max(0.0, step / steps - level) / (1 - level)
+    return whole * (1.0 - 0.95 * min(1.0, falling))
 
 
 def compute_dtype() -> torch.dtype:
     """bfloat16 where this machine multiplies faster in it, else float32."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
+    seconds: dict[torch.dtype, float] = {}
+    for dtype in [torch.float32, torch.bfloat16] * TRIES:
         matrix = torch.ones(1024, 1024, dtype=dtype)
-        matrix @ matrix
         started = time.perf_counter()
         matrix @ matrix
-        seconds[dtype] = time.perf_counter() - started
+        seconds[dtype] = min(time.perf_counter() - started, seconds.get(dtype, math.inf))
     return torch.bfloat16 if seconds[torch.bfloat16] < seconds[torch.float32] else torch.float32
 
 
@@ -141,6 +150,9 @@ def worker(rank: int, options: Options) -> None:
     saved = options.out / "state.pt"
     if saved.exists():
         state.load(saved)
+    elif options.start is not None:
+        export.read_weights(network, options.start / "model.safetensors")
+        state.average = [parameter.detach().clone() for parameter in network.parameters()]
     texts = corpora.read(options.corpora)
     stream = Stream(
         texts,
@@ -148,16 +160,20 @@ def worker(rank: int, options: Options) -> None:
         tokens,
         read_prompt(options.prompt),
         options.seed,
+        goes_on=options.start is not None,
+        reserved=frozenset() if options.queries is None else read_reserved(options.queries),
     )
+    if options.start is not None and state.step == 0:
+        fit(probes, network, [lay_out(stream.groups(step, 0.0), dtype) for step in range(FITTED_ON)])
     log = Log(options.out / f"log.{rank}.jsonl")
     for batch, queries, prompts in batches(stream, state, options, rank, dtype):
         if os.getppid() != parent:
             break
-        if state.step in {options.match_at, options.copy_at}:
+        if options.start is None and state.step in {options.match_at, options.copy_at}:
             _match(state, stream, options)
         loss, counts = gradients(state, batch, queries, prompts)
         summed(state)
-        state.optimizer.step(share_of_rate(state.step, options.steps), dtype)
+        state.optimizer.step(share_of_rate(state.step, options.steps, options.start is not None), dtype)
         state.follow()
         log.add(state.step, loss, counts)
         state.step += 1
@@ -195,12 +211,26 @@ def _match(state: State, stream: Stream, options: Options) -> None:
 @click.option(
     "--copy-at", default=900, show_default=True, help="The step at which they are set to copy the label found."
 )
-def main(corpora_folder: Path, out: Path, prompt: Path, **numbers: int) -> None:
+@click.option(
+    "--start",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A model folder whose weights and tokenizer the training begins with; no heads are set then.",
+)
+@click.option(
+    "--queries",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of queries that are never trained on, whatever the data would draw.",
+)
+def main(
+    corpora_folder: Path, out: Path, prompt: Path, start: Path | None, queries: Path | None, **numbers: int
+) -> None:
     """Train the built-in model on CORPORA_FOLDER; the state, the log and the model go to OUT."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "store").unlink(missing_ok=True)
-    options = Options(corpora_folder, out, prompt, **numbers)
+    options = Options(corpora_folder, out, prompt, start=start, queries=queries, **numbers)
     texts = corpora.read(corpora_folder)
+    if start is not None:
+        shutil.copyfile(start / "tokenizer.json", out / "tokenizer.json")
     if not (out / "tokenizer.json").exists():
         tokenizer.train(texts, read_prompt(prompt)).save(str(out / "tokenizer.json"))
     words.cached(texts, out / "words.json")

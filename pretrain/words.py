@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pretrain.corpora import Corpora
+from pretrain.lexicon import Lexicon
 
 SCRIPTS = {
     "latin": ["de", "en", "es", "fr", "tr", "vi", "ca", "cs", "fi", "hu", "id", "it", "nl", "pl", "pt", "ro", "sv"],
@@ -84,6 +85,7 @@ def find(corpora: Corpora) -> ShortTexts:
     """Short texts by the statistics of the corpora: where and how often a word stands."""
     unmistakable: dict[str, list[str]] = {}
     shared: list[str] = []
+    lexicon = Lexicon()
     for script, languages in SCRIPTS.items():
         if script == "han":
             continue
@@ -95,16 +97,35 @@ def find(corpora: Corpora) -> ShortTexts:
             unmistakable[language] = [
                 word
                 for word, count in spaced[language].items()
-                if count >= 2 and _only_here(word, language, others, rates) and _sounds(word, language, others, letters)
+                if count >= 2
+                and _only_here(word, language, others, rates)
+                and (lexicon.belongs(word, language, script) or _sounds(word, language, others, letters))
+                and not lexicon.disputed(word, language, script)
             ]
         shared += (
             [word for word in rates[languages[0]] if _everywhere(word, languages, rates)] if len(languages) > 3 else []
         )
         shared += _common(rates) if script in {"cyrillic", "arabic"} else []
-    unmistakable |= _of_han(corpora, shared)
+        shared += [word for language in languages for word in spaced[language] if lexicon.widespread(word, script)]
+    unmistakable |= _of_han(corpora, shared, lexicon)
     unmistakable["th"] = sorted({sentence[:7] for sentence in corpora["th"]})
     pairs = {language: _pairs(corpora[language], set(words)) for language, words in unmistakable.items()}
-    return ShortTexts(unmistakable, pairs, sorted({*shared, *SHARED}), sorted(set(NAMES)))
+    return ShortTexts(unmistakable, pairs, sorted({*shared, *SHARED}), sorted({*NAMES, *_names(corpora)}))
+
+
+def _names(corpora: Corpora) -> list[str]:
+    """Words that stand with a capital within the sentences of three languages and nowhere without one."""
+    inside: defaultdict[str, set[str]] = defaultdict(set)
+    small: set[str] = set()
+    for language in SCRIPTS["latin"]:
+        for sentence in corpora[language]:
+            words = re.findall(r"[^\W\d_]+", sentence)
+            small.update(word.lower() for word in words if word.islower())
+            if language != "de":
+                for word in words[1:]:
+                    if len(word) > 3 and word.istitle():
+                        inside[word].add(language)
+    return [word for word, languages in inside.items() if len(languages) >= 3 and word.lower() not in small]
 
 
 def _pairs(sentences: list[str], clear: set[str]) -> list[str]:
@@ -182,7 +203,7 @@ def _sounds(word: str, language: str, others: list[str], letters: dict[str, _Let
     return all(own - letters[other].score(word) > margin for other in others)
 
 
-def _of_han(corpora: Corpora, shared: list[str]) -> dict[str, list[str]]:
+def _of_han(corpora: Corpora, shared: list[str], lexicon: Lexicon) -> dict[str, list[str]]:
     """Chinese texts of two to four signs that Japanese cannot have; those that both have go to `shared`."""
     japanese = Counter("".join(corpora["ja"]))
     chinese = Counter("".join(corpora["zh"]))
@@ -191,7 +212,14 @@ def _of_han(corpora: Corpora, shared: list[str]) -> dict[str, list[str]]:
     for sentence in corpora["zh"]:
         for part in re.findall(r"[\u4e00-\u9fff]+", sentence):
             grams.update(part[i : i + size] for size in (2, 3, 4) for i in range(len(part) - size + 1))
-    clear = [gram for gram, count in grams.items() if count >= 3 and any(sign in simplified for sign in gram)]
+    clear = [
+        gram
+        for gram, count in grams.items()
+        if count >= 3
+        and any(sign in simplified for sign in gram)
+        and lexicon.known(gram, "zh")
+        and not lexicon.disputed(gram, "zh", "han")
+    ]
     clear += [s.strip("。！？，…") for s in corpora["zh"] if len(s) <= 5]
     joined = "".join(corpora["ja"])
     both = (gram for gram, count in grams.items() if count >= 3 and len(gram) == 2 and "的" not in gram)
