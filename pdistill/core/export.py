@@ -9,7 +9,7 @@ from pdistill.core.ask import TrainedStudent, trained_student
 from pdistill.core.card import Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.evaluate import ADAPTER, held_out
-from pdistill.core.interfaces import Exported, Exporter, ExportForm
+from pdistill.core.exporter import Exported, Exporter, ExportForm
 from pdistill.core.pipeline import report
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.prompts import QUERY_FIELD

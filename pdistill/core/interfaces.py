@@ -1,6 +1,6 @@
 """What a backend offers: teachers, students, samplers, trainers, renderers. Fakes implement these too."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -182,59 +182,6 @@ class RemoteStudent(Student, Remote, Protocol):
 
     def at_home(self) -> AbstractContextManager[Sampler] | None:
         """Return the run's student on this machine, opened; None where it only is on the service."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportForm:
-    """What an export shall be.
-
-    Args:
-        asked: what the student is asked with, where `{query}` stands for the query.
-        max_tokens: the longest answer where its users say nothing.
-        merge: whether it is a model of its own, and not an adapter.
-    """
-
-    asked: Prompt
-    max_tokens: int
-    merge: bool
-
-
-class Exported(Protocol):
-    """An export as its users have it: loaded without pdistill, asked with one user message."""
-
-    def prompt_ids(self, query: str) -> TokenIds:
-        """Return the ids that one user message becomes."""
-
-    def answers(self, queries: Sequence[str]) -> Iterator[tuple[int, Completion]]:
-        """Yield (place in `queries`, answer) for every query, as they finish."""
-
-
-@runtime_checkable
-class Exporter(Protocol):
-    """A student that can leave pdistill. `exact` says whether the run computed as its exports do, in float32."""
-
-    exact: bool
-
-    def write_export(self, weights: WeightsURI | None, form: ExportForm, directory: Path) -> None:
-        """Write the student into `directory`, which exists and is empty; None is the base, which is always merged.
-
-        Raises:
-            BackendError: the student can't be written in this form.
-        """
-
-    def read_export(self, directory: Path) -> AbstractContextManager[Exported]:
-        """Return what `write_export` has written, loaded afresh."""
-
-    def serve_export(self, directory: Path, name: str, host: str, port: int, ready: Callable[[str], None]) -> None:
-        """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
-
-        Args:
-            directory: a merged export.
-            ready: is told the address when the server listens.
-
-        Raises:
-            BackendError: the address can't be listened on, or what serves is not installed.
-        """
 
 
 class Backend(Protocol):

@@ -18,7 +18,7 @@ from pdistill.core.ask import trained_student
 from pdistill.core.errors import BackendError
 from pdistill.core.evaluate import ADAPTER, held_out
 from pdistill.core.export import exporter_of
-from pdistill.core.interfaces import ExportForm
+from pdistill.core.exporter import ExportForm
 from pdistill.core.progress import Progress
 from pdistill.core.prompts import QUERY_FIELD, Message, Messages, Prompt, Text
 from pdistill.core.queries import Query

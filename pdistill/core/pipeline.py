@@ -14,13 +14,13 @@ from pdistill.core.interfaces import Lora, Remote, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import ROLES, Models, alike, sides, with_options
 from pdistill.core.page import page
-from pdistill.core.plan import check_same, open_run, settle
+from pdistill.core.plan import check_as_begun, check_same, open_run, settle, train_options
 from pdistill.core.preflight import Preflight, base_made_by, heed
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
 from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_file
-from pdistill.core.rundir import RunDirectory, differences, find_run
+from pdistill.core.rundir import RunDirectory, find_run
 from pdistill.core.schedule import Schedule, plan
 from pdistill.core.split import groups
 from pdistill.core.train import train_student, training_rows
@@ -38,7 +38,7 @@ def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
     directory = _generated(config, progress or Silent(), strict=not config.force)
     if not directory.adapter.exists():
         _refuse_useless(directory, config.force)
-        _check_as_begun(directory, config)
+        check_as_begun(directory, config)
     now: Any = {"backend_options": config.backend_options, "max_cost": config.max_cost}
     train(directory, {key: getattr(config, key) for key in TRAIN_KEYS}, progress, **now)
     evaluate(directory, progress, **now)
@@ -124,18 +124,6 @@ def _refuse_useless(directory: RunDirectory, force: bool) -> None:
         )
 
 
-def _check_as_begun(directory: RunDirectory, config: Config) -> None:
-    """Guarantee that options of the training which the run was begun with are not dropped in silence."""
-    asked, now, default = directory.asked()["options"], config.asked(), Config(task="any").asked()
-    begun = {key: asked[key] for key in TRAIN_KEYS if asked[key] != default[key]}
-    differing = differences(begun, {key: now[key] for key in begun})
-    if differing and directory.read_json("train.json") is None:
-        raise RunError(
-            f"the run in '{directory.path}' was begun otherwise: {', '.join(differing)}; give the same options, or train "
-            f"with others by pdistill train {directory.path}"
-        )
-
-
 def train(
     directory: RunDirectory,
     given: Mapping[str, Any],
@@ -165,7 +153,7 @@ def train(
         replace(config, **given, max_cost=max_cost)  # refuses what is out of range
         config = with_options(config, backend_options or {}, work.task)
         stage = directory.read_json("train.json")
-        options = _train_options(directory, config, stage, given)
+        options = train_options(directory, config, stage, given)
         if directory.adapter.exists():
             return
         model = stage["settings"]["student"] if stage else options["student"] or settings["student"]
@@ -196,21 +184,6 @@ def _schedule(rows: int, student: Student, options: Mapping[str, Any], seed: int
     if line:
         progress.say(line)
     return schedule
-
-
-def _train_options(
-    directory: RunDirectory, config: Config, stage: Mapping[str, Any] | None, given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the options of the training: those of before, or as the run was asked, and then what was given now."""
-    asked = config.asked()
-    before = stage["options"] if stage else {key: asked[key] for key in TRAIN_KEYS}
-    differing = differences(before, given) if stage else []
-    if differing:
-        raise RunError(
-            f"the student in '{directory.path}' is trained otherwise: {', '.join(differing)}; "
-            f"take another --run-dir, with --from {directory.path} to reuse the answers"
-        )
-    return {**before, **given}
 
 
 def evaluate(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdistill.core.config import GENERATE_KEYS, Config
+from pdistill.core.config import GENERATE_KEYS, TRAIN_KEYS, Config
 from pdistill.core.errors import BackendError, RunError
 from pdistill.core.interfaces import Ability, Student, Teacher
 from pdistill.core.models import ROLES, Models, Role, alike, changing_rows, sides
@@ -109,3 +109,38 @@ def open_run(plan: Plan, config: Config, hashes: Mapping[str, Any], run: RunDire
     stage = {"task": config.name, "settings": plan.settings, "resolved": plan.resolved}
     run.write_json("generate.json", stage)
     return stage
+
+
+def check_as_begun(run: RunDirectory, config: Config) -> None:
+    """Guarantee that options of the training which the run was begun with are not dropped in silence.
+
+    Raises:
+        RunError: an option is another one now.
+    """
+    asked, now, default = run.asked()["options"], config.asked(), Config(task="any").asked()
+    begun = {key: asked[key] for key in TRAIN_KEYS if asked[key] != default[key]}
+    differing = differences(begun, {key: now[key] for key in begun})
+    if differing and run.read_json("train.json") is None:
+        raise RunError(
+            f"the run in '{run.path}' was begun otherwise: {', '.join(differing)}; give the same options, or train "
+            f"with others by pdistill train {run.path}"
+        )
+
+
+def train_options(
+    run: RunDirectory, config: Config, stage: Mapping[str, Any] | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the options of the training: those of before, or as the run was asked, and then what was given now.
+
+    Raises:
+        RunError: the student is trained otherwise.
+    """
+    asked = config.asked()
+    before = stage["options"] if stage else {key: asked[key] for key in TRAIN_KEYS}
+    differing = differences(before, given) if stage else []
+    if differing:
+        raise RunError(
+            f"the student in '{run.path}' is trained otherwise: {', '.join(differing)}; "
+            f"take another --run-dir, with --from {run.path} to reuse the answers"
+        )
+    return {**before, **given}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pdistill.core.ask import trained_student
 from pdistill.core.export import RECORD, adapter_hashes, export, exporter_of
-from pdistill.core.interfaces import Exporter
+from pdistill.core.exporter import Exporter
 from pdistill.core.pipeline import report
 from pdistill.core.progress import Progress
 from pdistill.core.rundir import RunDirectory

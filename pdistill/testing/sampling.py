@@ -231,17 +231,6 @@ def scores_tokens(bench: Bench) -> None:
         )
 
 
-def tells_prices(bench: Bench) -> None:
-    """A model's price is known, unknown (None) or none (`FREE`), the same each time, and never below 0."""
-    for model in (bench.teacher_model, bench.student_model):
-        one, two = bench.backend.prices(model), bench.backend.prices(model)
-        assert one == two, f"prices({model!r}) are {one} and then {two}"
-        if one is not None:
-            least = min(one.prompt, one.sampled, one.trained)
-            assert least >= 0, f"prices({model!r}) hold {least}; give USD per million tokens, 0 for what costs nothing"
-            assert one.source, f"prices({model!r}) do not say who says so; give a source"
-
-
 CHECKS: tuple[Callable[[Bench], None], ...] = (
     renders_targets,
     renders_prompts,
@@ -257,5 +246,4 @@ CHECKS: tuple[Callable[[Bench], None], ...] = (
     refuses_models_that_are_not_there,
     resolves_once,
     scores_tokens,
-    tells_prices,
 )

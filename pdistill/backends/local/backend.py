@@ -24,7 +24,8 @@ from pdistill.backends.local.vllm_sampler import VllmSampler
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.errors import BackendError
 from pdistill.core.evaluate import ADAPTER
-from pdistill.core.interfaces import Ability, ExportForm, Lora, StateURI, WeightsURI
+from pdistill.core.exporter import ExportForm
+from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
 from pdistill.core.prices import FREE, Prices
 
 keep_freed_memory()
