@@ -18,32 +18,31 @@ from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import QUERIES, WINDOW, copy_of, flags, losses, prompts, small_config, start_like
 from tests.backends.tinker.server import BUILTIN, KEY, MODEL
 
-ANSWERS = (6, 8, 4)
-"""Answers that are asked after, of the 24 of a run, when it is killed for the first, second and third time."""
+ANSWERED = "responses.jsonl.part"
+ANSWERS, STEPS = (4, 10, 16), (2, 6)
+"""Rows that are on disk when a run is killed: of 24 answers, and of 9 steps with a checkpoint after the fifth."""
 
 
 class Killed:
-    """One run of the command that is killed when a request comes in.
+    """One run of the command that is killed at the first request after so many rows are on disk.
 
     Args:
         arguments: of pdistill.
-        moment: the request, counted from 1.
-        kind: the kind of requests that are counted; empty: all.
+        rows: the file that grows.
+        count: its whole lines.
     """
 
-    def __init__(self, arguments: list[str], moment: int, kind: str = "") -> None:
-        self._kind = kind
-        self._left = moment
+    def __init__(self, arguments: list[str], rows: Path, count: int) -> None:
+        self._rows, self._count, self._dead = rows, count, False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pdistill", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
     def plan(self, call: Call) -> Fault | None:
-        counted = self._left > 0 and self._kind in ("", call.kind)
-        self._left -= counted
-        if counted and self._left == 0:
+        if not self._dead and lines(self._rows) >= self._count:
+            self._dead = True
             self._process.kill()
-        return CUT if self._left == 0 else None
+        return CUT if self._dead else None
 
     def output(self) -> str:
         return self._process.communicate()[0].decode()
@@ -53,27 +52,29 @@ class Killed:
         return self._process.wait()
 
 
-def kill_at(proxy: Proxy, moment: int, kind: str, *arguments: str) -> str:
-    """Return what a run of the command says until it is killed at a request of a kind."""
+def lines(path: Path) -> int:
+    """Return the whole lines of a file, 0 where it is not there."""
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def kill_at(proxy: Proxy, rows: Path, count: int, *arguments: str) -> str:
+    """Return what a run of the command says until it is killed."""
     before: Plan = proxy.plan
-    run = Killed(list(arguments), moment, kind)
+    run = Killed(list(arguments), rows, count)
     proxy.plan = run.plan
     output = run.output()
     proxy.plan = before
-    assert run.status == -9, f"it was done before the {kind} request {moment}:\n{output}"
+    assert run.status == -9, f"it was done before {rows.name} had {count} rows:\n{output}"
     return output
 
 
 def stored(run: Path) -> set[tuple[int, ...]]:
     """Return the prompts, as ids, of the queries whose answers are on disk in whole lines."""
-    part = run / "responses.jsonl.part"
-    if not part.exists():
-        return set()
-    lines = part.read_bytes().split(b"\n")[:-1]
+    rows = (run / ANSWERED).read_bytes().split(b"\n")[:-1]
     renderer = create(TinkerOptions(tokenizer=str(BUILTIN))).teacher(MODEL).renderer()
     assert renderer is not None
     prompt = (run / "prompt.txt").read_text()
-    return {tuple(renderer.prompt_ids(teacher_prompt(prompt, json.loads(line)["query"], "chat"))) for line in lines}
+    return {tuple(renderer.prompt_ids(teacher_prompt(prompt, json.loads(line)["query"], "chat"))) for line in rows}
 
 
 def test_no_answer_that_was_stored_is_asked_for_again(
@@ -81,8 +82,8 @@ def test_no_answer_that_was_stored_is_asked_for_again(
 ) -> None:
     config, watched = small_config(tmp_path / "run"), proxy()
     said, kept = "", []
-    for moment in ANSWERS:
-        said += kill_at(watched, moment, "retrieval", "generate", *flags(config))
+    for count in ANSWERS:
+        said += kill_at(watched, tmp_path / "run" / ANSWERED, count, "generate", *flags(config))
         kept.append((len(watched.calls), stored(tmp_path / "run")))
     pipeline.generate(config)
     for name in ("responses.jsonl", "examples.jsonl"):
@@ -104,8 +105,8 @@ def test_a_training_goes_on_from_its_last_checkpoint(
     start_like(trained, run)
     steps = len(losses(trained))
     done = [0]
-    for moment in (5, 14):  # in the third step, and in the seventh: a checkpoint is saved after the fifth
-        kill_at(watched, moment, "training", "train", str(run))
+    for count in STEPS:
+        kill_at(watched, run / "metrics.jsonl.part", count, "train", str(run))
         done.append(read_log(run / "checkpoints.jsonl")[-1]["step"])
     pipeline.train(find_run(str(run)), {})
     assert done == sorted(done)
