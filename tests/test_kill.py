@@ -74,7 +74,7 @@ def killed(config: Config, kill_at: int) -> int:
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "streaming": {"backend_options": {"shuffle": "true"}},
-    "chunks": {"backend_options": {"chunk": "7"}, "limit": 29},
+    "chunks": {"backend_options": {"chunk": "7"}},
 }
 
 
