@@ -65,7 +65,7 @@ def _disagreements(report: Mapping[str, Any]) -> list[str]:
     found = report["disagreements"]
     if not found["n"]:
         return ["The student agrees on every held-out query that has a usable answer of the teacher."]
-    lines = [f"{found['n']:,} disagreements; the first of them, from the worst slices (all in report.html):", ""]
+    lines = [f"{found['n']:,} disagreements; the first of them, from the worst slices (more in report.html):", ""]
     lines += ["| query | teacher | student | reference |", "|---|---|---|---|"]
     for row in found["rows"][:FIRST]:
         texts = (row["query"], row["teacher"], row["student"]["response"], row["reference"])
