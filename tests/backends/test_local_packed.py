@@ -36,9 +36,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: make(family, tmp_path_factory.mktemp(family), **shape) for family, shape in SHAPES.items()}
 
 
-def attached(folder: Path) -> Any:
+def attached(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A student whose adapter changes every layer's output."""
-    base = AutoModelForCausalLM.from_pretrained(folder).requires_grad_(False)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).requires_grad_(False)
     student = adapter.attach(base, Lora(rank=4, seed=3), None, ())
     for number, parameter in enumerate(adapter.trained_parameters(student)):
         torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(number))
@@ -80,6 +80,15 @@ def test_loss_and_gradients_are_those_of_each_row_alone(folders: dict[str, Path]
     expected = plain(other, rows())
     assert Packed(student).backward(rows()) == pytest.approx(expected, rel=1e-5)
     assert_same(student, other)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_16_bit_weights_are_trained_about_the_same(folders: dict[str, Path], family: str) -> None:
+    student, other = attached(folders[family], torch.bfloat16), attached(folders[family])
+    assert Packed(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=0.05)
+    ours, theirs = (torch.cat([part.flatten() for part in gradients(one)]) for one in (student, other))
+    assert ours.dtype == torch.float32
+    assert functional.cosine_similarity(ours, theirs, dim=0) > 0.95
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3"])

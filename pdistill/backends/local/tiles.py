@@ -171,7 +171,7 @@ def _weights(ctx: Any, number: int, query: torch.Tensor, key: torch.Tensor) -> t
     groups = len(query) // len(key)
     mask = ctx.tiles.mask(number, ctx.window, query.device).to(query.dtype).repeat(groups, 1)
     scores = torch.baddbmm(mask, _by_key_head(query, len(key)), key.transpose(1, 2), alpha=ctx.scale)
-    return functional.softmax(scores, -1)
+    return functional.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
 
 
 def _by_key_head(tensor: torch.Tensor, heads: int) -> torch.Tensor:
