@@ -157,6 +157,24 @@ def test_a_model_that_packed_rows_do_not_fit_is_trained_on_padded_ones(
     assert_same(student, other)
 
 
+def test_an_output_layer_that_is_trained_gets_its_gradient(folders: dict[str, Path], tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(folders["llama"]).requires_grad_(False)
+    student = adapter.attach(base, Lora(rank=4, seed=3), None, ("lm_head", "q_proj"))
+    with pytest.raises(UnfitError, match="its output layer is trained"):
+        Packed(student)
+    worker = LocalTrainer(student, "small", tmp_path, None)
+    worker.runner.backward(rows())
+    names = {name for name, parameter in student.named_parameters() if parameter.grad is not None}
+    assert any("lm_head.lora_B" in name for name in names)
+
+
+def test_a_window_that_a_layer_does_not_ask_for_is_found(folders: dict[str, Path]) -> None:
+    student = attached(folders["gemma3"])
+    student.get_base_model().config.sliding_window = 20
+    with pytest.raises(UnfitError, match="sliding windows"):
+        Packed(student)
+
+
 def test_a_model_with_other_logits_is_refused_and_left_as_it_was(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
