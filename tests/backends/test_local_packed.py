@@ -36,9 +36,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: make(family, tmp_path_factory.mktemp(family), **shape) for family, shape in SHAPES.items()}
 
 
-def attached(folder: Path) -> Any:
+def attached(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A student whose adapter changes every layer's output."""
-    base = AutoModelForCausalLM.from_pretrained(folder).requires_grad_(False)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).requires_grad_(False)
     student = adapter.attach(base, Lora(rank=4, seed=3), None, ())
     for number, parameter in enumerate(adapter.trained_parameters(student)):
         torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(number))
@@ -80,6 +80,15 @@ def test_loss_and_gradients_are_those_of_each_row_alone(folders: dict[str, Path]
     expected = plain(other, rows())
     assert Packed(student).backward(rows()) == pytest.approx(expected, rel=1e-5)
     assert_same(student, other)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_16_bit_weights_are_trained_about_the_same(folders: dict[str, Path], family: str) -> None:
+    student, other = attached(folders[family], torch.bfloat16), attached(folders[family])
+    assert Packed(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=0.05)
+    ours, theirs = (torch.cat([part.flatten() for part in gradients(one)]) for one in (student, other))
+    assert ours.dtype == torch.float32
+    assert functional.cosine_similarity(ours, theirs, dim=0) > 0.95
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3"])
@@ -146,6 +155,24 @@ def test_a_model_that_packed_rows_do_not_fit_is_trained_on_padded_ones(
     assert "model 'small' is trained on padded rows" in caplog.text
     assert worker.runner.backward(rows()) == pytest.approx(expected, rel=1e-5)
     assert_same(student, other)
+
+
+def test_an_output_layer_that_is_trained_gets_its_gradient(folders: dict[str, Path], tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(folders["llama"]).requires_grad_(False)
+    student = adapter.attach(base, Lora(rank=4, seed=3), None, ("lm_head", "q_proj"))
+    with pytest.raises(UnfitError, match="its output layer is trained"):
+        Packed(student)
+    worker = LocalTrainer(student, "small", tmp_path, None)
+    worker.runner.backward(rows())
+    names = {name for name, parameter in student.named_parameters() if parameter.grad is not None}
+    assert any("lm_head.lora_B" in name for name in names)
+
+
+def test_a_window_that_a_layer_does_not_ask_for_is_found(folders: dict[str, Path]) -> None:
+    student = attached(folders["gemma3"])
+    student.get_base_model().config.sliding_window = 20
+    with pytest.raises(UnfitError, match="sliding windows"):
+        Packed(student)
 
 
 def test_a_model_with_other_logits_is_refused_and_left_as_it_was(

@@ -6,20 +6,23 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache
 
+from pdistill.backends.local.adapter import shared_copy
+from pdistill.backends.local.linears import use_fast_products
 from pdistill.backends.local.slots import KeyValues
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError
 
 
 class Native:
-    """One model as transformers runs it.
+    """One model as transformers runs it, but for the products of its linear layers; the model stays as it is.
 
     Raises:
         BackendError: it has no key-value cache.
     """
 
     def __init__(self, model: Any, name: str) -> None:
-        self.model = model
+        self.model = shared_copy(model)
+        use_fast_products(self.model)
         self.config = model.config.get_text_config()
         self.takes = set(inspect.signature(model.forward).parameters)
         self.cache_name = next((key for key in ("cache", "past_key_values") if key in self.takes), None)

@@ -7,6 +7,8 @@ from itertools import chain
 from typing import Any
 
 import torch
+from torch import nn
+from transformers.cache_utils import DynamicCache
 
 from pdistill.backends.local import lowrank, norms, tiles
 from pdistill.backends.local.crossentropy import cross_entropy
@@ -48,6 +50,8 @@ class Packed:
         with torch.no_grad():
             expected = [student(input_ids=torch.tensor([row], device=self.device)).logits[0, -1] for row in rows]
             try:
+                if type(student.get_output_embeddings()) is not nn.Linear:
+                    raise UnfitError("its output layer is trained, or of another kind")
                 self.model.set_attn_implementation(tiles.NAME)
                 lowrank.speed_up(student)
                 norms.speed_up(student)
@@ -99,12 +103,13 @@ class Packed:
         filling = self.size(lengths) - sum(lengths)
         ids = [*chain.from_iterable(rows), *[0] * filling]
         lengths += [filling] if filling else []
+        self.tiles = Tiles(lengths)
         positions = list(chain.from_iterable(range(length) for length in lengths))
         states: torch.Tensor = self.model.base_model(
             input_ids=torch.tensor([ids], device=self.device),
             position_ids=torch.tensor([positions], device=self.device),
             use_cache=False,
-            tiles=Tiles(lengths),
+            tiles=self.tiles,
         ).last_hidden_state[0]
         return states if self.last is not None else states[places]
 
@@ -118,6 +123,10 @@ class Packed:
         difference = (logits - expected).abs().max() / expected.abs().max()
         if not bool(difference <= most):
             raise UnfitError(f"its logits differ by a share of {difference.item():.2g}")
+        layers = enumerate(DynamicCache(config=self.model.config.get_text_config()).layers)
+        windows = {number: getattr(layer, "sliding_window", None) for number, layer in layers}
+        if self.tiles.windows != {number: window for number, window in windows.items() if window is not None}:
+            raise UnfitError("its layers see other tokens than their sliding windows say")
 
 
 class _LastLayer:

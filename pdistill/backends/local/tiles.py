@@ -38,10 +38,11 @@ class Tile:
 
 
 class Tiles:
-    """The tiles of rows of these lengths, laid end to end."""
+    """The tiles of rows of these lengths, laid end to end; `windows` holds the layers' sliding windows once they have run."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = lengths
+        self.windows: dict[int, int] = {}
         self.tiles = _tiles(lengths)
         self._masks: dict[tuple[int, int | None], torch.Tensor] = {}
 
@@ -89,6 +90,8 @@ def attend(
         raise NotImplementedError("attention of another kind")
     count, heads, length, _ = query.shape
     tiles = tiles or Tiles([length] * count)
+    if sliding_window is not None:
+        tiles.windows[module.layer_idx] = sliding_window
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     q, k, v = (tensor.transpose(0, 1).reshape(tensor.shape[1], count * length, -1) for tensor in (query, key, value))
     if query.is_cuda:
@@ -171,7 +174,7 @@ def _weights(ctx: Any, number: int, query: torch.Tensor, key: torch.Tensor) -> t
     groups = len(query) // len(key)
     mask = ctx.tiles.mask(number, ctx.window, query.device).to(query.dtype).repeat(groups, 1)
     scores = torch.baddbmm(mask, _by_key_head(query, len(key)), key.transpose(1, 2), alpha=ctx.scale)
-    return functional.softmax(scores, -1)
+    return functional.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
 
 
 def _by_key_head(tensor: torch.Tensor, heads: int) -> torch.Tensor:
