@@ -59,7 +59,9 @@ class OpenAIOptions:
             raise UsageError("option base_url of backend openai holds a name, a password or a query; leave it out")
         own = [key for key in self.more() if key in OWN]
         if own:
-            raise UsageError(f"option extra of backend openai: '{own[0]}' is not for it; choose other fields than {', '.join(OWN)}")
+            raise UsageError(
+                f"option extra of backend openai: '{own[0]}' is not for it; choose other fields than {', '.join(OWN)}"
+            )
 
     def more(self) -> Mapping[str, Any]:
         """Return the fields of `extra`.

@@ -81,7 +81,9 @@ class Connection:
         self.gate = Gate(options.patience, options.timeout, self.notices)
         self.background = background
         waits: Any = httpx.Timeout(None, connect=CONNECT)
-        http: Any = GatedClient(self.gate, options.window)  # newer clients take this kind too, but are typed for another
+        http: Any = GatedClient(
+            self.gate, options.window
+        )  # newer clients take this kind too, but are typed for another
         self._client = openai.AsyncOpenAI(
             api_key=key_for(self.url), base_url=self.url, max_retries=0, timeout=waits, http_client=http
         )
@@ -213,7 +215,9 @@ def key_for(url: str) -> str:
             f"{ADDRESS_VARIABLE} or -B teacher.base_url=URL"
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise BackendError(f"{KEY_VARIABLE} holds a character that no key has; run: export {KEY_VARIABLE}=sk-..., with your key")
+        raise BackendError(
+            f"{KEY_VARIABLE} holds a character that no key has; run: export {KEY_VARIABLE}=sk-..., with your key"
+        )
     return key or NO_KEY
 
 

@@ -86,13 +86,19 @@ def explained(error: BaseException, url: str, failure: str | None) -> BackendErr
     number = f" ({status})" if status is not None else ""
     if status is not None and 400 <= status < 500:
         return BackendError(f"the service at {url} refuses the request{number}: {said}")
-    return BackendError(f"the service at {url} failed{number}: {said}; run the command again, all that was done is kept")
+    return BackendError(
+        f"the service at {url} failed{number}: {said}; run the command again, all that was done is kept"
+    )
 
 
 def detail(error: BaseException) -> str:
     """Return the first line of what an error says, without a secret and not too long."""
     body = getattr(error, "body", None)
-    found = next((body[key] for key in ("message", "detail", "error") if body.get(key)), "") if isinstance(body, dict) else ""
+    found = (
+        next((body[key] for key in ("message", "detail", "error") if body.get(key)), "")
+        if isinstance(body, dict)
+        else ""
+    )
     text = found if isinstance(found, str) and found else str(found or error)
     line = clean(next(iter(text.strip().splitlines()), type(error).__name__)).rstrip(".")
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."

@@ -113,7 +113,9 @@ class OpenAISampler:
         usage = getattr(answer, "usage", None)
         given, drawn = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
         if given is None or drawn is None:
-            self._connection.notices.say("usage", "the service does not count tokens; counted is the most that they can be")
+            self._connection.notices.say(
+                "usage", "the service does not count tokens; counted is the most that they can be"
+            )
         return Completion(
             text,
             finish,

@@ -155,7 +155,10 @@ def _until(text: str) -> float | None:
 def _reset(headers: httpx.Headers) -> float | None:
     """Return the seconds until the last of the used-up limits is reset, as OpenAI's headers say it: 20ms, 1s, 6m0s."""
     resets = [
-        sum(float(number) * SECONDS[unit] for number, unit in TIMES.findall(headers.get(f"x-ratelimit-reset-{what}", "")))
+        sum(
+            float(number) * SECONDS[unit]
+            for number, unit in TIMES.findall(headers.get(f"x-ratelimit-reset-{what}", ""))
+        )
         for what in ("requests", "tokens")
         if headers.get(f"x-ratelimit-remaining-{what}") == "0"
     ]

@@ -47,10 +47,10 @@ class Toy:
             protocol_version = "HTTP/1.1"
             wbufsize = -1
 
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 self._send(*toy.listed(self.path, self.headers.get("Authorization")))
 
-            def do_POST(self) -> None:  # noqa: N802
+            def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 self._send(*toy.answered(self.path, self.headers, body))
 
@@ -101,6 +101,8 @@ class Toy:
         if body["model"] != MODEL:
             return refusal(404, f"The model `{body['model']}` does not exist", code="model_not_found")
         chat = path == "/v1/chat/completions"
+        if not chat and path != "/v1/completions":
+            return 404, {"detail": "Not Found"}
         text = body["messages"][-1]["content"] if chat else body["prompt"]
         return self._drawn(body, chat, text)
 
@@ -111,8 +113,8 @@ class Toy:
 
     def _drawn(self, body: Body, chat: bool, text: str) -> Reply:
         words = likeliest(text)
-        if body["temperature"] > 0 and body["top_p"] > 0.5:
-            Random(body["seed"]).shuffle(words)
+        if body.get("temperature", 1) > 0 and body.get("top_p", 1) > 0.5:
+            Random(body.get("seed")).shuffle(words)
         most = body["max_tokens"]
         asked = len(str(body.get("messages", text)).split())
         if asked + most > CONTEXT:
