@@ -1,7 +1,7 @@
 """The limit of what a run may cost (`--max-cost`): what is spent and in flight, and whether one request more fits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Any
 
@@ -9,6 +9,7 @@ from pdistill.core.cost import PRICES_LOG, by_role, money, prompt_tokens, stored
 from pdistill.core.errors import RunError, UsageError
 from pdistill.core.interfaces import Renderer
 from pdistill.core.models import ROLES, Models, Role, role_options
+from pdistill.core.plugins import installed
 from pdistill.core.prices import Prices, Tokens, usd
 from pdistill.core.progress import Progress
 from pdistill.core.rows import append_row, read_log
@@ -148,7 +149,9 @@ def check_limit(prices: Mapping[Role, Prices | None], names: Mapping[Role, str],
         return
     for role, known in prices.items():
         if known is None:
-            options = " ".join(f"-B {role}.price_{kind}=USD" for kind in ("prompt", "sampled", "trained"))
+            entry = installed().backends[names[role].partition(":")[0]]
+            given = [item.name for item in fields(entry.options) if item.name.startswith("price_")]
+            options = " ".join(f"-B {role}.{name}=USD" for name in given)
             raise UsageError(
                 f"--max-cost {limit:g} can't be kept: what {names[role]} costs is unknown; give {options} (USD per million "
                 "tokens), or leave --max-cost out"

@@ -51,14 +51,28 @@ class ContextError(BackendError):
         super().__init__(number)
         self.number = number
         self.name = str(number)
-        self._rest = (
-            f"does not fit: {prompt_tokens:,} tokens of prompt, {query_tokens:,} of query and up to {max_tokens:,} of answer "
-            f"are more than the model's context of {context:,} tokens; shorten the prompt, leave the query out, or take a "
-            "model with a longer context"
+        self._why = (
+            f"{prompt_tokens:,} tokens of prompt, {query_tokens:,} of query and up to {max_tokens:,} of answer are more than "
+            f"the model's context of {context:,} tokens"
         )
 
+    @classmethod
+    def told(cls, number: int, why: str) -> "ContextError":
+        """Return the error where only a service knows the lengths.
+
+        Args:
+            number: the query's number.
+            why: what the service says.
+        """
+        error = cls(number, 0, 0, 0, 0)
+        error._why = why
+        return error
+
     def __str__(self) -> str:
-        return f"query {self.name!r} {self._rest}"
+        return (
+            f"query {self.name!r} does not fit: {self._why}; shorten the prompt, leave the query out, or take a model with a "
+            "longer context"
+        )
 
 
 class BrokenOffError(BackendError):

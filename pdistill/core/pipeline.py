@@ -102,8 +102,8 @@ def _generate(
     preflight = Preflight(work, directory, settings, names, made_by, strict, budget, progress)
     first = None
     if preflight.due:
-        alike = both["teacher"] == both["student"]  # else the base's weights shall go before the teacher's come
-        base = lambda: (models if alike else Models(both, stage["resolved"])).student(directory.path)  # noqa: E731
+        same = both["teacher"] == both["student"]  # else the base's weights shall go before the teacher's come
+        base = lambda: (models if same else Models(both, stage["resolved"])).student(directory.path)  # noqa: E731
         preflight.ask_base(base, sampling)
         first = lambda sampler, meter, collect: preflight.look(sampler, meter, sampling, collect)  # noqa: E731
     else:

@@ -1,8 +1,8 @@
-"""An event loop on a thread of its own, so that plain code can have hundreds of requests in flight."""
+"""Work on threads of its own: an event loop, so that plain code can have hundreds of requests in flight, and calls that block."""
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -36,3 +36,17 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+def blocking(work: Callable[[], T]) -> "Future[T]":
+    """Return the result-to-be of a function that may block for minutes and can't be interrupted."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -1,6 +1,7 @@
 """The one way out to a service: what may pass by itself is tried again, with ever longer pauses, and not for ever."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,10 @@ from pdistill.backends.remote.notices import Notices
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 LONGEST_TOLD = 60.0
 """Seconds: the first pause at most, any pause at most, and the longest Retry-After that is obeyed."""
+
+NUMBER = re.compile(r"\d+(\.\d+)?")
+TIMES = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 Send = Callable[[], Awaitable[httpx.Response]]
 
@@ -122,17 +127,42 @@ def wait_as_told(otherwise: Callable[[RetryCallState], float]) -> Callable[[Retr
 
 
 def retry_after(response: httpx.Response | None) -> float | None:
-    """Return the seconds that an answer asks to wait, at most a minute; None where it doesn't say."""
-    text = response.headers.get("retry-after", "") if response is not None else ""
+    """Return the seconds that an answer asks to wait, at most a minute; None where it doesn't say.
+
+    It says so by Retry-After, in milliseconds by retry-after-ms, or by when a limit of which nothing remains is reset.
+    """
+    if response is None:
+        return None
+    headers = response.headers
+    told = (_number(headers.get("retry-after-ms", ""), 1000), _until(headers.get("retry-after", "")), _reset(headers))
+    seconds = next((value for value in told if value is not None), None)
+    return None if seconds is None else min(max(seconds, 0.0), LONGEST_TOLD)
+
+
+def _number(text: str, unit: float = 1.0) -> float | None:
+    return float(text) / unit if NUMBER.fullmatch(text) else None
+
+
+def _until(text: str) -> float | None:
+    """Return the seconds that Retry-After means: a number of them, or a date."""
     try:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() else _until(text)
+        seconds = _number(text)
+        return parsedate_to_datetime(text).timestamp() - time.time() if seconds is None else seconds
     except (ValueError, TypeError):
         return None
-    return min(max(seconds, 0.0), LONGEST_TOLD)
 
 
-def _until(date: str) -> float:
-    return parsedate_to_datetime(date).timestamp() - time.time()
+def _reset(headers: httpx.Headers) -> float | None:
+    """Return the seconds until the last of the used-up limits is reset, as OpenAI's headers say it: 20ms, 1s, 6m0s."""
+    resets = [
+        sum(
+            float(number) * SECONDS[unit]
+            for number, unit in TIMES.findall(headers.get(f"x-ratelimit-reset-{what}", ""))
+        )
+        for what in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
+    ]
+    return max(resets, default=0.0) or None
 
 
 def _response(state: RetryCallState) -> httpx.Response | None:

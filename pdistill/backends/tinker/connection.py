@@ -1,26 +1,20 @@
 """One open session with the service: the key and the address are proven first, every wait ends where the service is gone."""
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx
-
+from pdistill.backends.remote.background import blocking
 from pdistill.backends.remote.gate import Gate
 from pdistill.backends.remote.notices import Notices, Relay
+from pdistill.backends.remote.probe import unreachable
 from pdistill.backends.tinker import TinkerOptions, transport
 from pdistill.backends.tinker.failures import ADDRESS_VARIABLE, clean, explained, status_of, verdict
 from pdistill.core.errors import BackendError, nearest
 
-T = TypeVar("T")
-
-CONNECT, ANSWER, PROBE = 3.0, 5.0, 6.0
-"""Seconds: to a connection, to the first answer, and for both with the look-up of the name."""
-ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 POLL, CLOSING = 0.5, 5.0
 """Seconds between two looks at whether the service was given up, and for the goodbye."""
 
@@ -129,16 +123,12 @@ class Connection:
 
     def _probe(self) -> None:
         """Guarantee that an HTTP server answers at the address, within 10 seconds."""
-        waits = httpx.Timeout(ANSWER, connect=CONNECT)
-        try:
-            blocking(lambda: httpx.get(f"{self.url}/api/v1/healthz", timeout=waits)).result(PROBE)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            silent = isinstance(error, httpx.TimeoutException | TimeoutError)
-            said = "it does not answer" if silent else ERRNO.sub("", str(error))
+        said = unreachable(f"{self.url}/api/v1/healthz")
+        if said is not None:
             raise BackendError(
                 f"the Tinker service at {self.url} can't be reached: {clean(said).lower()}; look at the network, or set "
                 f"{ADDRESS_VARIABLE} to its address"
-            ) from None
+            )
 
     def _check(self) -> None:
         last = transport.gate_of(f"{self.url}/")
@@ -207,17 +197,3 @@ def load_client() -> Any:
 
 def _result(returned: Any) -> Any:
     return returned.result() if hasattr(returned, "result") else returned
-
-
-def blocking(work: Callable[[], T]) -> "Future[T]":
-    """Return the result-to-be of a function that may block for minutes and can't be interrupted."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future

@@ -9,10 +9,10 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from pdistill.backends.remote.background import Background
+from pdistill.backends.remote.background import Background, blocking
 from pdistill.backends.remote.window import in_window
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.backends.tinker.connection import Connection, blocking
+from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail, explained, verdict
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError

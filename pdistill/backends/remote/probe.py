@@ -1,0 +1,22 @@
+"""Says quickly whether anybody answers at an address, whatever looks up its name or holds its connection."""
+
+import re
+
+import httpx
+
+from pdistill.backends.remote.background import blocking
+
+CONNECT, ANSWER, PROBE = 3.0, 5.0, 6.0
+"""Seconds: to a connection, to the first answer, and for both with the look-up of the name."""
+ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+
+
+def unreachable(url: str) -> str | None:
+    """Return why no HTTP server answers at an address, within 10 seconds; None where one does."""
+    waits = httpx.Timeout(ANSWER, connect=CONNECT)
+    try:
+        blocking(lambda: httpx.get(url, timeout=waits)).result(PROBE)
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        silent = isinstance(error, httpx.TimeoutException | TimeoutError)
+        return "it does not answer" if silent else ERRNO.sub("", str(error))
+    return None

@@ -1,0 +1,186 @@
+"""What can't succeed ends in one line with the next command, without the key, and is not tried again."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pdistill.backends.openai import OpenAIOptions, create
+from pdistill.cli.main import pdistill
+from pdistill.core.errors import BackendError, PdistillError
+from pdistill.core.options import build
+from tests.backends.openai.runs import flags, rows
+from tests.backends.openai.toy import KEY, MODEL, Body, Reply, Toy, refusal
+
+WRONG_KEY = "sk-nobodys-key-77aa"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+
+
+def failed(folder: Path, *more: str) -> Result:
+    result = CliRunner().invoke(pdistill, ["generate", *flags(folder), *more])
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert lines == result.stderr.splitlines()[-1:], result.output
+    assert result.exit_code == 1
+    return result
+
+
+def in_no_file(folder: Path, *secrets: str) -> bool:
+    return not any(
+        secret in path.read_text() for path in (folder / "run").rglob("*") if path.is_file() for secret in secrets
+    )
+
+
+def test_a_key_that_is_refused(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", WRONG_KEY)
+    result = failed(tmp_path)
+    assert f"the service at {toy.url}/v1 refuses the key (401: Incorrect API key provided: ***" in result.stderr
+    assert "set OPENAI_API_KEY to a key that is valid there" in result.stderr
+    assert WRONG_KEY not in result.output
+    assert not (tmp_path / "run").exists() or in_no_file(tmp_path, WRONG_KEY)
+    assert toy.asked == []
+
+
+def test_a_key_is_sent_and_stands_nowhere(toy: Toy, tmp_path: Path) -> None:
+    result = CliRunner().invoke(pdistill, ["generate", *flags(tmp_path), "--force"])
+    assert result.exit_code == 0, result.output
+    assert KEY not in result.output
+    assert in_no_file(tmp_path, KEY)
+
+
+def test_a_server_that_wants_no_key(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    toy.key = None
+    assert CliRunner().invoke(pdistill, ["generate", *flags(tmp_path)]).exit_code == 0
+    toy.key = KEY
+    assert "set OPENAI_API_KEY to a key that is valid there" in failed(tmp_path / "other").stderr
+
+
+def test_no_key_for_openai_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    said = failed(tmp_path).stderr
+    assert "there is no key for https://api.openai.com/v1; run: export OPENAI_API_KEY=sk-" in said
+
+
+def test_a_key_that_can_not_be_one(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", f"{WRONG_KEY}\u2028 x")
+    result = failed(tmp_path)
+    assert "OPENAI_API_KEY holds a character that no key has" in result.stderr
+    assert WRONG_KEY not in result.output
+
+
+def test_an_address_where_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    said = failed(tmp_path).stderr
+    assert "the service at http://127.0.0.1:1/v1 can't be reached: connection refused; start it" in said
+    assert "set OPENAI_BASE_URL or -B teacher.base_url=URL" in said
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_an_address_that_never_answers(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", silent)
+    assert f"the service at {silent} can't be reached: it does not answer" in failed(tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "ftp://x/v1", "http://me:secret@host/v1", "http://host/v1?key=secret"]
+)
+def test_an_address_that_is_none(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    said = failed(tmp_path).stderr
+    assert "the service's address is not of the form http://HOST:PORT/v1" in said
+    assert "secret" not in said
+
+
+def test_a_model_that_is_not_there(toy: Toy, tmp_path: Path) -> None:
+    said = failed(tmp_path, "--teacher=openai:org/toy-modle").stderr
+    assert (
+        f"has no model 'org/toy-modle' (404: The model `org/toy-modle` does not exist), did you mean '{MODEL}'?" in said
+    )
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_service_without_a_list_is_asked_for_the_model(toy: Toy) -> None:
+    toy.names = None
+    create(OpenAIOptions()).teacher(MODEL).reach(None)  # type: ignore[attr-defined]
+    assert [body["max_tokens"] for body in toy.asked] == [1]
+    with pytest.raises(BackendError, match="has no model 'x' .* or does not speak OpenAI's API; .* ends in /v1 mostly"):
+        create(OpenAIOptions()).teacher("x").reach(None)  # type: ignore[attr-defined]
+    with pytest.raises(BackendError, match="does not speak OpenAI's API"):
+        create(OpenAIOptions(base_url=toy.url)).teacher("x").reach(None)  # type: ignore[attr-defined]
+
+
+def test_a_student_is_refused_before_anything_is_begun(toy: Toy, tmp_path: Path) -> None:
+    said = failed(tmp_path, f"--student=openai:{MODEL}").stderr
+    assert f"backend openai can't train '{MODEL}', its models only answer; name a student of another backend" in said
+    assert not (tmp_path / "run").exists()
+    assert toy.asked == []
+
+
+def test_a_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
+    flags(tmp_path)
+    queries = tmp_path / "long.jsonl"
+    queries.write_text('{"id": "short", "query": "a dog"}\n{"id": "long one", "query": "' + "a dog " * 3000 + '"}\n')
+    said = failed(tmp_path, f"--queries={queries}").stderr
+    assert "error: query 'long one' does not fit: This model's maximum context length is 4096 tokens. However" in said
+    assert "shorten the prompt, leave the query out, or take a model with a longer context" in said
+
+
+def test_a_query_that_is_filtered_is_rejected_and_the_others_are_answered(toy: Toy, tmp_path: Path) -> None:
+    def reply(body: Body) -> Reply | None:
+        query = body["messages"][-1]["content"]
+        return refusal(400, "The response was filtered", code="content_filter") if query.startswith("cats") else None
+
+    toy.reply = reply
+    assert CliRunner().invoke(pdistill, ["generate", *flags(tmp_path)]).exit_code == 0
+    errors = {row["query"].split()[0] for row in rows(tmp_path) if row["finish"] == "error"}
+    assert errors == {"cats"}
+    rejected = [row["rejected"] for row in rows(tmp_path, "examples.jsonl") if row["rejected"]]
+    assert rejected == ["the backend gave no answer"] * 5
+
+
+def test_a_temperature_that_the_model_does_not_take(toy: Toy, tmp_path: Path) -> None:
+    said = (
+        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
+    )
+    toy.reply = lambda body: (
+        refusal(400, said, param="temperature", code="unsupported_value") if body["temperature"] != 1 else None
+    )
+    assert f"model '{MODEL}' does not take this temperature" in (shown := failed(tmp_path).stderr)
+    assert "give --temperature 1" in shown
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"window": "0"}, "window .* must be above 0"),
+        ({"base_url": "http://me:secret@host/v1"}, "base_url .* holds a name, a password or a query"),
+        ({"extra": "low"}, "extra .* 'low' is no JSON object"),
+        ({"extra": '{"seed": 1}'}, "'seed' is not for it"),
+        ({"price_promt": "1"}, "did you mean 'price_prompt'"),
+        ({"api": "responses"}, "api .* 'responses' won't do"),
+    ],
+)
+def test_options_that_will_not_do(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(PdistillError, match=says):
+        build(OpenAIOptions, values, "backend openai")
+
+
+def test_a_price_is_known_where_both_are_given(tmp_path: Path) -> None:
+    assert create(OpenAIOptions(price_prompt=1.0)).prices(MODEL) is None
+    known = create(OpenAIOptions(price_prompt=1.0, price_sampled=2.0)).prices(MODEL)
+    assert known is not None
+    assert (known.prompt, known.sampled, known.trained) == (1.0, 2.0, 0.0)
+    result = CliRunner().invoke(pdistill, ["generate", *flags(tmp_path), "--max-cost=1"])
+    assert "give -B teacher.price_prompt=USD -B teacher.price_sampled=USD (USD per million" in result.stderr

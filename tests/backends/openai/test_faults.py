@@ -1,0 +1,69 @@
+"""Faulty answers cost time and nothing else: no row is lost, none is there twice, and none is another."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdistill.core import pipeline
+from pdistill.core.errors import BackendError
+from tests.backends.faults import BROKEN, CUT, HUNG, TOO_MANY, Fault, at, both
+from tests.backends.openai.runs import QUERIES, small_config
+from tests.backends.openai.toy import Toy, refusal
+from tests.backends.proxy import Proxy
+
+MANY = (TOO_MANY, Fault(429, retry_after="0"), BROKEN, Fault(502), Fault(503), CUT, HUNG)
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture
+def proxy(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+    """A maker of proxies before the server; the environment names the last one."""
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Proxy:
+            made = stack.enter_context(Proxy(toy.url, **options))
+            monkeypatch.setenv("OPENAI_BASE_URL", f"{made.url}/v1")
+            return made
+
+        yield make
+
+
+def test_answers_are_the_same_with_many_of_them_faulty(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    proxy()
+    pipeline.generate(small_config(tmp_path / "whole"))
+    faulty = proxy(plan=both(*(at(fault, **{CHAT: range(number, QUERIES, 10)}) for number, fault in enumerate(MANY))))
+    pipeline.generate(small_config(tmp_path / "faulty", backend_options={"teacher.timeout": 2.0}))
+    for name in ("responses.jsonl", "examples.jsonl"):
+        assert (tmp_path / "faulty/run" / name).read_bytes() == (tmp_path / "whole/run" / name).read_bytes()
+    assert {seen.fault for seen in faulty.calls if seen.fault} == set(MANY)
+
+
+def test_a_service_that_is_broken_for_good_is_given_up_and_gone_on_with(
+    proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    broken = proxy(plan=lambda call: BROKEN if call.kind == CHAT and call.number >= 10 else None)
+    options = {"teacher.patience": 1.0, "teacher.window": 4}
+    with pytest.raises(BackendError, match=r"answers 500 Internal Server Error.*run the command again later"):
+        pipeline.generate(small_config(tmp_path, backend_options=options))
+    answered = (tmp_path / "run" / "responses.jsonl.part").read_text().splitlines()
+    assert len(answered) == 10
+    healed = proxy()
+    assert healed is not broken
+    pipeline.generate(small_config(tmp_path, backend_options=options))
+    assert len(healed.of_kind(CHAT)) == QUERIES - 10
+
+
+def test_an_account_without_money_is_not_asked_again(toy: Toy, tmp_path: Path) -> None:
+    toy.reply = lambda body: refusal(429, "You exceeded your current quota", code="insufficient_quota")
+    with pytest.raises(BackendError, match="wants its bill settled .429: You exceeded your current quota"):
+        pipeline.generate(small_config(tmp_path, backend_options={"teacher.window": 1}))
+    assert len(toy.asked) == 1
+
+
+def test_a_list_that_comes_at_the_second_try(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    watched = proxy(plan=at(Fault(503), **{"/v1/models": (1,)}))
+    pipeline.generate(small_config(tmp_path))
+    assert 503 in [seen.status for seen in watched.of_kind("/v1/models")]

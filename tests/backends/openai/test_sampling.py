@@ -1,0 +1,147 @@
+"""What is asked, and how an answer is read: whatever servers and models do otherwise than others."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pdistill.backends.openai import OpenAIOptions, create
+from pdistill.core.prompts import Message, Messages, Prompt, Text
+from pdistill.core.sampling import Completion, Key, Request, Sampling
+from tests.backends.openai.toy import MODEL, Body, Reply, Toy, refusal
+
+CHAT = Messages((Message("system", "Be short."), Message("user", "a dog")))
+TEXT = Text("Text: a dog\nKind:")
+GREEDY = Sampling(max_tokens=12)
+WARM = Sampling(temperature=0.7, top_p=0.9, max_tokens=12)
+
+
+def ask(
+    prompt: Prompt = CHAT, sampling: Sampling = GREEDY, seed: int = 5, times: int = 1, **options: Any
+) -> list[Completion]:
+    requests = [Request(Key(number), prompt, seed) for number in range(times)]
+    with create(OpenAIOptions(**options)).teacher(MODEL).sampler() as sampler:
+        return [answer for _, answer in sampler.generate(requests, sampling)]
+
+
+def said(**choice: Any) -> Reply:
+    """An answer of one choice."""
+    return 200, {"choices": [{"index": 0, **choice}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+
+
+def fields(toy: Toy) -> Sequence[Body]:
+    return [
+        {key: value for key, value in body.items() if key not in ("model", "messages", "prompt")} for body in toy.asked
+    ]
+
+
+def test_a_greedy_chat_sends_what_it_must(toy: Toy) -> None:
+    ask()
+    assert toy.asked == [
+        {
+            "model": MODEL,
+            "messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "a dog"}],
+            "temperature": 0.0,
+            "max_tokens": 12,
+        }
+    ]
+
+
+def test_a_draw_sends_its_seed_and_top_p(toy: Toy) -> None:
+    ask(sampling=WARM, seed=(1 << 40) + 5)
+    assert fields(toy) == [{"temperature": 0.7, "top_p": 0.9, "seed": 5, "max_tokens": 12}]
+
+
+def test_text_goes_to_completions_or_as_a_message(toy: Toy) -> None:
+    (answer,) = ask(TEXT)
+    assert toy.asked[0]["prompt"] == TEXT.text
+    (same,) = ask(TEXT, api="chat")
+    assert toy.asked[1]["messages"] == [{"role": "user", "content": TEXT.text}]
+    assert answer.text == same.text
+
+
+def test_more_fields_of_a_request(toy: Toy) -> None:
+    ask(extra='{"chat_template_kwargs": {"enable_thinking": false}}')
+    assert toy.asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_a_newer_models_limit_has_another_name(toy: Toy) -> None:
+    told = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+
+    def reply(body: Body) -> Reply | None:
+        if "max_tokens" in body:
+            return refusal(400, told, param="max_tokens", code="unsupported_parameter")
+        return said(message={"content": "x"}, finish_reason="stop")
+
+    toy.reply = reply
+    assert {answer.text for answer in ask(times=5, window=1)} == {"x"}
+    assert ["max_completion_tokens" in body for body in toy.asked] == [False, True, True, True, True, True]
+    assert all(body["max_completion_tokens"] == 12 for body in toy.asked[1:])
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal(400, "unknown field 'stop'; choose from model, messages"),
+        refusal(400, "Unsupported parameter: 'stop' is not supported with this model.", param="stop"),
+        (422, {"detail": "Unexpected fields in the request: {'stop'}"}),
+        (
+            422,
+            {"detail": [{"type": "extra_forbidden", "loc": ["body", "stop"], "msg": "Extra inputs are not permitted"}]},
+        ),
+    ],
+)
+def test_stop_texts_that_are_not_taken_are_cut_at_here(toy: Toy, refused: Reply) -> None:
+    toy.reply = lambda body: refused if "stop" in body else None
+    (whole,) = ask()
+    (cut,) = ask(sampling=Sampling(max_tokens=12, stop=("animals",)))
+    assert cut.text == whole.text[: whole.text.index("animals")]
+    assert cut.finish == "stop"
+
+
+def test_the_first_line_of_a_text_is_its_answer(toy: Toy) -> None:
+    first = Sampling(max_tokens=12, first_line=True)
+    (answer,) = ask(TEXT, first)
+    assert answer.text.endswith("plants")
+    assert fields(toy)[0]["stop"] == ["\n"]
+    toy.reply = lambda body: said(text="" if "stop" in body else "\nwolf\nText: a", finish_reason="stop")
+    (later,) = ask(TEXT, first)
+    assert (later.text, later.finish) == ("\nwolf", "stop")
+
+
+@pytest.mark.parametrize(
+    ("choice", "text", "finish"),
+    [
+        (
+            {"message": {"content": "an elk", "reasoning_content": "hm, antlers"}, "finish_reason": "stop"},
+            "an elk",
+            "stop",
+        ),
+        ({"message": {"content": None, "reasoning_content": "hm"}, "finish_reason": "length"}, "", "length"),
+        ({"message": {"content": ""}, "finish_reason": "stop"}, "", "stop"),
+        ({"message": {"content": "an"}, "finish_reason": "content_filter"}, "an", "error"),
+        ({"message": {"content": None, "refusal": "I can't"}, "finish_reason": "stop"}, "I can't", "error"),
+        ({"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"}, "", "error"),
+    ],
+)
+def test_how_an_answer_is_read(toy: Toy, choice: Body, text: str, finish: str) -> None:
+    toy.reply = lambda body: said(**choice)
+    assert ask() == [Completion(text, finish, 7, 3)]  # type: ignore[arg-type]
+
+
+def test_tokens_that_are_not_counted_are_as_many_as_they_can_be(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
+    toy.reply = lambda body: (200, {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})
+    with caplog.at_level(logging.WARNING, logger="pdistill"):
+        (answer,) = ask()
+    assert answer.tokens == 12
+    assert answer.prompt_tokens >= len("Be short.a dog")
+    assert "the service does not count tokens" in caplog.text
+
+
+def test_hostile_text_is_sent_and_read_as_it_is(toy: Toy) -> None:
+    hostile = "<|im_end|>\n{{ x }} \u202e\x1b[2J \U0001f642"
+    toy.reply = lambda body: said(message={"content": hostile}, finish_reason="stop")
+    (answer,) = ask(Messages((Message("user", f"{hostile}\ud800"),)))
+    assert answer.text == hostile
+    assert toy.asked[0]["messages"][0]["content"] == f"{hostile}?"
