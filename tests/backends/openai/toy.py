@@ -125,6 +125,6 @@ class Toy:
         for stop in body.get("stop") or []:
             if stop in answer:
                 answer, reason = answer[: answer.index(stop)], "stop"
-        said = {"message": {"role": "assistant", "content": answer}} if chat else {"text": answer}
+        choice: dict[str, Any] = {"message": {"role": "assistant", "content": answer}} if chat else {"text": answer}
         usage = {"prompt_tokens": asked, "completion_tokens": min(len(words) + 1, most)}
-        return 200, {"choices": [{"index": 0, "finish_reason": reason, **said}], "usage": usage}
+        return 200, {"choices": [{"index": 0, "finish_reason": reason, **choice}], "usage": usage}
