@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
@@ -90,7 +91,7 @@ class Toy:
             return 404, {"detail": "Not Found"}
         return self._barred(authorization) or (200, {"object": "list", "data": [{"id": name} for name in self.names]})
 
-    def answered(self, path: str, headers: Mapping[str, str], body: Body) -> Reply:
+    def answered(self, path: str, headers: Message, body: Body) -> Reply:
         """Return the answer to a request."""
         self.asked.append(body)
         self.headers.append(headers)
