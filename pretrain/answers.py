@@ -10,7 +10,7 @@ from pretrain.network import Network
 from pretrain.policy import Case
 from pretrain.stream import Encoder
 
-AT_ONCE = 64
+AT_ONCE = 128
 
 
 class Answerer:
@@ -34,6 +34,20 @@ class Answerer:
             second = self._next(system, asked, 1)
             for token, end in zip(first, second, strict=True):
                 found.append(self.tokenizer.decode([token]).strip() if end == self.encoder.end else "")
+        return found
+
+    @torch.no_grad()
+    def right(self, prompt: str, cases: list[Case], expected: list[str]) -> list[bool]:
+        """For each case whether the answer is the expected label and nothing more; half the work of `labels`."""
+        system = self.encoder.prompt(prompt)
+        found: list[bool] = []
+        for start in range(0, len(cases), AT_ONCE):
+            pairs = zip(cases[start : start + AT_ONCE], expected[start : start + AT_ONCE], strict=True)
+            batch = lay_out(
+                [Group(system, [self.encoder.query(case.text, label) for case, label in pairs])], self.network.dtype
+            )
+            hits = self.network(batch.ids, batch.layout).logits.argmax(-1) == batch.targets
+            found += (hits[batch.firsts] & hits[batch.firsts + 1]).tolist()
         return found
 
     @torch.no_grad()

@@ -59,11 +59,11 @@ class Measures:
 
     def _count(self, prompt: Prompt, cases: list[Case], keys: list[str], into: Tally) -> None:
         """Count the answers to the cases under each of the keys, in which `{kind}`, `{language}` and `{label}` stand for the case's."""
-        cases = [case for case in cases if answer(prompt.policy, case) is not None]
-        for case, label in zip(cases, self.answerer.labels(prompt.text, cases), strict=True):
-            expected = answer(prompt.policy, case)
+        asked = [(case, label) for case in cases if (label := answer(prompt.policy, case)) is not None]
+        hits = self.answerer.right(prompt.text, [case for case, _ in asked], [label for _, label in asked])
+        for (case, label), hit in zip(asked, hits, strict=True):
             for key in keys:
-                into.add(key.format(kind=case.kind, language=case.language, label=expected), label == expected)
+                into.add(key.format(kind=case.kind, language=case.language, label=label), hit)
 
     def _usual(self, count: int) -> list[Case]:
         return [self.composer.compose(*usual(self.rng), self.rng) for _ in range(count)]
@@ -158,11 +158,12 @@ class Measures:
         rows = [
             json.loads(line) for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()
         ]
-        labels = self.answerer.labels(self.shipped.text, [Case(row["query"], "plain") for row in rows])
-        for row, label in zip(rows, labels, strict=True):
+        cases = [Case(row["query"], "plain") for row in rows]
+        hits = self.answerer.right(self.shipped.text, cases, [row["reference"] for row in rows])
+        for row, hit in zip(rows, hits, strict=True):
             slices = [f"slice {name}" for name in row["slices"]]
             for key in ["all", f"label {row['reference']}", *slices]:
-                result.add(key, label == row["reference"])
+                result.add(key, hit)
         return result
 
     def promptless(self) -> Tally:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +39,7 @@ class Toy:
     names: tuple[str, ...] | None = (MODEL,)
     key: str | None = KEY
     asked: list[Body] = field(default_factory=list)
-    headers: list[Mapping[str, str]] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
 
     def __enter__(self) -> "Toy":
         toy = self
