@@ -128,7 +128,7 @@ def config(folder: Path, name: str) -> Config:
 
 
 def test_the_tests_service_is_a_remote_one_and_the_fake_is_not(tmp_path: Path, service: Service) -> None:
-    student = installed().backends["service"].create(FakeOptions()).student("rule", tmp_path)
+    student: object = installed().backends["service"].create(FakeOptions()).student("rule", tmp_path)
     assert isinstance(student, Remote)
     assert isinstance(student, RemoteStudent)
     assert not isinstance(FakeBackend().student("rule", tmp_path), Remote)
