@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pdistill.core.ask import open_student
 from pdistill.core.batches import Batch, TokenIds
 from pdistill.core.config import Config
 from pdistill.core.errors import BackendError, BrokenOffError
-from pdistill.core.interfaces import Lora, Remote, RemoteStudent, Sampler, StateURI, Trainer, WeightsURI
+from pdistill.core.interfaces import Lora, Remote, RemoteStudent, StateURI, Student, Trainer, WeightsURI
 from pdistill.core.plugins import installed
 from pdistill.core.progress import Silent
 from pdistill.core.rows import read_log
@@ -89,9 +89,9 @@ class ServiceStudent(FakeStudent):
         self.service.checked = list(examples)
         return "the adapter is home"
 
-    def at_home(self) -> AbstractContextManager[Sampler] | None:
+    def at_home(self) -> Student | None:
         self.service.asked_at_home += 1
-        return self.sampler(WeightsURI("adapter"))
+        return self
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Keep it, as a service does."""
@@ -128,7 +128,8 @@ def config(folder: Path, name: str) -> Config:
 
 
 def test_the_tests_service_is_a_remote_one_and_the_fake_is_not(tmp_path: Path, service: Service) -> None:
-    student = installed().backends["service"].create(FakeOptions()).student("rule", tmp_path)
+    student: object = installed().backends["service"].create(FakeOptions()).student("rule", tmp_path)
+    assert isinstance(student, Remote)
     assert isinstance(student, RemoteStudent)
     assert not isinstance(FakeBackend().student("rule", tmp_path), Remote)
 

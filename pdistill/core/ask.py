@@ -70,5 +70,5 @@ def open_student(run: RunDirectory) -> Iterator[OpenStudent]:
     """
     trained = trained_student(run)
     home = trained.student.at_home() if isinstance(trained.student, RemoteStudent) else None
-    with home or trained.student.sampler(ADAPTER) as sampler:
+    with (home or trained.student).sampler(ADAPTER) as sampler:
         yield OpenStudent(trained.work.task, sampler, trained.sampling)

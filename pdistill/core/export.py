@@ -10,6 +10,7 @@ from pdistill.core.card import Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.evaluate import ADAPTER, held_out
 from pdistill.core.exporter import Exported, Exporter, ExportForm
+from pdistill.core.interfaces import RemoteStudent
 from pdistill.core.pipeline import report
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.prompts import QUERY_FIELD
@@ -19,7 +20,7 @@ from pdistill.core.rundir import RunDirectory, digest
 from pdistill.core.version import versions
 
 MIN_PARITY = 0.99
-"""The share of equal answers that is asked of a student that was trained in another precision than its export's."""
+"""The share of equal answers that is asked of a student that answered in another precision than its export's, or on a service."""
 RECORD = "export.json"
 
 
@@ -67,11 +68,19 @@ def exporter_of(trained: TrainedStudent) -> Exporter:
     """Return the student as one that can be exported.
 
     Raises:
-        BackendError: its backend has no exports.
+        BackendError: its backend has no exports, or it is on a service alone.
     """
-    if not isinstance(trained.student, Exporter):
+    student: object = trained.student
+    if isinstance(student, RemoteStudent):
+        student = student.at_home()
+        if student is None:
+            raise BackendError(
+                f"student '{trained.student.id}' is on its service alone: its adapter was not compared with the base model on "
+                "this machine; pdistill report says why"
+            )
+    if not isinstance(student, Exporter):
         raise BackendError(f"the backend of student '{trained.student.id}' can't export; see pdistill backends")
-    return trained.student
+    return student
 
 
 def _write(
@@ -87,7 +96,8 @@ def _write(
     exporter.write_export(ADAPTER, form, directory)
     with exporter.read_export(directory) as exported:
         parity = _compare(run, trained, exported, progress)
-    least = min_parity if min_parity is not None else 1.0 if exporter.exact else MIN_PARITY
+    exact = exporter.exact and not isinstance(trained.student, RemoteStudent)
+    least = min_parity if min_parity is not None else 1.0 if exact else MIN_PARITY
     if parity.equal < least * parity.queries:
         raise BackendError(
             f"only {parity.equal:,} of {parity.queries:,} held-out answers of the export are those of the evaluated "

@@ -180,8 +180,8 @@ class RemoteStudent(Student, Remote, Protocol):
             examples: held-out queries as the student is asked, with the ids of their targets.
         """
 
-    def at_home(self) -> AbstractContextManager[Sampler] | None:
-        """Return the run's student on this machine, opened; None where it only is on the service."""
+    def at_home(self) -> Student | None:
+        """Return the run's student as one of this machine; None where it only is on the service."""
 
 
 class Backend(Protocol):

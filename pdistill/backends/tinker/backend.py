@@ -19,7 +19,7 @@ from pdistill.backends.tinker.tokenizer import load_tokenizer
 from pdistill.backends.tinker.trainer import TinkerTrainer
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Lora, Sampler, StateURI, TrainingDefaults, WeightsURI
+from pdistill.core.interfaces import Ability, Lora, Sampler, StateURI, Student, TrainingDefaults, WeightsURI
 from pdistill.core.prices import Prices, given_prices
 from pdistill.core.sampling import Request
 
@@ -219,9 +219,9 @@ class TinkerStudent:
         """
         return home.check(self, self._model.options, weights, folder, examples)
 
-    def at_home(self) -> AbstractContextManager[Sampler] | None:
-        """Return the student on this machine, opened, where its adapter was checked; None where it only is on the service."""
-        return home.sampler(self._model.options, self._directory)
+    def at_home(self) -> Student | None:
+        """Return the student as one of this machine, where its adapter was checked; None where it only is on the service."""
+        return home.student(self._model.options, self._directory)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Do nothing: the service drops saved states when they expire."""

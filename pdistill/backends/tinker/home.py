@@ -1,7 +1,6 @@
 """The student on this machine: whether its adapter is the model that was trained, and how it is asked without an account."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from pdistill.backends.tinker.export import CONFIG, Note, read_note, write_note
 from pdistill.backends.tinker.tokenizer import hub_name
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError, PdistillError
-from pdistill.core.interfaces import Backend, Sampler, Scorer, WeightsURI
+from pdistill.core.interfaces import Backend, Sampler, Scorer, Student, WeightsURI
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
 from pdistill.core.sampling import Key, Request
@@ -27,7 +26,7 @@ SHARE = 0.5
 
 
 def check(
-    student: "TinkerStudent",
+    remote: "TinkerStudent",
     options: TinkerOptions,
     weights: WeightsURI,
     folder: Path,
@@ -36,7 +35,7 @@ def check(
     """Return a line that says how the adapter in `folder` compares to the weights on the service; notes it there."""
     note = read_note(folder)
     try:
-        note = _compared(student, options, note, folder, examples)
+        note = _compared(remote, options, note, folder, examples)
     except PdistillError as error:
         note = replace(note, reason=str(error))
     write_note(note, folder)
@@ -48,8 +47,8 @@ def check(
     return f"the adapter is unchecked, so the student is asked on the service: {note.reason}"
 
 
-def sampler(options: TinkerOptions, directory: Path) -> AbstractContextManager[Sampler] | None:
-    """Return the run's student on this machine, opened; None where its adapter is unchecked.
+def student(options: TinkerOptions, directory: Path) -> Student | None:
+    """Return the run's student as one of this machine; None where its adapter is unchecked.
 
     Raises:
         BackendError: the adapter's note is missing.
@@ -57,11 +56,11 @@ def sampler(options: TinkerOptions, directory: Path) -> AbstractContextManager[S
     note = read_note(directory / "adapter")
     if not note.checked or note.base is None:
         return None
-    return _local_backend(options).student(note.base, directory).sampler(WeightsURI("adapter"))
+    return _local_backend(options).student(note.base, directory)
 
 
 def _compared(
-    student: "TinkerStudent",
+    remote: "TinkerStudent",
     options: TinkerOptions,
     note: Note,
     folder: Path,
@@ -79,11 +78,11 @@ def _compared(
     local = _local_backend(options)
     base = _base(options, note.model)
     at_home = local.student(base, folder.parent)
-    if dict(at_home.renderer().identity()) != dict(student.renderer().identity()):
+    if dict(at_home.renderer().identity()) != dict(remote.renderer().identity()):
         return replace(note, reason=f"'{base}' has another tokenizer or chat template")
     with at_home.sampler(WeightsURI(folder.name)) as here:
         mine = _scored(here, examples)
-    with student.sampler(note.weights) as there:
+    with remote.sampler(note.weights) as there:
         theirs = _scored(there, examples)
     pairs = [pair for key in theirs for pair in zip(mine[key], theirs[key], strict=True)]
     difference = sum(abs(one - other) for one, other in pairs) / len(pairs)

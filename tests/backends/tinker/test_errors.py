@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.cli.main import pdistill
-from tests.backends.faults import HUNG
+from tests.backends.faults import HUNG, Fault
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import copy_of, flags, small_config
 from tests.backends.tinker.server import BUILTIN, KEY, MODEL, Server
@@ -105,7 +105,10 @@ def test_a_service_that_answered_once_is_not_given_up_for_a_silence(proxy: Calla
     assert watched.of_kind("opening")
 
 
-def test_a_saved_state_that_the_service_has_no_more(answered: Path, tmp_path: Path) -> None:
+def test_a_saved_state_that_the_service_has_no_more(
+    answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    proxy(plan=lambda call: Fault(status=404) if call.path.endswith("/load_weights") else None)
     run = copy_of(answered, tmp_path / "run")
     gone = {"step": 0, "state": "tinker://00000000-0000-0000-0000-000000000000/weights/gone"}
     (run / "checkpoints.jsonl").write_text(json.dumps(gone) + "\n")
