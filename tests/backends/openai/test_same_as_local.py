@@ -1,4 +1,4 @@
-"""A real server gives the answers that the same model gives on this machine."""
+"""A real server gives the answers that the same model gives on this machine; it strips white space at their ends."""
 
 import threading
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, addre
     here = answers(local.teacher(str(model)), form, sampling)
     options = OpenAIOptions(base_url=address, extra=NO_THOUGHTS if form == "chat" else "{}")
     there = answers(create(options).teacher(str(model)), form, sampling)
-    assert [answer.text for answer in there] == [answer.text for answer in here]
+    assert [answer.text.strip() for answer in there] == [answer.text.strip() for answer in here]
     assert [answer.finish for answer in there] == [answer.finish for answer in here]
     assert [answer.prompt_tokens for answer in there] == [answer.prompt_tokens for answer in here]
 
