@@ -16,10 +16,9 @@ from pdistill.core.prompts import Format, teacher_prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
-NO_THOUGHTS = '{"chat_template_kwargs": {"enable_thinking": false}}'
 QUERIES = ("The river is wide today", "Hola", "Der Fluss ist heute breit, und", "12", "é?")
 PROMPTS: dict[Format, str] = {"chat": "You are a careful clerk. Name the language.", "text": "Text: {query}\nLanguage:"}
-FAMILIES: dict[Format, str] = {"chat": "qwen3", "text": "gpt2"}
+FAMILIES: dict[Format, str] = {"chat": "llama", "text": "gpt2"}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -70,11 +69,10 @@ def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, addre
     local = LocalBackend(LocalOptions())
     local.resolve(None)
     here = answers(local.teacher(str(model)), form, sampling)
-    options = OpenAIOptions(base_url=address, extra=NO_THOUGHTS if form == "chat" else "{}")
-    there = answers(create(options).teacher(str(model)), form, sampling)
-    assert [answer.text.strip() for answer in there] == [answer.text.strip() for answer in here]
-    assert [answer.finish for answer in there] == [answer.finish for answer in here]
-    assert [answer.prompt_tokens for answer in there] == [answer.prompt_tokens for answer in here]
+    there = answers(create(OpenAIOptions(base_url=address)).teacher(str(model)), form, sampling)
+    assert [(answer.text.strip(), answer.finish, answer.prompt_tokens) for answer in there] == [
+        (answer.text.strip(), answer.finish, answer.prompt_tokens) for answer in here
+    ]
 
 
 def test_a_model_that_the_server_has_not(address: str) -> None:
