@@ -149,13 +149,17 @@ def check_limit(prices: Mapping[Role, Prices | None], names: Mapping[Role, str],
         return
     for role, known in prices.items():
         if known is None:
-            entry = installed().backends[names[role].partition(":")[0]]
-            given = [item.name for item in fields(entry.options) if item.name.startswith("price_")]
-            options = " ".join(f"-B {role}.{name}=USD" for name in given)
+            options = " ".join(f"-B {role}.{name}=USD" for name in _price_options(names[role]))
             raise UsageError(
                 f"--max-cost {limit:g} can't be kept: what {names[role]} costs is unknown; give {options} (USD per million "
                 "tokens), or leave --max-cost out"
             )
+
+
+def _price_options(model: str) -> list[str]:
+    """Return the options that give the price of a model, named as BACKEND:MODEL."""
+    entry = installed().backends[model.partition(":")[0]]
+    return [item.name for item in fields(entry.options) if item.name.startswith("price_")]
 
 
 def _known(run: RunDirectory, role: Role, name: str, given: Mapping[str, Any]) -> bool:

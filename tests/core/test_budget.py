@@ -134,7 +134,7 @@ def test_without_prices_nothing_is_noted() -> None:
 
 
 def test_a_limit_without_a_price_names_the_options_that_give_one() -> None:
-    names: dict[Role, str] = {"teacher": "fake:big", "student": "fake:small"}
+    names: dict[Role, str] = {"teacher": "local:big", "student": "fake:small"}
     check_limit({"teacher": None, "student": None}, names, None)
     check_limit({"teacher": FREE, "student": PRICES}, names, 1.0)
     with pytest.raises(UsageError, match=r"what fake:small costs is unknown; give -B student.price_prompt=USD"):

@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
@@ -39,7 +38,6 @@ class Toy:
     names: tuple[str, ...] | None = (MODEL,)
     key: str | None = KEY
     asked: list[Body] = field(default_factory=list)
-    headers: list[Message] = field(default_factory=list)
 
     def __enter__(self) -> "Toy":
         toy = self
@@ -53,7 +51,7 @@ class Toy:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._send(*toy.answered(self.path, self.headers, body))
+                self._send(*toy.answered(self.path, self.headers.get("Authorization"), body))
 
             def _send(self, status: int, body: Body) -> None:
                 content = json.dumps(body).encode()
@@ -91,11 +89,10 @@ class Toy:
             return 404, {"detail": "Not Found"}
         return self._barred(authorization) or (200, {"object": "list", "data": [{"id": name} for name in self.names]})
 
-    def answered(self, path: str, headers: Message, body: Body) -> Reply:
+    def answered(self, path: str, authorization: str | None, body: Body) -> Reply:
         """Return the answer to a request."""
         self.asked.append(body)
-        self.headers.append(headers)
-        barred = self._barred(headers.get("Authorization"))
+        barred = self._barred(authorization)
         told = barred or self.reply(body)
         if told is not None:
             return told
@@ -126,6 +123,6 @@ class Toy:
         for stop in body.get("stop") or []:
             if stop in answer:
                 answer, reason = answer[: answer.index(stop)], "stop"
-        choice: dict[str, Any] = {"message": {"role": "assistant", "content": answer}} if chat else {"text": answer}
+        words_of: Body = {"message": {"role": "assistant", "content": answer}} if chat else {"text": answer}
         usage = {"prompt_tokens": asked, "completion_tokens": min(len(words) + 1, most)}
-        return 200, {"choices": [{"index": 0, "finish_reason": reason, **choice}], "usage": usage}
+        return 200, {"choices": [{"index": 0, "finish_reason": reason, **words_of}], "usage": usage}

@@ -121,6 +121,22 @@ def test_retry_after_is_obeyed_in_seconds_and_as_a_date_up_to_a_minute() -> None
     assert (told("soon"), told(""), retry_after(None)) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 60.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m2.5s"}, 60.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "1s"}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "soon"}, None),
+        ({"retry-after": "2", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9s"}, 2.0),
+    ],
+)
+def test_other_headers_that_say_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(httpx.Response(429, headers=headers)) == seconds
+
+
 def test_the_pause_is_what_the_answer_asks_for_and_a_little_more() -> None:
     def pause(response: httpx.Response) -> float:
         state = RetryCallState(Retrying(), None, (), {})
