@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,7 +46,8 @@ def address(model: Path) -> Iterator[str]:
         made(model_manager=manager, generation_state=state)
         for made in (chat_completion.ChatCompletionHandler, completion.CompletionHandler)
     )
-    app = server.build_server(manager, chat, text, None, None, None, state)
+    build: Any = server.build_server
+    app = build(manager, chat, text, None, None, None, state)
     config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off")
     served = uvicorn.Server(config)
     listening = config.bind_socket()
