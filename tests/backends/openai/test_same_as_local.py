@@ -68,7 +68,9 @@ def answers(teacher: Teacher, form: Format, sampling: Sampling) -> list[Completi
 
 @pytest.mark.parametrize("sampling", [Sampling(max_tokens=8), Sampling(max_tokens=8, first_line=True)])
 def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, address: str, sampling: Sampling) -> None:
-    local = LocalBackend(LocalOptions())
+    local = LocalBackend(
+        LocalOptions(thinking=True)
+    )  # as templates do that are told nothing, and the server tells none
     local.resolve(None)
     here = answers(local.teacher(str(model)), form, sampling)
     there = answers(create(OpenAIOptions(base_url=address)).teacher(str(model)), form, sampling)
