@@ -218,6 +218,7 @@ def showing() -> Iterator[Shown]:
     notices = Notices(shown)
     logger = logging.getLogger("pdistill")
     logger.addHandler(notices)
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of every try; the error says it once
     try:
         yield shown
     finally:
