@@ -82,12 +82,18 @@ class TinkerTrainer:
         return self._in_order(uri())
 
     def save_weights(self, name: str) -> "Future[WeightsURI]":
-        """Return the URI-to-be of weights to sample from; the same weights are made ready for download."""
+        """Return the URI-to-be of weights to sample from; the same weights are made ready for download.
+
+        That is asked for only then: of two requests at once either may come first, and one that is refused spoils what
+        comes behind it.
+        """
         saved = self._client.save_weights_for_sampler(f"{self._prefix}-{name}")
-        download = self._client.save_weights_external(f"{self._prefix}-{name}", ttl_seconds=self._expiry)
 
         async def uri() -> WeightsURI:
             found = WeightsURI((await self._connection.settled(saved)).path)
+            download = await asyncio.to_thread(
+                self._client.save_weights_external, f"{self._prefix}-{name}", ttl_seconds=self._expiry
+            )
             try:
                 self._downloads[found] = (await self._connection.settled(download)).path
             except Exception as error:
