@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pdistill.core.errors import BackendError, UsageError
+from pdistill.backends.packages import needing
+from pdistill.core.errors import UsageError
 from pdistill.core.hookspecs import hookimpl
 from pdistill.core.interfaces import Backend
 from pdistill.core.registry import Registry
@@ -53,14 +54,8 @@ def create(options: LocalOptions) -> Backend:
     """
     if options.chunk < 1:
         raise UsageError(f"option chunk of backend local: {options.chunk} won't do, it must be at least 1")
-    try:
+    with needing("local", NEEDED):
         from pdistill.backends.local.backend import LocalBackend
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        raise BackendError(
-            f"backend local needs the package '{error.name}', which is not installed; run: pip install 'pdistill[local]'"
-        ) from None
     return LocalBackend(options)
 
 

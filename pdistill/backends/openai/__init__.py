@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pdistill.core.errors import BackendError, UsageError
+from pdistill.backends.packages import needing
+from pdistill.core.errors import UsageError
 from pdistill.core.hookspecs import hookimpl
 from pdistill.core.interfaces import Backend
 from pdistill.core.registry import Registry
@@ -87,14 +88,8 @@ def create(options: OpenAIOptions) -> Backend:
     Raises:
         BackendError: one of the packages that it needs is not installed.
     """
-    try:
+    with needing("openai", NEEDED):
         from pdistill.backends.openai.backend import OpenAIBackend
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        raise BackendError(
-            f"backend openai needs the package '{error.name}', which is not installed; run: pip install 'pdistill[openai]'"
-        ) from None
     return OpenAIBackend(options)
 
 

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-from pdistill.core.errors import BackendError, UsageError
+from pdistill.backends.packages import needing
+from pdistill.core.errors import UsageError
 from pdistill.core.hookspecs import hookimpl
 from pdistill.core.interfaces import Backend
 from pdistill.core.registry import Registry
@@ -76,14 +77,8 @@ def create(options: TinkerOptions) -> Backend:
     Raises:
         BackendError: one of the packages that it needs is not installed.
     """
-    try:
+    with needing("tinker", NEEDED):
         from pdistill.backends.tinker.backend import TinkerBackend
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in NEEDED:
-            raise
-        raise BackendError(
-            f"backend tinker needs the package '{error.name}', which is not installed; run: pip install 'pdistill[tinker]'"
-        ) from None
     return TinkerBackend(options)
 
 

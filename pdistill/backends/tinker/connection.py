@@ -7,6 +7,7 @@ from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import Any
 
+from pdistill.backends.packages import needing
 from pdistill.backends.remote.background import blocking
 from pdistill.backends.remote.gate import Gate
 from pdistill.backends.remote.notices import Notices, Relay
@@ -186,12 +187,8 @@ def load_client() -> Any:
     Raises:
         BackendError: it is not installed.
     """
-    try:
+    with needing("tinker", ("tinker",)):
         import tinker
-    except ModuleNotFoundError:
-        raise BackendError(
-            "backend tinker needs the package 'tinker', which is not installed; run: pip install 'pdistill[tinker]'"
-        ) from None
     return tinker
 
 

@@ -1,0 +1,24 @@
+"""Packages that come with a backend's extra: where one is missing, the error names the next command."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from pdistill.core.errors import BackendError
+
+
+@contextmanager
+def needing(backend: str, packages: Collection[str]) -> Iterator[None]:
+    """Turn a failed import of one of these packages into an error that says how to install it.
+
+    Raises:
+        BackendError: one of them is not installed. Another module that is missing is no matter of installation.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in packages:
+            raise
+        raise BackendError(
+            f"backend {backend} needs the package '{error.name}', which is not installed; run: "
+            f"pip install 'pdistill[{backend}]'"
+        ) from None
