@@ -38,7 +38,8 @@ def test_the_stages_one_by_one_print_their_counts(call: Call, job: Job, finished
     assert {**report, "seconds": None} == {**whole, "seconds": None}
 
 
-def test_a_stage_names_the_next_command(call: Call, job: Job, tmp_path: Path) -> None:
+def test_a_stage_names_the_next_command(call: Call, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where no other run is: one would be suggested
     run = tmp_path / "a run"
     early = call("train", run)
     assert (early.exit_code, early.stdout) == (1, "")
