@@ -156,7 +156,7 @@ class RequestLogs:
         if self._prompt is None:
             return turns
         if QUERY_FIELD not in self._prompt:
-            return turns if system.strip() == self._prompt else None
+            return turns if system == self._prompt else None
         before, _, after = self._prompt.partition(QUERY_FIELD)
         *earlier, last = turns
         text = last["content"].strip()
@@ -188,7 +188,7 @@ def _messages(row: object) -> tuple[str, Turns] | str:
             turns.append({"role": role, "content": text})
     while turns and turns[-1]["role"] == "assistant":
         turns.pop()
-    return ("\n".join(system), turns) if turns else NO_QUERY
+    return ("\n".join(system).strip(), turns) if turns else NO_QUERY
 
 
 def _text(content: object) -> str | None:

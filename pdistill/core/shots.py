@@ -7,6 +7,7 @@ from pdistill.core.prompts import QUERY_FIELD
 from pdistill.core.queries import Query
 
 TEXT, LABEL = "Text:", "Label:"
+WORDS = re.compile(r".{0,40}[:>\])=]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,12 @@ class Frame:
 
 def frame_of(prompt: str) -> Frame:
     """Return the prompt's own words before its last query and answer, or general ones where it has none."""
-    before, _, after = prompt.partition(QUERY_FIELD)
+    before, field, after = prompt.partition(QUERY_FIELD)
+    if not field:
+        return Frame()
     query = before.rpartition("\n")[2].strip()
     answer = next((line.strip() for line in after.splitlines() if line.strip()), "")
-    return Frame(query or TEXT, answer or LABEL)
+    return Frame(query if WORDS.fullmatch(query) else TEXT, answer if WORDS.fullmatch(answer) else LABEL)
 
 
 def shots_of(prompt: str) -> list[Query]:
