@@ -49,7 +49,9 @@ LOGS_TAKE = ("prompt", "mask", "limit", "output")
     "--limit", metavar="N", type=AT_LEAST_1, help=f"Queries at the most; default: {LIMIT}, and all of the logs'."
 )
 @click.option("--seed", metavar="N", type=int, help="Of sampling and of the examples that are shown; default: 0.")
-@click.option("--temperature", metavar="X", type=click.FloatRange(min=0), help="Of the answers; default: 1.")
+@click.option(
+    "--temperature", metavar="X", type=click.FloatRange(min=0), help="Of the answers; default: 1 in chat, 0.7 in text."
+)
 @click.option(
     "--top-p",
     metavar="X",

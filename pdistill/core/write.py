@@ -11,6 +11,7 @@ from pdistill.core.errors import RunError, TaskError, UsageError
 from pdistill.core.interfaces import Remote, Sampler
 from pdistill.core.prices import Prices, Tokens
 from pdistill.core.progress import Progress, Silent
+from pdistill.core.prompts import Format
 from pdistill.core.rowfile import RowWriter
 from pdistill.core.rows import encode, write_file, write_rows
 from pdistill.core.rundir import RunDirectory, differences
@@ -43,7 +44,7 @@ class Outcome:
     """What a job has written and asked.
 
     Args:
-        teacher: the model that wrote.
+        teacher: the model that wrote; format: how it was asked.
         written: queries by the name of their aim; wanted: how many there were to be.
         left_out: lines by the reason why they are no queries.
         answers: of the model.
@@ -51,6 +52,7 @@ class Outcome:
     """
 
     teacher: str
+    format: Format
     written: Mapping[str, int]
     wanted: Mapping[str, int]
     left_out: Mapping[str, int]
@@ -87,9 +89,10 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
     source = read_source(config)
     stored = _stored(config, source, run)
     if stored and run.responses(1).complete:
-        written = _read_again(source, config, run, stored)
+        format, written = stored["format"], _read_again(source, config, run, stored)
     else:
-        plan = settle_writing(config, source, stored["resolved"] if stored else None)
+        plan = settle_writing(config, source, stored)
+        format = plan.format
         _prices(plan, config.max_cost)
         if not stored and isinstance(plan.teacher, Remote):
             plan.teacher.reach(None)
@@ -101,6 +104,7 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
     answers = sum(1 for _ in run.responses(1).rows())
     return Outcome(
         source.side.id,
+        format,
         {aim.name: len(kept) for aim, kept in written.kept.items()},
         _by_name(written.wanted),
         dict(written.left_out.most_common()),
@@ -185,7 +189,13 @@ class _Job:
         """Note what the job was begun with, where it begins now."""
         if self._run.read_json(JOB) is None:
             plan = self._plan
-            settled = {"format": plan.format, "chunk": chunk, "resolved": plan.models.resolved["teacher"]}
+            settled = {
+                "format": plan.format,
+                "temperature": plan.sampling.temperature,
+                "max_tokens": plan.sampling.max_tokens,
+                "chunk": chunk,
+                "resolved": plan.models.resolved["teacher"],
+            }
             self._run.write_json(JOB, {"asked": dict(plan.source.asked), **settled})
 
     def _ask(self, questions: Sequence[Question], sampler: Sampler, writer: RowWriter, budget: Budget) -> None:
