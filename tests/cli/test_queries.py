@@ -39,7 +39,7 @@ def test_what_is_written_is_shown_and_can_be_run(call: Call, place: Path) -> Non
     assert "30 of 30 queries so far, in queries.jsonl.part" in done.stderr
     following = "next: pdistill run --prompt prompt.txt --queries queries.jsonl --labels repair,price"
     assert done.stdout.endswith(f"{following} --teacher writer:scripted\n")
-    run = ["run", *following.split()[3:], "--teacher", "fake:rule", "--student", "fake:rule", "--force"]
+    run = ["generate", *following.split()[3:], "--teacher", "fake:rule"]
     assert call(*run).exit_code == 0
 
 
