@@ -5,7 +5,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdistill.backends.local.stopping import Cutter, Pieces
+from pdistill.backends.local.cutter import Cutter
+from pdistill.backends.local.stopping import Pieces
 from pdistill.core.sampling import Sampling
 
 SHORT = st.text("ab\n ", max_size=4)
