@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pdistill.core.config import Config
     from pdistill.core.errors import PdistillError
     from pdistill.core.hookspecs import hookimpl
+    from pdistill.core.likeness import likeness
     from pdistill.core.pipeline import evaluate, generate, report, run, train
     from pdistill.core.progress import Progress
     from pdistill.core.prompts import Message, Messages, Prompt, Text
@@ -36,6 +37,7 @@ __all__ = [
     "evaluate",
     "generate",
     "hookimpl",
+    "likeness",
     "read_queries",
     "read_text",
     "report",
@@ -47,6 +49,7 @@ _MODULES = {
     "config": ("Config",),
     "errors": ("PdistillError",),
     "hookspecs": ("hookimpl",),
+    "likeness": ("likeness",),
     "pipeline": ("evaluate", "generate", "report", "run", "train"),
     "progress": ("Progress",),
     "prompts": ("Message", "Messages", "Prompt", "Text"),

@@ -13,6 +13,7 @@ import click
 from pdistill.cli import completion
 from pdistill.core.config import TRAIN_KEYS, Config, Objective, config_from
 from pdistill.core.configfile import read_config_file
+from pdistill.core.likeness import Likeness
 from pdistill.core.options import parse_pairs
 from pdistill.core.prompts import Format
 
@@ -65,6 +66,11 @@ JOB: list[Any] = [
         "--column", "columns", metavar="KEY=NAME", multiple=True, help="The file's own name of query, reference or so."
     ),
     click.option("--labels", metavar="A,B,C", help="Answers that count, for --prompt and --queries without --task."),
+    click.option(
+        "--agreement",
+        type=click.Choice(get_args(Likeness)),
+        help="How answers that are no labels are compared, for --prompt and --queries without --task.",
+    ),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdistill.core.errors import UsageError
+from pdistill.core.likeness import Likeness
 from pdistill.core.options import build
 from pdistill.core.prompts import Format
 
@@ -24,6 +25,7 @@ class Config:
         queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
         columns: the file's own names of the columns query, messages, id, reference, slices and group.
         labels: the answers that count, for a task made of files.
+        agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
         stop: texts that end an answer.
@@ -54,6 +56,7 @@ class Config:
     queries: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
+    agreement: Likeness | None = None
     format: Format | None = None
     student_prompt: Path | None = None
     stop: tuple[str, ...] = ()
@@ -88,6 +91,9 @@ class Config:
             raise UsageError(
                 f"--labels goes with --prompt and --queries, not with --task {self.task}, which has its own"
             )
+        if self.agreement is not None and (self.task or self.labels):
+            has = f"--task {self.task}, which has its own" if self.task else "--labels, which are equal or not"
+            raise UsageError(f"--agreement {self.agreement} goes with --prompt and --queries, not with {has}")
         if self.task is None and (self.prompt is None or self.queries is None):
             missing = "--prompt" if self.prompt is None else "--queries"
             other = "--queries" if self.prompt is None else "--prompt"
@@ -132,7 +138,7 @@ class Config:
 
 
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "format", "stop", "backend", "backend_options", "teacher", "limit", "seed",
+    "task", "task_options", "labels", "agreement", "format", "stop", "backend", "backend_options", "teacher", "limit", "seed",
     "temperature", "top_p", "max_tokens", "samples",
 )  # fmt: skip
 TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")

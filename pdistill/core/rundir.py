@@ -78,7 +78,10 @@ class RunDirectory:
         Raises:
             RunError: it can't be written.
         """
-        write_file(self.path / name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        write_file(
+            self.path / name, text.encode("utf-8", "backslashreplace")
+        )  # a lone surrogate becomes its JSON escape
 
     def asked(self) -> dict[str, Any]:
         """Return run.json.

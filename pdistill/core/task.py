@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from pdistill.core import prompts
+from pdistill.core.likeness import Likeness, likeness
 from pdistill.core.prompts import QUERY_FIELD, Format, Prompt
 from pdistill.core.queries import Query
 from pdistill.core.sampling import Completion
@@ -73,10 +74,19 @@ class Task(ABC):
 class FileTask(Task):
     """The task made of files alone: a prompt and queries that the user brings, and labels where there are some."""
 
-    def __init__(self, labels: tuple[str, ...] | None = None) -> None:
+    def __init__(self, labels: tuple[str, ...] | None = None, way: Likeness = "exact") -> None:
         self.prompt = ""
         self.labels = labels
+        self._way = way
 
     def queries(self) -> Iterable[Query]:
         """Return none: they come from the user's file."""
         return ()
+
+    def score(self, query: Query, text: str) -> float | None:
+        """Return how far a target is like the reference."""
+        return None if query.reference is None else likeness(self._way, text, query.reference)
+
+    def agreement(self, query: Query, text: str, teacher_text: str) -> float:
+        """Return how far a target is like the teacher's."""
+        return likeness(self._way, text, teacher_text)
