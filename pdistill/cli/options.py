@@ -65,6 +65,8 @@ JOB: list[Any] = [
         "--column", "columns", metavar="KEY=NAME", multiple=True, help="The file's own name of query, reference or so."
     ),
     click.option("--labels", metavar="A,B,C", help="Answers that count, for --prompt and --queries without --task."),
+    click.option("--pattern", metavar="REGEX", help="What all of an answer must match, instead of --labels."),
+    click.option("--json-schema", metavar="FILE", type=FILE, help="JSON schema of the answers, instead of --labels."),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),
