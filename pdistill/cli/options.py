@@ -71,6 +71,8 @@ JOB: list[Any] = [
         type=click.Choice(get_args(Likeness)),
         help="How answers that are no labels are compared, for --prompt and --queries without --task.",
     ),
+    click.option("--pattern", metavar="REGEX", help="What all of an answer must match, instead of --labels."),
+    click.option("--json-schema", metavar="FILE", type=FILE, help="JSON schema of the answers, instead of --labels."),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),
