@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 
 from pdistill.backends.remote.background import Background, blocking
+from pdistill.backends.remote.retried import retried
 from pdistill.backends.remote.window import in_window
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.backends.tinker.connection import Connection
@@ -159,15 +160,15 @@ class TinkerSampler:
                     await self._reopen(session)
                 raise
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: verdict(error) in ("again", "lost")),
-            wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
-            stop=stop_after_attempt(ATTEMPTS),
-            before_sleep=self._note,
-            reraise=True,
-        )
         try:
-            return await retrying(once)
+            return await retried(
+                once,
+                lambda found: isinstance(found, Exception) and verdict(found) in ("again", "lost"),
+                wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
+                stop=stop_after_attempt(ATTEMPTS),
+                before_sleep=self._note,
+                reraise=True,
+            )
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
             raise explained(error, self._connection.url) from None
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pdistill.backends.tinker import TinkerOptions, create
+from pdistill.backends.tinker import sampler as samplers
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Teacher
@@ -108,6 +109,23 @@ def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> 
             found.extend(key.number for key, _ in sampler.generate([*requests(), long], Sampling(max_tokens=3)))
     assert sorted(found) == [0, 1, 2], "the answers in flight are kept"
     assert len(watched.of_kind("sampling")) == len(LINES)
+
+
+def test_a_bill_that_is_not_paid_ends_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    watched = proxy(plan=lambda call: Fault(status=402) if call.kind == "sampling" else None)
+    with pytest.raises(BackendError, match=r"wants its bill settled \(402\).*do that, and run the command again"):
+        ask(Sampling(max_tokens=3))
+    assert len(watched.of_kind("sampling")) < 3 * len(LINES), "the client asks again for an hour"
+
+
+def test_an_answer_that_is_lost_again_and_again_is_not_paid_for_without_end(
+    proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samplers, "FIRST_PAUSE", 0.01)
+    watched = proxy(plan=lambda call: Fault(status=410) if call.kind == "retrieval" else None)
+    with pytest.raises(BackendError, match="run the command again"):
+        ask(Sampling(max_tokens=3), window=1)
+    assert len(watched.of_kind("sampling")) == samplers.ATTEMPTS
 
 
 def test_a_request_that_the_service_refuses_ends_in_one_line_and_is_sent_once(proxy: Callable[..., Proxy]) -> None:
