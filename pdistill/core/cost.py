@@ -8,6 +8,7 @@ from pdistill.core.interfaces import Renderer
 from pdistill.core.models import ROLES, Role
 from pdistill.core.prices import Prices, Tokens
 from pdistill.core.prompts import Messages, Prompt
+from pdistill.core.repeated import repeated
 from pdistill.core.rows import read_log
 from pdistill.core.rundir import ARMS, RunDirectory
 
@@ -46,14 +47,21 @@ def money(tokens: Mapping[Role, Tokens], prices: Mapping[Role, Prices | None]) -
 
 
 def tokens_spent(run: RunDirectory) -> Counts:
-    """Return the tokens of the rows that are stored, by stage and side; reused answers were not paid for."""
+    """Return the tokens of the rows that are stored, and of steps that were trained twice, by stage and side.
+
+    Reused answers were not paid for.
+    """
     arms = {arm: total(map(_of_answer, run.predictions(arm).rows())) for arm in ARMS}
     teacher, base = (total(map(_of_answer, run.preflight(arm).rows())) for arm in ("teacher", "base"))
     return {
         "generate": {"teacher": teacher + total(map(_of_answer, run.responses(1).rows())), "student": base},
-        "train": {"student": total(Tokens(trained=row["sequence_tokens"]) for row in run.metrics().rows())},
+        "train": {"student": total(map(_of_step, run.metrics().rows())) + repeated(run)},
         "evaluate": {"teacher": arms.pop("teacher"), "student": total(arms.values())},
     }
+
+
+def _of_step(row: Mapping[str, Any]) -> Tokens:
+    return Tokens(trained=row["sequence_tokens"])
 
 
 def _of_answer(row: Mapping[str, Any]) -> Tokens:

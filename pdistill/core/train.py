@@ -15,6 +15,7 @@ from pdistill.core.interfaces import Lora, RemoteStudent, Renderer, StateURI, St
 from pdistill.core.prices import Tokens
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query, query_from_row
+from pdistill.core.repeated import note_repeated
 from pdistill.core.rowfile import RowWriter
 from pdistill.core.rows import Row, RowIndex, append_row, read_log, storage_error
 from pdistill.core.rundir import RunDirectory
@@ -125,7 +126,10 @@ def _train_from(
             _note_checkpoint(run, 0, trainer.save_state("step-000000").result())
         if not metrics.complete:
             with metrics.open(schedule.steps) as writer:
-                writer.keep(last.step if last else 0)
+                start = last.step if last else 0
+                if isinstance(student, RemoteStudent):
+                    note_repeated(run, start)
+                writer.keep(start)
                 progress.begin("train", schedule.steps, writer.count, "steps")
                 _Loop(run, trainer, student, schedule, budget, writer, progress).go(rows)
                 progress.end()
@@ -153,8 +157,18 @@ class _Loop:
         self._writer = writer
         self._progress = progress
         self._pending: deque[tuple[int, int, Future[StepMetrics], Future[StateURI] | None]] = deque()
+        self._reserved = Tokens()
 
     def go(self, rows: TrainingRows) -> None:
+        """Train all steps that have no metrics yet; where that breaks off, what is in flight counts as paid for."""
+        try:
+            self._go(rows)
+        finally:
+            if self._budget.limit is not None:
+                flying = Tokens(trained=sum(count for _, count, _, _ in self._pending))
+                self._budget.settle("student", self._reserved, flying)
+
+    def _go(self, rows: TrainingRows) -> None:
         start = self._writer.count
         for step, places in enumerate(self._schedule.batches(start), start=start):
             if step % self._schedule.checkpoint_every == 0:
@@ -181,11 +195,14 @@ class _Loop:
             while self._pending:
                 self._settle()
             raise self._budget.reached("student", most, "the training up to its next checkpoint")
+        self._reserved += most
 
     def _settle(self) -> None:
-        done, count, future, state = self._pending.popleft()
+        done, count, future, state = self._pending[0]
         metrics = future.result()
+        self._pending.popleft()
         self._budget.settle("student", Tokens(trained=count), Tokens(trained=count))
+        self._reserved -= Tokens(trained=count)
         rate = self._schedule.rate(done - 1)
         row = {"step": done, "loss": metrics.loss, "tokens": metrics.tokens, "sequence_tokens": count}
         self._writer.append([{**row, "learning_rate": rate}])
