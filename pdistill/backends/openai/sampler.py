@@ -69,19 +69,20 @@ class OpenAISampler:
     async def _drawn(self, request: Request, sampling: Sampling) -> Completion:
         """Return the answer; where a newline must not end an empty line, such an answer is drawn again without it.
 
-        A chat model ends its answer by itself, so that no newline is sent.
+        Its tokens are then those of both draws, which are both paid for. A chat model ends its answer by itself, so that no newline is sent.
         """
         prompt = request.prompt
         if self._always_chat and not isinstance(prompt, Messages):
             prompt = Messages((Message("user", prompt.text),))
         stops = list(sampling.stop)
         ending = [NEWLINE] if sampling.first_line and not isinstance(prompt, Messages) else []
-        drawn = await self._ask(prompt, sampling, request.seed, [*ending, *stops])
-        if ending and drawn.finish == "stop" and not drawn.text.strip():
-            drawn = await self._ask(prompt, sampling, request.seed, stops)
+        draws = [await self._ask(prompt, sampling, request.seed, [*ending, *stops])]
+        if ending and draws[0].finish == "stop" and not draws[0].text.strip():
+            draws.append(await self._ask(prompt, sampling, request.seed, stops))
+        drawn = draws[-1]
         text, cut = sampling.cut(drawn.text)
         finish: Finish = "stop" if cut and drawn.finish == "length" else drawn.finish
-        return Completion(text, finish, drawn.prompt_tokens, drawn.tokens)
+        return Completion(text, finish, sum(one.prompt_tokens for one in draws), sum(one.tokens for one in draws))
 
     async def _ask(self, prompt: Prompt, sampling: Sampling, seed: int, stops: list[str]) -> Completion:
         """Return an answer as the service gave it."""

@@ -82,14 +82,15 @@ def test_the_address_is_an_option_and_a_variable(service: Server, monkeypatch: p
     assert ask(Sampling(max_tokens=3), base_url=service.url) == by_variable
 
 
-def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(
-    proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
-    ask(Sampling(max_tokens=4, first_line=True), format="text")
+    found = ask(Sampling(max_tokens=4, first_line=True), format="text")
     assert all("\n" in one["stop"] for one in asked(watched)[: len(LINES)])
     again = asked(watched)[len(LINES) :]
     assert all("\n" not in one["stop"] for one in again), "only an empty line is drawn again, without that stop"
+    by_model = [answer for answer in found if not answer.text and answer.tokens == 1]
+    assert by_model, "none of these texts is one that the model ends at once"
+    assert len(again) <= len(LINES) - len(by_model), "an answer that the model ended at once was paid for twice"
 
 
 def test_a_session_that_the_service_has_forgotten_is_opened_anew(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
