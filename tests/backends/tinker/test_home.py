@@ -11,12 +11,13 @@ from pdistill.backends.tinker import export
 from pdistill.core import pipeline
 from pdistill.core.ask import open_student
 from pdistill.core.config import Config
+from pdistill.core.export import export as write_export
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import RunDirectory, find_run
 from tests.backends.faults import Call, Fault
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import OPTIONS, Said, copy_of, small_config
-from tests.backends.tinker.server import KEY
+from tests.backends.tinker.server import BUILTIN, KEY
 
 
 def note(run: Path) -> dict[str, object]:
@@ -63,6 +64,18 @@ def test_no_file_of_a_run_holds_the_key(evaluated: Path) -> None:
     files = [path for path in evaluated.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_an_export_names_the_base_and_no_place_on_this_machine(merge: bool, evaluated: Path, tmp_path: Path) -> None:
+    parity = write_export(RunDirectory(evaluated), tmp_path / "out", merge=merge)
+    assert parity.equal == parity.queries
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    places = [str(place).encode() for place in (BUILTIN, evaluated, tmp_path)]
+    assert not [path.name for path in files if any(place in path.read_bytes() for place in places)]
+    if not merge:
+        config = json.loads((tmp_path / "out" / export.CONFIG).read_text())
+        assert config["base_model_name_or_path"] == "Qwen/Qwen3-30B-A3B"
 
 
 @pytest.mark.parametrize(
