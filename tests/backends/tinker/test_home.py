@@ -24,14 +24,6 @@ def note(run: Path) -> dict[str, object]:
     return dict(json.loads((run / "adapter" / export.NOTE).read_text()))
 
 
-@pytest.fixture(scope="module")
-def evaluated(trained: Path) -> Path:
-    """The trained run, with its arms answered on the service."""
-    pipeline.evaluate(find_run(str(trained)))
-    pipeline.report(find_run(str(trained)))
-    return trained
-
-
 def test_the_student_at_home_answers_as_on_the_service_without_an_account(
     evaluated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
