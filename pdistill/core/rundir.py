@@ -16,6 +16,8 @@ from pdistill.core.rowfile import RowFile
 from pdistill.core.rows import append_row, read_log, storage_error, write_file
 
 HASHED = {"prompt": "another prompt", "student_prompt": "another student prompt", "queries": "other queries"}
+REMOTE_NOTE = "remote.json"
+"""What adapter/ holds beside the adapter of a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
 
 

@@ -59,8 +59,9 @@ class Gate:
         began = time.monotonic()
         return await retried(
             lambda: self._attempt(once),
-            lambda found: isinstance(found, httpx.TransportError)
-            or (isinstance(found, httpx.Response) and may_pass(found)),
+            lambda found: (
+                isinstance(found, httpx.TransportError) or (isinstance(found, httpx.Response) and may_pass(found))
+            ),
             wait=wait_as_told(wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE)),
             stop=lambda state: state.idle_for >= self._patience or isinstance(_error(state), Silence),
             before_sleep=self._note,

@@ -18,7 +18,7 @@ async def retried(work: Callable[[], Awaitable[T]], worth: Callable[[Any], bool]
     """
     try:
         first: Any = await work()
-    except Exception as error:  # noqa: BLE001 - it is raised again below
+    except Exception as error:
         if not worth(error):
             raise
         first = error

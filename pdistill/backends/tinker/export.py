@@ -34,6 +34,7 @@ class Note:
         reason: why it was not, or was found to differ.
         base: where this machine has the base model's weights, if it was checked.
         examples: held-out examples that both models scored.
+        prompt_tokens: tokens of them all, which the service was asked with; it drew one more for each.
         difference: the mean absolute difference of their tokens' log-probabilities, nats.
         tolerance: the largest such difference that counts as the same.
     """
@@ -44,6 +45,7 @@ class Note:
     reason: str | None = None
     base: str | None = None
     examples: int = 0
+    prompt_tokens: int = 0
     difference: float | None = None
     tolerance: float | None = None
 

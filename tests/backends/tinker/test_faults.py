@@ -65,7 +65,9 @@ def test_an_evaluation_is_the_same_with_a_fifth_of_its_answers_faulty(
         name = f"predictions-{arm}.jsonl"
         assert (run / name).read_bytes() == (evaluated / name).read_bytes()
     assert sum(seen.fault is not None for seen in faulty.calls) > 2
-    assert set(Counter((asked["sampling_session_id"], str(asked["prompt"])) for asked in taken(faulty.calls)).values()) == {1}
+    assert set(
+        Counter((asked["sampling_session_id"], str(asked["prompt"])) for asked in taken(faulty.calls)).values()
+    ) == {1}
 
 
 @pytest.mark.parametrize("number", [0, 9])

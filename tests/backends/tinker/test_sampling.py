@@ -82,6 +82,19 @@ def test_the_address_is_an_option_and_a_variable(service: Server, monkeypatch: p
     assert ask(Sampling(max_tokens=3), base_url=service.url) == by_variable
 
 
+def test_project_and_tags_reach_the_service_from_the_environment(
+    proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINKER_PROJECT_ID", "proj-of-mine")
+    monkeypatch.setenv("TINKER_TAGS", "night,langid")
+    watched = proxy()
+    with teacher().sampler():
+        pass
+    (opened,) = [json.loads(seen.call.body) for seen in watched.calls if seen.call.path.endswith("/create_session")]
+    assert (opened["project_id"], sorted(opened["tags"])) == ("proj-of-mine", ["langid", "night"])
+    assert opened["user_metadata"] == {"made_by": "pdistill"}
+
+
 def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
     found = ask(Sampling(max_tokens=4, first_line=True), format="text")
