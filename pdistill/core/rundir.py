@@ -21,6 +21,8 @@ HASHED = {
     "queries": "other queries",
     "json_schema": "another JSON schema",
 }
+REMOTE_NOTE = "remote.json"
+"""What adapter/ holds beside the adapter of a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
 
 
