@@ -130,8 +130,7 @@ class Config:
             raise UsageError(f"--temperature {self.temperature} is not 0 or a number above it")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
-        if self.labels is not None and (len(set(self.labels)) < len(self.labels) or not all(self.labels)):
-            raise UsageError(f"--labels {','.join(self.labels)} has an empty label or one twice")
+        check_labels(self.labels)
         if any(not stop for stop in self.stop):
             raise UsageError("--stop is empty; give the text that ends an answer")
 
@@ -148,6 +147,16 @@ class Config:
     def asked(self) -> dict[str, Any]:
         """Return the options as plain JSON values, without what can't change a row."""
         return {key: _plain(getattr(self, key)) for key in OPTION_KEYS}
+
+
+def check_labels(labels: tuple[str, ...] | None) -> None:
+    """Guarantee that labels, if there are some, can be told apart.
+
+    Raises:
+        UsageError: one is empty or there twice.
+    """
+    if labels is not None and (len(set(labels)) < len(labels) or not all(labels)):
+        raise UsageError(f"--labels {','.join(labels)} has an empty label or one twice")
 
 
 GENERATE_KEYS = (
