@@ -26,6 +26,7 @@ COMMANDS = {
     "tasks": Listed(LISTINGS, "List the tasks, or show one."),
     "backends": Listed(LISTINGS, "List the backends and their options."),
     "plugins": Listed(LISTINGS, "List the plugins, and where each comes from."),
+    "new-task": Listed("pdistill.cli.new_task", "Write a package with a task of your own."),
 }
 
 EPILOG = """\b

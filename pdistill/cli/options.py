@@ -13,6 +13,7 @@ import click
 from pdistill.cli import completion
 from pdistill.core.config import TRAIN_KEYS, Config, Objective, config_from
 from pdistill.core.configfile import read_config_file
+from pdistill.core.likeness import Likeness
 from pdistill.core.options import parse_pairs
 from pdistill.core.prompts import Format
 
@@ -54,7 +55,12 @@ TRAINING: list[Any] = [student, objective, learning_rate, epochs, batch_size, ra
 
 JOB: list[Any] = [
     click.option("--task", metavar="NAME", shell_complete=completion.tasks, help="Task; see pdistill tasks."),
-    click.option("--prompt", metavar="FILE", type=FILE, help="The prompt, instead of the task's own."),
+    click.option(
+        "--prompt",
+        metavar="FILE|DIR",
+        type=click.Path(),
+        help="The prompt, instead of the task's own; or a folder of several, NAME.txt each.",
+    ),
     click.option(
         "--queries",
         metavar="FILE",
@@ -65,6 +71,13 @@ JOB: list[Any] = [
         "--column", "columns", metavar="KEY=NAME", multiple=True, help="The file's own name of query, reference or so."
     ),
     click.option("--labels", metavar="A,B,C", help="Answers that count, for --prompt and --queries without --task."),
+    click.option(
+        "--agreement",
+        type=click.Choice(get_args(Likeness)),
+        help="How answers that are no labels are compared, for --prompt and --queries without --task.",
+    ),
+    click.option("--pattern", metavar="REGEX", help="What all of an answer must match, instead of --labels."),
+    click.option("--json-schema", metavar="FILE", type=FILE, help="JSON schema of the answers, instead of --labels."),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),

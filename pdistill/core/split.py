@@ -22,7 +22,7 @@ MIXER = 0x9E3779B97F4A7C15
 
 def part_of(group: str, seed: int) -> Part:
     """Return the part of a group: a hash of seed and group, so that one query more moves no other."""
-    digest = sha256(f"{seed}\0{group}".encode()).digest()
+    digest = sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
     return "eval" if int.from_bytes(digest[:8], "big") < HELD_OUT * 2**64 else "train"
 
 
