@@ -16,7 +16,7 @@ from pdistill.core.prompts import Format
 from pdistill.core.queries import Query
 from pdistill.core.queryfiles import read_queries, read_text
 from pdistill.core.querylines import Reader
-from pdistill.core.querywriting import Requests
+from pdistill.core.querywriting import INSTRUCTION, Requests
 from pdistill.core.rows import encode
 from pdistill.core.sampling import Sampling
 from pdistill.core.shots import frame_of, shots_of
@@ -112,7 +112,7 @@ class Source:
 
     def reader(self, format: Format) -> Reader:
         """Return what reads the answers."""
-        return Reader(self.prompt, self.labels, frame_of(self.prompt).query)
+        return Reader(f"{self.prompt}\n{INSTRUCTION}", self.labels, frame_of(self.prompt).query)
 
 
 @dataclass(frozen=True, slots=True)
