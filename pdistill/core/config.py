@@ -50,6 +50,7 @@ class Config:
         batch_size: examples a step.
         rank: of the LoRA adapter.
         from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
+        warm_start: whether the training begins with the student of `from_run`, instead of anew.
         force: go on even where there seems to be nothing to distil, or the teacher's answers are mostly unusable.
         max_cost: USD that the run must not pass, with all its stages and interruptions.
     """
@@ -83,6 +84,7 @@ class Config:
     batch_size: int | None = None
     rank: int = 32
     from_run: Path | None = None
+    warm_start: bool = False
     force: bool = False
     max_cost: float | None = None
 
@@ -164,7 +166,7 @@ GENERATE_KEYS = (
     "limit", "seed",
     "temperature", "top_p", "max_tokens", "samples",
 )  # fmt: skip
-TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
+TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
 FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
 OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 
