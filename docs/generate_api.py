@@ -24,15 +24,15 @@ The whole job in a script or a notebook. `showing` shows progress: below the cel
 it out, and nothing is shown. The backend `fake` answers at once; take a task or files of your own, and a teacher.
 
 ```python
-from pdistill import Config, find_run, open_student, run, showing
+from pdistill import Config, Query, find_run, open_arm, run, showing
 
 config = Config(task="langid", limit=300, backend="fake")
 with showing() as progress:
     report = run(config, progress)
 agreement = report["arms"]["student"]["agreement"]
 print(f"{agreement['value']:.2f} ({agreement['low']:.2f} to {agreement['high']:.2f})")
-with open_student(find_run("langid")) as student:
-    print([answer.text for answer in student.answer(["Wo ist der Bahnhof, bitte?"])])
+with open_arm(find_run("langid")) as student:
+    print([answer.text for answer in student.answer([Query("Wo ist der Bahnhof, bitte?")])])
 ```
 
 The same call goes on where an earlier one was stopped, and a finished run gives its report at once. What is in it:

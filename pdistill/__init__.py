@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pdistill.cli.progress import showing
-    from pdistill.core.ask import OpenStudent, open_student
+    from pdistill.core.ask import OpenArm, open_arm
     from pdistill.core.config import Config
     from pdistill.core.constraint import JsonSchema, Pattern
     from pdistill.core.errors import PdistillError
     from pdistill.core.export import export
     from pdistill.core.hookspecs import hookimpl
+    from pdistill.core.likeness import likeness
     from pdistill.core.pipeline import evaluate, generate, report, run, train
     from pdistill.core.preview import preview
     from pdistill.core.progress import Progress
@@ -30,7 +31,7 @@ __all__ = [
     "JsonSchema",
     "Message",
     "Messages",
-    "OpenStudent",
+    "OpenArm",
     "Pattern",
     "PdistillError",
     "Progress",
@@ -46,7 +47,8 @@ __all__ = [
     "find_run",
     "generate",
     "hookimpl",
-    "open_student",
+    "likeness",
+    "open_arm",
     "preview",
     "read_queries",
     "read_text",
@@ -58,12 +60,13 @@ __all__ = [
 
 _MODULES = {
     "cli.progress": ("showing",),
-    "core.ask": ("OpenStudent", "open_student"),
+    "core.ask": ("OpenArm", "open_arm"),
     "core.config": ("Config",),
     "core.constraint": ("JsonSchema", "Pattern"),
     "core.errors": ("PdistillError",),
     "core.export": ("export",),
     "core.hookspecs": ("hookimpl",),
+    "core.likeness": ("likeness",),
     "core.pipeline": ("evaluate", "generate", "report", "run", "train"),
     "core.preview": ("preview",),
     "core.progress": ("Progress",),

@@ -8,7 +8,7 @@ from runpy import run_path
 import pytest
 
 import pdistill
-from pdistill import Config, PdistillError, find_run, open_student, preview, run, showing
+from pdistill import Config, PdistillError, Query, find_run, open_arm, preview, run, showing
 from tests.runs import write_task
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -50,8 +50,8 @@ def test_the_whole_job_with_texts_for_paths(
         report = run(config, progress)
     assert report["arms"]["student"]["agreement"]["n"] == report["n"]["eval"]
     assert "student: " in capsys.readouterr().err
-    with open_student(find_run("prompt")) as student:
-        (answer,) = student.answer(["foxes dig on hill 7"])
+    with open_arm(find_run("prompt")) as student:
+        (answer,) = student.answer([Query("foxes dig on hill 7")])
     assert answer.text in ("animal", "fruit", "other")
 
 

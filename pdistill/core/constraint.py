@@ -1,11 +1,12 @@
 """What answers must be where they are no labels: text that matches a pattern, or JSON that keeps to a schema."""
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
 from pdistill.core.errors import TaskError, UsageError
+from pdistill.core.jsontext import parsed
+from pdistill.core.likeness import fields
 from pdistill.core.targets import HardTarget, Rejected
 
 LONGEST = 5.0
@@ -103,15 +104,7 @@ class JsonSchema:
 
     def agreement(self, text: str, other: str) -> float:
         """Return the share of fields that are equal, among all that either object has; else whether the values are equal."""
-        try:
-            one, two = parsed(text), parsed(other)
-        except ValueError:
-            return float(text == other)
-        if not (isinstance(one, dict) and isinstance(two, dict)):
-            return float(canonical(one) == canonical(two))
-        names = one.keys() | two.keys()
-        same = [name in one and name in two and canonical(one[name]) == canonical(two[name]) for name in names]
-        return sum(same) / len(same) if same else 1.0
+        return fields(text, other)
 
     @cached_property
     def _validator(self) -> Any:
@@ -153,23 +146,6 @@ class JsonSchema:
             ) from None
 
 
-def parsed(text: str) -> Any:
-    """Return what a JSON text holds; 2.0 is 2, as in JSON schemas.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
-    try:
-        return json.loads(text, parse_float=_number, parse_constant=_no_number)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def canonical(value: Any) -> str:
-    """Return a JSON value as text that is the same for equal values, whatever the order of their keys."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
 def matches(match: Any, pattern: str, text: str) -> bool:
     """Return whether a compiled pattern's `match` finds something in the text.
 
@@ -208,12 +184,3 @@ def _references(schema: Any) -> Iterator[str]:
         elif isinstance(value, list):
             values += value
     yield from found
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    return int(value) if value.is_integer() else value
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")

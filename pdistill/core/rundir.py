@@ -21,6 +21,8 @@ HASHED = {
     "queries": "other queries",
     "json_schema": "another JSON schema",
 }
+REMOTE_NOTE = "remote.json"
+"""What adapter/ holds beside the adapter of a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
 
 
@@ -83,7 +85,10 @@ class RunDirectory:
         Raises:
             RunError: it can't be written.
         """
-        write_file(self.path / name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        write_file(
+            self.path / name, text.encode("utf-8", "backslashreplace")
+        )  # a lone surrogate becomes its JSON escape
 
     def asked(self) -> dict[str, Any]:
         """Return run.json.

@@ -106,7 +106,7 @@ def create_task(config: Config, schema: str | None = None) -> Task:
         UsageError: an unknown task or option; a pattern or a schema that is none.
     """
     if config.task is None:
-        return FileTask(config.labels, _constraint(config, schema))
+        return FileTask(config.labels, _constraint(config, schema), config.agreement)
     entry = installed().tasks[config.task]
     return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
 

@@ -70,10 +70,6 @@ def test_short_helps_are_those_of_the_commands() -> None:
         assert (command.name, command.get_short_help_str(200)) == (name, listed.help)
 
 
-def test_only_what_works_is_offered(call: Callable[..., Result]) -> None:
-    assert not re.findall(r"^  queries ", call("--help").stdout, re.MULTILINE)
-
-
 def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:
     command, option = call("rnu"), call("run", "--tsk", "langid")
     assert (command.exit_code, option.exit_code) == (2, 2)

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from pdistill.core import constraint
-from pdistill.core.constraint import JsonSchema, Pattern, canonical, parsed
+from pdistill.core.constraint import JsonSchema, Pattern
 from pdistill.core.errors import TaskError, UsageError
+from pdistill.core.jsontext import canonical, parsed
 from pdistill.core.targets import HardTarget, Rejected
 
 SCHEMA = {
