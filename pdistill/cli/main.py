@@ -14,10 +14,12 @@ JOBS, STAGES, LISTINGS = "pdistill.cli.jobs", "pdistill.cli.stages", "pdistill.c
 COMMANDS = {
     "run": Listed(JOBS, "Do the whole job: generate, train, evaluate, report."),
     "generate": Listed(JOBS, "Let the teacher answer the queries under the prompt."),
-    "queries": Listed("pdistill.cli.queries", "Write queries by a model, or take them from logs."),
+    "queries": Listed("pdistill.cli.queries", "Write queries for a prompt, or take them from logs."),
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
-    "report": Listed("pdistill.cli.report", "Show how well the student does without the prompt."),
+    "report": Listed(
+        "pdistill.cli.report", "Show how well the student does without the prompt, or compare two runs of one task."
+    ),
     "check": Listed("pdistill.cli.check", "Fail where a run is not as good as it is asked to be."),
     "sample": Listed("pdistill.cli.sample", "Ask the trained student."),
     "export": Listed("pdistill.cli.export", "Write the student as a folder that PEFT or transformers loads."),

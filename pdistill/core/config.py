@@ -89,11 +89,12 @@ class Config:
     max_cost: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what needs no file and no plugin.
+        """Check what needs no file and no plugin; a path may be given as a text, and a tuple as a list.
 
         Raises:
             UsageError: a value is out of range, or two options contradict each other.
         """
+        self._tidy()
         self._check_ranges()
         self._check_answers()
         if self.agreement is not None and (self.task or self.labels):
@@ -111,6 +112,16 @@ class Config:
             raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
         if self.samples > 1 and self.temperature == 0:
             raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
+
+    def _tidy(self) -> None:
+        for name in (*FILE_KEYS, "run_dir", "from_run"):
+            value: Any = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, Path(value))
+        for name in ("labels", "stop"):
+            value = getattr(self, name)
+            if isinstance(value, list | str):
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
 
     def _check_answers(self) -> None:
         """Check what says which answers are valid."""
