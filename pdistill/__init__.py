@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from pdistill.core.config import Config
     from pdistill.core.errors import PdistillError
     from pdistill.core.hookspecs import hookimpl
+    from pdistill.core.judge import judge
     from pdistill.core.likeness import likeness
     from pdistill.core.pipeline import evaluate, generate, report, run, train
     from pdistill.core.progress import Progress
@@ -37,6 +38,7 @@ __all__ = [
     "evaluate",
     "generate",
     "hookimpl",
+    "judge",
     "likeness",
     "read_queries",
     "read_text",
@@ -49,6 +51,7 @@ _MODULES = {
     "config": ("Config",),
     "errors": ("PdistillError",),
     "hookspecs": ("hookimpl",),
+    "judge": ("judge",),
     "likeness": ("likeness",),
     "pipeline": ("evaluate", "generate", "report", "run", "train"),
     "progress": ("Progress",),

@@ -272,7 +272,7 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize(("name", "count"), [("pdistill-task-sentiment", 13), ("pdistill-task-free-text", 26)])
+@pytest.mark.parametrize(("name", "count"), [("pdistill-task-sentiment", 13), ("pdistill-task-free-text", 27)])
 def test_the_example_distributions_pass_their_own_tests(name: str, count: int, tmp_path: Path) -> None:
     example = EXAMPLES / name
     project = tomllib.loads((example / "pyproject.toml").read_text())["project"]

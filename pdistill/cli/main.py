@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
     "report": Listed("pdistill.cli.report", "Show how well the student does without the prompt."),
     "check": Listed("pdistill.cli.check", "Fail where a run is not as good as it is asked to be."),
+    "judge": Listed("pdistill.cli.judge", "Let a judge model compare answers with the teacher's."),
     "sample": Listed("pdistill.cli.sample", "Ask the trained student."),
     "export": Listed("pdistill.cli.export", "Write the student as a folder that PEFT or transformers loads."),
     "serve": Listed("pdistill.cli.serve", "Serve the student by OpenAI's chat completions, until Ctrl-C."),

@@ -21,6 +21,7 @@ from pdistill.core.reportparts import (
     Figures,
     Groups,
     Interval,
+    Judgement,
     Made,
     Numbers,
     Part,
@@ -65,6 +66,8 @@ class Report(Part):
     disagreements: Disagreements
     preflight: dict[str, Any] | None
     """What preflight.json holds."""
+    judge: Judgement | None
+    """What a judge model says; null where none was asked."""
     training: Training
     loss: list[Annotated[list[float], Len(2, 2)]]
     """The training curve: [step, nats a trained token]."""

@@ -204,3 +204,46 @@ class Training(Part):
     seed: int
     steps: Count
     checkpoint_every: Count
+
+
+class JudgedArm(Part):
+    """Held-out queries by what the judge says of an arm's answer, against the teacher's."""
+
+    as_good: Figure
+    """The share that is at least as good: identical, the same or better; undecided counts half, unreadable not at all."""
+    identical: Count
+    """The same text, of which the judge was not asked."""
+    same: Count
+    better: Count
+    undecided: Count
+    """The judge says something else when the two answers change places."""
+    worse: Count
+    rejected: Count
+    """Of which the judge was not asked."""
+    unreadable: Count
+    """The judge's reply is no verdict."""
+
+
+class JudgedArms(Part):
+    """The arms that are judged."""
+
+    base: JudgedArm
+    student: JudgedArm
+
+
+class Order(Part):
+    """How often the judge preferred the answer that it saw first or second, and the p-value of that being chance."""
+
+    first: Count
+    second: Count
+    p: float | None
+
+
+class Judgement(Part):
+    """What a judge model says of the answers."""
+
+    judge: str
+    """The model, as BACKEND:MODEL."""
+    arms: JudgedArms
+    order: Order
+    cost: Asked
