@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Len
 from pydantic import Field
 
 from pdistill.core.reportparts import (
@@ -69,7 +68,7 @@ class Report(Part):
     judge: Judgement | None
     """What a judge model says; null where none was asked."""
     training: Training
-    loss: list[Annotated[list[float], Len(2, 2)]]
+    loss: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
     """The training curve: [step, nats a trained token]."""
     made: Made
     remote: dict[str, Any] | None

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Len
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-Count = Annotated[int, Ge(0)]
-Amount = Annotated[float, Ge(0)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
 By = Literal["agreement", "accuracy"]
 
 
@@ -114,7 +113,7 @@ class Disagreements(Part):
     """All of them counted, and at most 200 of them shown, those of the worst slices first."""
 
     n: Count
-    rows: Annotated[list[Disagreement], Len(0, 200)]
+    rows: Annotated[list[Disagreement], Field(max_length=200)]
 
 
 class Tokens(Part):

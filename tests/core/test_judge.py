@@ -73,6 +73,26 @@ def test_verdicts_in_both_orders_become_outcomes(run: RunDirectory, fake_backend
     assert found["arms"]["base"]["rejected"] == found["arms"]["base"]["as_good"]["n"]
 
 
+@pytest.mark.parametrize("options", [{"chunk": "4"}, {"shuffle": "true"}])
+def test_neither_batches_nor_order_change_the_verdicts(
+    run: RunDirectory, fake_backend: Made, options: dict[str, str]
+) -> None:
+    fake_backend(teacher=longer, name="fair")
+    found = judge(run, "fair:scripted", backend_options=options)
+    pairs = differing(run)
+    assert found["arms"]["student"]["better"] == sum(len(said) > len(learnt) for learnt, said in pairs)
+    assert found["arms"]["student"]["unreadable"] == 0
+    rows = [(row["number"], row.get("sample", 0)) for row in read_rows(run.path / "judged-student.jsonl")]
+    assert rows == sorted(rows)
+    assert len(rows) == 2 * len(pairs)
+
+
+def test_a_judge_without_a_chat_template_is_asked_in_plain_text(run: RunDirectory, fake_backend: Made) -> None:
+    fake_backend(teacher=lambda prompt, case: "SAME\nbecause", name="plain")
+    found = judge(run, "plain:scripted", backend_options={"chat_template": "false"})
+    assert found["arms"]["student"]["same"] == len(differing(run))
+
+
 def test_a_judge_that_leans_to_the_first_answer_decides_nothing(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=lambda prompt, case: "A", name="leaning")
     found = judge(run, "leaning:scripted")
