@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 @click.argument("other", metavar="[RUN]", required=False, shell_complete=completion.runs)
 @as_json
 def report(run: str, other: str | None, as_json: bool) -> None:
-    """Show how well the student does without the prompt, or compare two runs of one task.
+    """Show how well the student does, or compare two runs.
 
-    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN: how
-    the two differ on the queries that both held out, each difference with its 95 % interval.
+    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN of the
+    same task: how the two differ on the queries that both held out, each difference with its 95 % interval.
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
