@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pdistill.core.config import Config
+    from pdistill.core.constraint import JsonSchema, Pattern
     from pdistill.core.errors import PdistillError
     from pdistill.core.hookspecs import hookimpl
     from pdistill.core.judge import judge
@@ -24,8 +25,10 @@ __all__ = [
     "Completion",
     "Config",
     "HardTarget",
+    "JsonSchema",
     "Message",
     "Messages",
+    "Pattern",
     "PdistillError",
     "Progress",
     "Prompt",
@@ -49,6 +52,7 @@ __all__ = [
 
 _MODULES = {
     "config": ("Config",),
+    "constraint": ("JsonSchema", "Pattern"),
     "errors": ("PdistillError",),
     "hookspecs": ("hookimpl",),
     "judge": ("judge",),

@@ -1,9 +1,10 @@
 """How far two answers agree that are no labels: ways to compare them, from 0 to 1, by name."""
 
-import json
 import unicodedata
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
+
+from pdistill.core.jsontext import canonical, parsed
 
 Likeness = Literal["exact", "normalised", "fields", "characters"]
 
@@ -24,13 +25,16 @@ def normalised(one: str, other: str) -> float:
 
 
 def fields(one: str, other: str) -> float:
-    """Return the share of fields that are equal in two JSON objects, of all that either has; else whether the texts are."""
-    first, second = _object(one), _object(other)
-    if not first or not second:
+    """Return the share of fields that are equal in two JSON objects, of all that either has; else whether the values are."""
+    try:
+        first, second = parsed(one), parsed(other)
+    except ValueError:
         return exact(one, other)
-    names = {*first, *second}
-    equal = sum(name in first and name in second and _same(first[name], second[name]) for name in names)
-    return equal / len(names)
+    if not (isinstance(first, dict) and isinstance(second, dict)):
+        return float(canonical(first) == canonical(second))
+    names = first.keys() | second.keys()
+    same = [name in first and name in second and canonical(first[name]) == canonical(second[name]) for name in names]
+    return sum(same) / len(same) if same else 1.0
 
 
 def characters(one: str, other: str) -> float:
@@ -63,16 +67,3 @@ def _plain(text: str) -> str:
 
 def _is_noise(char: str, after: str) -> bool:
     return unicodedata.category(char).startswith("P") and char not in KEPT and not after.isdigit()
-
-
-def _object(text: str) -> dict[str, Any] | None:
-    try:
-        read = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return read if isinstance(read, dict) else None
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal; true is not 1."""
-    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)

@@ -8,7 +8,7 @@ from pdistill.core.cost import cost_of
 from pdistill.core.disagreements import confusions, disagreements
 from pdistill.core.generate import rejections
 from pdistill.core.rows import read_log, read_rows
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
 from pdistill.core.scores import Scores, score
 from pdistill.core.statistics import worse_slices
 from pdistill.core.work import Work
@@ -65,7 +65,7 @@ def _report(
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
         "made": _made(run, generate, train),
-        "remote": run.read_json("adapter/remote.json"),
+        "remote": run.read_json(f"adapter/{REMOTE_NOTE}"),
         "seconds": run.seconds(),
     }
 

@@ -15,7 +15,15 @@ from pdistill.core.errors import RunError, unknown
 from pdistill.core.rowfile import RowFile
 from pdistill.core.rows import append_row, read_log, storage_error, write_file
 
-HASHED = {"prompt": "another prompt", "student_prompt": "another student prompt", "queries": "other queries"}
+HASHED = {
+    "prompt": "another prompt",
+    "student_prompt": "another student prompt",
+    "queries": "other queries",
+    "json_schema": "another JSON schema",
+    "prompts": "other prompts",
+}
+REMOTE_NOTE = "remote.json"
+"""What adapter/ holds beside the adapter of a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
 
 

@@ -60,7 +60,7 @@ class Completion:
         text: the answer; white space at its start is kept.
         finish: "stop" where the model ended it, "length" where it was cut off, "error" where the backend gave up.
         prompt_tokens: tokens of the prompt and query together.
-        tokens: tokens of the answer, its end token included.
+        tokens: tokens of the answer, its end token included. Where it was drawn twice, both are those of both draws.
     """
 
     text: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 
 import openai
 
@@ -66,17 +67,20 @@ class OpenAISampler:
     async def _drawn(self, request: Request, sampling: Sampling) -> Completion:
         """Return the answer; where a newline must not end an empty line, such an answer is drawn again without it.
 
-        A chat model ends its answer by itself, so that no newline is sent.
+        Its tokens are then those of both draws, which are both paid for. A chat model ends its answer by itself, so that no newline is sent.
         """
         prompt = request.prompt
         if self._always_chat:
             prompt = as_chat(prompt)
         stops = list(sampling.stop)
         ending = [NEWLINE] if sampling.first_line and not isinstance(prompt, Messages) else []
-        drawn = await self._ask(prompt, sampling, request.seed, [*ending, *stops])
-        if ending and drawn.finish == "stop" and not drawn.text.strip():
-            drawn = await self._ask(prompt, sampling, request.seed, stops)
-        return cut(drawn, sampling)
+        draws = [await self._ask(prompt, sampling, request.seed, [*ending, *stops])]
+        if ending and draws[0].finish == "stop" and not draws[0].text.strip():
+            draws.append(await self._ask(prompt, sampling, request.seed, stops))
+        last = cut(draws[-1], sampling)
+        return replace(
+            last, prompt_tokens=sum(one.prompt_tokens for one in draws), tokens=sum(one.tokens for one in draws)
+        )
 
     async def _ask(self, prompt: Prompt, sampling: Sampling, seed: int, stops: list[str]) -> Completion:
         """Return an answer as the service gave it."""

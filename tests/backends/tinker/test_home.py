@@ -20,19 +20,11 @@ from pdistill.core.rundir import RunDirectory, find_run
 from tests.backends.faults import Call, Fault
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import OPTIONS, Said, copy_of, small_config
-from tests.backends.tinker.server import KEY
+from tests.backends.tinker.server import BUILTIN, KEY
 
 
 def note(run: Path) -> dict[str, object]:
     return dict(json.loads((run / "adapter" / export.NOTE).read_text()))
-
-
-@pytest.fixture(scope="module")
-def evaluated(trained: Path) -> Path:
-    """The trained run, with its arms answered on the service."""
-    pipeline.evaluate(find_run(str(trained)))
-    pipeline.report(find_run(str(trained)))
-    return trained
 
 
 def test_the_student_at_home_answers_as_on_the_service_without_an_account(
@@ -62,7 +54,11 @@ def test_the_student_leaves_from_home_without_an_account(
     queries = list(there)
     assert {queries[place]: answer.text for place, answer in plain.answers(queries)} == there
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert not [path for path in files if KEY.encode() in path.read_bytes() or b"127.0.0.1" in path.read_bytes()]
+    private = [KEY.encode(), b"127.0.0.1", *(str(place).encode() for place in (BUILTIN, evaluated, tmp_path))]
+    assert not [path.name for path in files if any(word in path.read_bytes() for word in private)]
+    if not merge:
+        config = json.loads((tmp_path / "out" / export.CONFIG).read_text())
+        assert config["base_model_name_or_path"] == "Qwen/Qwen3-30B-A3B"
 
 
 def test_a_student_on_its_service_alone_is_not_exported(answered: Path, tmp_path: Path) -> None:
