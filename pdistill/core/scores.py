@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pdistill.core.evaluate import held_out
-from pdistill.core.generate import read_target
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.selection import read_arm
 from pdistill.core.statistics import Figure, difference, recovery, share
 from pdistill.core.targets import HardTarget
 from pdistill.core.task import Task
@@ -106,7 +106,8 @@ def score(work: Work, run: RunDirectory) -> Scores:
             scores.arms[arm].accuracy.append(answer.accuracy)
             scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
         if learnt is not None:
-            scores.pairs[learnt, answers["student"].text] += 1
+            said = answers["student"].text
+            scores.pairs[work.task.answer(learnt), None if said is None else work.task.answer(said)] += 1
     scores.slices = dict(sorted(scores.slices.items()))
     return scores
 
@@ -121,7 +122,7 @@ def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[tuple
 
 def _judge(arm: str, task: Task, query: Query, learnt: str | None, row: Mapping[str, Any]) -> Judged:
     """Judge one answer: a rejected one disagrees and is wrong; the teacher is right or wrong in what the student learns."""
-    target = read_target(task, query, row)
+    target = read_arm(task, query, row)
     text = target.text if isinstance(target, HardTarget) else None
     agreement = None if learnt is None else 0.0 if text is None else task.agreement(query, text, learnt)
     said = learnt if arm == "teacher" else text

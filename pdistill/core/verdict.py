@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdistill.core.generate import commonest, read_target
 from pdistill.core.queries import Query
+from pdistill.core.selection import commonest, read_arm, read_target
 from pdistill.core.statistics import difference, share
 from pdistill.core.targets import CUT_OFF, HardTarget, Rejected
 from pdistill.core.task import Task
@@ -60,7 +60,7 @@ def findings(looked: Looked, greedy: bool) -> dict[str, Any]:
 
 
 def _learnt(looked: Looked, query: Query) -> HardTarget | Rejected:
-    return commonest([read_target(looked.task, query, row) for row in looked.drawn[query.number]])[0]
+    return commonest(looked.task, [read_target(looked.task, query, row) for row in looked.drawn[query.number]])[0]
 
 
 def _agreements(looked: Looked, learnt: Mapping[int, HardTarget | Rejected], rows: Rows) -> list[float]:
@@ -69,7 +69,7 @@ def _agreements(looked: Looked, learnt: Mapping[int, HardTarget | Rejected], row
     for query in looked.queries:
         target = learnt[query.number]
         if isinstance(target, HardTarget):
-            said = read_target(looked.task, query, rows[query.number])
+            said = read_arm(looked.task, query, rows[query.number])
             values.append(looked.task.agreement(query, said.text, target.text) if isinstance(said, HardTarget) else 0.0)
     return values
 
@@ -79,7 +79,7 @@ def _accuracies(looked: Looked, learnt: Mapping[int, HardTarget | Rejected]) -> 
     teacher: list[float] = []
     base: list[float] = []
     for query in looked.queries:
-        targets = learnt[query.number], read_target(looked.task, query, looked.base[query.number])
+        targets = learnt[query.number], read_arm(looked.task, query, looked.base[query.number])
         for values, target in zip((teacher, base), targets, strict=True):
             score = looked.task.score(query, target.text if isinstance(target, HardTarget) else "")
             if score is not None:

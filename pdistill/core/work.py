@@ -100,7 +100,7 @@ def create_task(config: Config) -> Task:
         UsageError: an unknown task or option.
     """
     if config.task is None:
-        return FileTask(config.labels)
+        return FileTask(config.labels, config.answer_after or "", config.keep_reasoning)
     entry = installed().tasks[config.task]
     return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
 
