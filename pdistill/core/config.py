@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdistill.core.errors import UsageError
+from pdistill.core.likeness import Likeness
 from pdistill.core.options import build
 from pdistill.core.prompts import Format
 from pdistill.core.targets import Select
 
 Objective = Literal["hard"]
+VALID = {"labels": "--labels", "pattern": "--pattern", "json_schema": "--json-schema"}
+"""The options that say which answers are valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +24,13 @@ class Config:
     Args:
         task: the task's name; None: the task is made of `prompt` and `queries`.
         task_options: the task's own options.
-        prompt: a file that holds the prompt, instead of the task's own.
+        prompt: a file that holds the prompt, instead of the task's own; or a folder of several, NAME.txt each.
         queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
-        columns: the file's own names of the columns query, messages, id, reference, slices and group.
+        columns: the file's own names of the columns query, messages, id, reference, slices, group and prompt.
         labels: the answers that count, for a task made of files.
+        agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
+        pattern: a regular expression that all of an answer must match, for a task made of files.
+        json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
         answer_after: the text that a response says before its answer, for a task made of files; None: all of it is the answer.
         keep_reasoning: the student learns the response as a whole, and not the answer alone.
         format: chat messages or plain text, for both sides.
@@ -59,6 +65,9 @@ class Config:
     queries: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
+    agreement: Likeness | None = None
+    pattern: str | None = None
+    json_schema: Path | None = None
     answer_after: str | None = None
     keep_reasoning: bool = False
     format: Format | None = None
@@ -93,10 +102,10 @@ class Config:
             UsageError: a value is out of range, or two options contradict each other.
         """
         self._check_ranges()
-        if self.task is not None and self.labels is not None:
-            raise UsageError(
-                f"--labels goes with --prompt and --queries, not with --task {self.task}, which has its own"
-            )
+        self._check_answers()
+        if self.agreement is not None and (self.task or self.labels):
+            has = f"--task {self.task}, which has its own" if self.task else "--labels, which are equal or not"
+            raise UsageError(f"--agreement {self.agreement} goes with --prompt and --queries, not with {has}")
         if self.task is not None and self.answer_after is not None:
             raise UsageError(
                 f"--answer-after goes with --prompt and --queries; the task {self.task} reads answers by itself"
@@ -126,6 +135,16 @@ class Config:
                     f"{option} chooses among several answers; give --samples N and a --temperature above 0"
                 )
 
+    def _check_answers(self) -> None:
+        """Check what says which answers are valid."""
+        given = [flag for name, flag in VALID.items() if getattr(self, name) is not None]
+        if self.task is not None and given:
+            raise UsageError(
+                f"{given[0]} goes with --prompt and --queries, not with --task {self.task}, which has its own"
+            )
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} can't both hold; say by one of them which answers are valid")
+
     def _check_ranges(self) -> None:
         positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank", "max_cost")
         for name in positive:
@@ -136,8 +155,7 @@ class Config:
             raise UsageError(f"--temperature {self.temperature} is not 0 or a number above it")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
-        if self.labels is not None and (len(set(self.labels)) < len(self.labels) or not all(self.labels)):
-            raise UsageError(f"--labels {','.join(self.labels)} has an empty label or one twice")
+        check_labels(self.labels)
         if self.answer_after is not None and not self.answer_after.strip():
             raise UsageError("--answer-after is empty; give the text that stands before the answer")
         if any(not stop for stop in self.stop):
@@ -158,12 +176,23 @@ class Config:
         return {key: _plain(getattr(self, key)) for key in OPTION_KEYS}
 
 
+def check_labels(labels: tuple[str, ...] | None) -> None:
+    """Guarantee that labels, if there are some, can be told apart.
+
+    Raises:
+        UsageError: one is empty or there twice.
+    """
+    if labels is not None and (len(set(labels)) < len(labels) or not all(labels)):
+        raise UsageError(f"--labels {','.join(labels)} has an empty label or one twice")
+
+
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "answer_after", "keep_reasoning", "format", "stop", "backend", "backend_options", "teacher", "limit", "seed",
+    "task", "task_options", "labels", "agreement", "pattern", "answer_after", "keep_reasoning", "format", "stop",
+    "backend", "backend_options", "teacher", "limit", "seed",
     "temperature", "top_p", "max_tokens", "samples", "select", "min_confidence",
 )  # fmt: skip
 TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
-FILE_KEYS = ("prompt", "queries", "student_prompt")
+FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
 OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 
 

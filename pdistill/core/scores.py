@@ -1,7 +1,7 @@
 """How right each arm is, query by query, and how far it agrees with the teacher."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Judged:
     """One arm's answer to one held-out query.
 
     Args:
-        text: what the answer says to the task, or None where it is rejected.
+        text: what the answer says to the task, without its reasoning, or None where it is rejected.
         agreement: with what the student learns, from 0 to 1; None where the teacher's answer was rejected.
         accuracy: against the reference, from 0 to 1; None where there is none.
         row: the answer as it was stored.
@@ -33,6 +33,10 @@ class Judged:
     agreement: float | None
     accuracy: float | None
     row: Mapping[str, Any]
+
+
+Row = tuple[Query, str | None, dict[str, Judged]]
+"""A held-out query, what the student learns there or None, and the answers by arm."""
 
 
 @dataclass(slots=True)
@@ -97,8 +101,17 @@ class Scores:
 
 def score(work: Work, run: RunDirectory) -> Scores:
     """Return the scores of all arms on the held-out queries."""
+    return collect(judged(work, run, ARMS), work.task.answer)
+
+
+def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Scores:
+    """Return the scores of these queries, in their order.
+
+    Args:
+        answer_of: what of a target is counted among the pairs.
+    """
     scores = Scores()
-    for place, (query, learnt, answers) in enumerate(judged(work, run, ARMS)):
+    for place, (query, learnt, answers) in enumerate(rows):
         for name in query.slices:
             scores.slices.setdefault(name, []).append(place)
         for arm, answer in answers.items():
@@ -106,13 +119,12 @@ def score(work: Work, run: RunDirectory) -> Scores:
             scores.arms[arm].accuracy.append(answer.accuracy)
             scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
         if learnt is not None:
-            said = answers["student"].text
-            scores.pairs[work.task.answer(learnt), None if said is None else work.task.answer(said)] += 1
+            scores.pairs[answer_of(learnt), answers["student"].text] += 1
     scores.slices = dict(sorted(scores.slices.items()))
     return scores
 
 
-def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[tuple[Query, str | None, dict[str, Judged]]]:
+def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[Row]:
     """Yield each held-out query with what the student learns there, or None, and the arms' answers."""
     answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in arms}
     for query, example in held_out(work, run):
@@ -127,4 +139,5 @@ def _judge(arm: str, task: Task, query: Query, learnt: str | None, row: Mapping[
     agreement = None if learnt is None else 0.0 if text is None else task.agreement(query, text, learnt)
     said = learnt if arm == "teacher" else text
     known = task.score(query, said if said is not None else "")
-    return Judged(text, agreement, None if known is None else 0.0 if said is None else known, row)
+    answer = None if text is None else task.answer(text)
+    return Judged(answer, agreement, None if known is None else 0.0 if said is None else known, row)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from pdistill.core import prompts
+from pdistill.core.constraint import Constraint
+from pdistill.core.likeness import Likeness, likeness
 from pdistill.core.prompts import QUERY_FIELD, Format, Prompt
 from pdistill.core.queries import Query
 from pdistill.core.sampling import Completion
@@ -21,7 +23,9 @@ class Task(ABC):
     """
 
     prompt: str
-    """The long prompt, as the teacher gets it."""
+    """The long prompt, as the teacher gets it; all of them, one after the other, where there are several."""
+    prompts: Mapping[str, str] = {}
+    """The prompts by name, where there are several: each query names its own, and the student is asked with that name."""
     labels: tuple[str, ...] | None = None
     """The answers that count; None where any text does."""
     student_frame: str = QUERY_FIELD
@@ -39,11 +43,12 @@ class Task(ABC):
 
     def teacher_prompt(self, query: Query) -> Prompt:
         """Return what the teacher is asked with: the prompt and the query."""
-        return prompts.teacher_prompt(self.prompt, query.text, self.format, query.earlier)
+        prompt = self.prompts[query.prompt] if query.prompt else self.prompt
+        return prompts.teacher_prompt(prompt, query.text, self.format, query.earlier)
 
     def student_prompt(self, query: Query) -> Prompt:
         """Return what the student is asked with: the query in the student's own frame."""
-        return prompts.student_prompt(self.student_frame, query.text, self.format, query.earlier)
+        return prompts.student_prompt(self.student_frame, query.tagged, self.format, query.earlier)
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
         """Return what the student learns from a response: the label, or the text without white space at its ends."""
@@ -80,17 +85,28 @@ class Task(ABC):
 
 
 class FileTask(Task):
-    """The task made of files alone: a prompt and queries that the user brings.
+    """The task made of files alone: a prompt and queries that the user brings, and what answers must be, where that is said.
 
     Args:
         labels: the answers that count; None where any text does.
+        constraint: what an answer must be instead.
+        way: how answers are compared; None: as the constraint does it, or whether they are equal.
         after: the text that a response says before its answer; empty where all of it is the answer.
         keep_reasoning: whether the student learns the whole response, and not the answer alone.
     """
 
-    def __init__(self, labels: tuple[str, ...] | None = None, after: str = "", keep_reasoning: bool = False) -> None:
+    def __init__(
+        self,
+        labels: tuple[str, ...] | None = None,
+        constraint: Constraint | None = None,
+        way: Likeness | None = None,
+        after: str = "",
+        keep_reasoning: bool = False,
+    ) -> None:
         self.prompt = ""
         self.labels = labels
+        self.constraint = constraint
+        self._way = way
         self._after = after
         self._keep_reasoning = keep_reasoning
 
@@ -99,12 +115,12 @@ class FileTask(Task):
         return ()
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return the answer, or the response as a whole where the student shall learn to reason."""
+        """Return the answer without white space at its ends, or the response as a whole where the student shall reason too."""
         if not self._after:
-            return super().target(query, completion)
+            return self._valid(query, completion)
         if self._after not in completion.text:
             return NO_ANSWER
-        answer = super().target(query, replace(completion, text=self.answer(completion.text)))
+        answer = self._valid(query, replace(completion, text=self.answer(completion.text)))
         whole = self._keep_reasoning and isinstance(answer, HardTarget)
         return HardTarget(completion.text.strip()) if whole else answer
 
@@ -112,8 +128,24 @@ class FileTask(Task):
         """Return the answer also where there is no reasoning before it: a student may have learnt the answer alone."""
         if self._after in completion.text or self._keep_reasoning:
             return self.target(query, completion)
-        return super().target(query, completion)
+        return self._valid(query, completion)
 
     def answer(self, target: str) -> str:
         """Return what follows the last text that stands before an answer, or all where it does not occur."""
         return target.rpartition(self._after)[2].strip() if self._after else target
+
+    def agreement(self, query: Query, text: str, teacher_text: str) -> float:
+        """Return how far two answers agree: in the way that was asked for, or as the constraint compares them, or whether they are equal."""
+        one, other = self.answer(text), self.answer(teacher_text)
+        if self._way is not None:
+            return likeness(self._way, one, other)
+        return float(one == other) if self.constraint is None else self.constraint.agreement(one, other)
+
+    def score(self, query: Query, text: str) -> float | None:
+        """Return how far an answer agrees with the reference; None where there is no reference."""
+        return None if query.reference is None else self.agreement(query, text, query.reference)
+
+    def _valid(self, query: Query, completion: Completion) -> HardTarget | Rejected:
+        """Return the answer, or why it is not what answers must be."""
+        target = super().target(query, completion)
+        return target if self.constraint is None or isinstance(target, Rejected) else self.constraint.read(target.text)

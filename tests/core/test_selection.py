@@ -86,15 +86,15 @@ def test_unsure_examples_are_not_trained_on_and_are_counted(tmp_path: Path) -> N
 )
 def test_the_answer_of_a_teacher_that_reasons(said: str, keep: bool, target: HardTarget | Rejected) -> None:
     row = {"response": said, "finish": "stop", "prompt_tokens": 1, "tokens": 1}
-    assert read_target(FileTask(("a", "b"), MARK, keep), QUERY, row) == target
+    assert read_target(FileTask(("a", "b"), after=MARK, keep_reasoning=keep), QUERY, row) == target
 
 
 def test_a_student_may_answer_without_reasoning_where_it_learnt_the_answer_alone() -> None:
     bare = Completion("a", "stop")
     row = {"response": "a", "finish": "stop", "prompt_tokens": 1, "tokens": 1}
-    assert read_arm(FileTask(("a", "b"), MARK), QUERY, row) == HardTarget("a")
-    assert FileTask(("a", "b"), MARK, keep_reasoning=True).arm_target(QUERY, bare) == NO_ANSWER
-    assert read_arm(FileTask(("a", "b"), MARK), QUERY, {**row, "response": "So. Answer: b"}) == HardTarget("b")
+    assert read_arm(FileTask(("a", "b"), after=MARK), QUERY, row) == HardTarget("a")
+    assert FileTask(("a", "b"), after=MARK, keep_reasoning=True).arm_target(QUERY, bare) == NO_ANSWER
+    assert read_arm(FileTask(("a", "b"), after=MARK), QUERY, {**row, "response": "So. Answer: b"}) == HardTarget("b")
 
 
 def test_answers_alone_are_compared() -> None:
