@@ -61,6 +61,8 @@ def settle(config: Config, work: Work, count: int) -> Plan:
         "seed": config.seed,
         "count": count,
         "samples": config.samples,
+        "select": config.select,
+        "min_confidence": config.min_confidence,
         "temperature": config.temperature,
         "top_p": config.top_p,
         "max_tokens": config.max_tokens or task.max_tokens,
