@@ -21,7 +21,7 @@ COMMANDS = {
         "pdistill.cli.report", "Show how well the student does without the prompt, or compare two runs of one task."
     ),
     "check": Listed("pdistill.cli.check", "Fail where a run is not as good as it is asked to be."),
-    "sample": Listed("pdistill.cli.sample", "Ask the trained student."),
+    "sample": Listed("pdistill.cli.sample", "Ask the trained student, or another arm of the run."),
     "export": Listed("pdistill.cli.export", "Write the student as a folder that PEFT or transformers loads."),
     "serve": Listed("pdistill.cli.serve", "Serve the student by OpenAI's chat completions, until Ctrl-C."),
     "measure": Listed("pdistill.cli.measure", "Measure the served student against the base under the prompt."),

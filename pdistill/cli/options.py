@@ -73,6 +73,9 @@ JOB: list[Any] = [
     ),
     click.option("--pattern", metavar="REGEX", help="What all of an answer must match, instead of --labels."),
     click.option("--json-schema", metavar="FILE", type=FILE, help="JSON schema of the answers, instead of --labels."),
+    click.option(
+        "--constrain", is_flag=True, help="Let the teacher's decoding keep to the valid answers; where it can."
+    ),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),

@@ -30,6 +30,7 @@ class Config:
         agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
         pattern: a regular expression that all of an answer must match, for a task made of files.
         json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
+        constrain: whether the teacher can say nothing but a label, a match of the pattern or JSON of the schema.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
         stop: texts that end an answer.
@@ -63,6 +64,7 @@ class Config:
     agreement: Likeness | None = None
     pattern: str | None = None
     json_schema: Path | None = None
+    constrain: bool = False
     format: Format | None = None
     student_prompt: Path | None = None
     stop: tuple[str, ...] = ()
@@ -171,7 +173,7 @@ def check_labels(labels: tuple[str, ...] | None) -> None:
 
 
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "agreement", "pattern", "format", "stop", "backend", "backend_options", "teacher",
+    "task", "task_options", "labels", "agreement", "pattern", "constrain", "format", "stop", "backend", "backend_options", "teacher",
     "limit", "seed",
     "temperature", "top_p", "max_tokens", "samples",
 )  # fmt: skip

@@ -9,7 +9,7 @@ from pdistill.core.constraint import Constraint
 from pdistill.core.likeness import Likeness, likeness
 from pdistill.core.prompts import QUERY_FIELD, Format, Prompt
 from pdistill.core.queries import Query
-from pdistill.core.sampling import Completion
+from pdistill.core.sampling import Allowed, Completion
 from pdistill.core.targets import EMPTY, NOT_A_LABEL, HardTarget, Rejected
 
 
@@ -55,6 +55,10 @@ class Task(ABC):
             return NOT_A_LABEL
         return HardTarget(text)
 
+    def allowed(self) -> Allowed | None:
+        """Return all that the teacher may say where its decoding is constrained: the labels; None where nothing is said of it."""
+        return None if self.labels is None else Allowed(labels=self.labels)
+
     def slices(self, query: Query) -> tuple[str, ...]:
         """Return the names of the breakdowns that the query belongs to."""
         return query.slices
@@ -94,6 +98,10 @@ class FileTask(Task):
         """Return the answer without white space at its ends, or why it is not what answers must be."""
         target = super().target(query, completion)
         return target if self.constraint is None or isinstance(target, Rejected) else self.constraint.read(target.text)
+
+    def allowed(self) -> Allowed | None:
+        """Return the labels, or what the constraint allows."""
+        return super().allowed() if self.constraint is None else self.constraint.allowed
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
         """Return how far two targets agree: in the way that was asked for, or as the constraint compares them, or whether they are equal."""
