@@ -89,8 +89,8 @@ def _allowed(task: Task, name: str, teacher: Teacher) -> Allowed:
     ability: Ability = f"constrain-{allowed.kind}"  # type: ignore[assignment]
     if ability not in teacher.can:
         raise BackendError(
-            f"{name} can't keep its decoding to {WORDS[allowed.kind]}; leave --constrain out: answers that are not valid are "
-            "rejected, or take vLLM, which can (-B engine=vllm)"
+            f"{name} can't keep its decoding to {WORDS[allowed.kind]}; leave --constrain out, and answers that are not "
+            "valid are rejected, or take a local model by vLLM (-B engine=vllm)"
         )
     return allowed
 

@@ -124,7 +124,7 @@ def _explained(allowed: Allowed | None) -> Iterator[None]:
     """Raise a BackendError in one line where vLLM's grammars can't express what is allowed."""
     try:
         yield
-    except ValueError as error:
+    except Exception as error:
         if allowed is None:
             raise
         reason = str(error).strip().partition("\n")[0]
