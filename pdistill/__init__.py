@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pdistill.core.errors import PdistillError
     from pdistill.core.export import export
     from pdistill.core.hookspecs import hookimpl
+    from pdistill.core.judge import judge
     from pdistill.core.likeness import likeness
     from pdistill.core.pipeline import evaluate, generate, report, run, train
     from pdistill.core.preview import preview
@@ -47,6 +48,7 @@ __all__ = [
     "find_run",
     "generate",
     "hookimpl",
+    "judge",
     "likeness",
     "open_arm",
     "preview",
@@ -66,6 +68,7 @@ _MODULES = {
     "core.errors": ("PdistillError",),
     "core.export": ("export",),
     "core.hookspecs": ("hookimpl",),
+    "core.judge": ("judge",),
     "core.likeness": ("likeness",),
     "core.pipeline": ("evaluate", "generate", "report", "run", "train"),
     "core.preview": ("preview",),

@@ -17,10 +17,9 @@ COMMANDS = {
     "queries": Listed("pdistill.cli.queries", "Write queries for a prompt, or take them from logs."),
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
-    "report": Listed(
-        "pdistill.cli.report", "Show how well the student does without the prompt, or compare two runs of one task."
-    ),
+    "report": Listed("pdistill.cli.report", "Show how well the student does, or compare two runs."),
     "check": Listed("pdistill.cli.check", "Fail where a run is not as good as it is asked to be."),
+    "judge": Listed("pdistill.cli.judge", "Let a judge model compare answers with the teacher's."),
     "sample": Listed("pdistill.cli.sample", "Ask the trained student, or another arm of the run."),
     "export": Listed("pdistill.cli.export", "Write the student as a folder that PEFT or transformers loads."),
     "serve": Listed("pdistill.cli.serve", "Serve the student by OpenAI's chat completions, until Ctrl-C."),

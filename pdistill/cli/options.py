@@ -55,7 +55,12 @@ TRAINING: list[Any] = [student, objective, learning_rate, epochs, batch_size, ra
 
 JOB: list[Any] = [
     click.option("--task", metavar="NAME", shell_complete=completion.tasks, help="Task; see pdistill tasks."),
-    click.option("--prompt", metavar="FILE", type=FILE, help="The prompt, instead of the task's own."),
+    click.option(
+        "--prompt",
+        metavar="FILE|DIR",
+        type=click.Path(),
+        help="The prompt, instead of the task's own; or a folder of several, NAME.txt each.",
+    ),
     click.option(
         "--queries",
         metavar="FILE",
@@ -118,6 +123,7 @@ JOB: list[Any] = [
     batch_size,
     rank,
     click.option("--from", "from_run", metavar="RUN", shell_complete=completion.runs, help="Reuse this run's answers."),
+    click.option("--warm-start", is_flag=True, help="Train on from the student of --from, instead of anew."),
     max_cost,
     click.option(
         "--force",
@@ -162,7 +168,7 @@ def config_given(flags: Mapping[str, Any]) -> Config:
 
 def training_given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the training that were given."""
-    return {key: flags[key] for key in TRAIN_KEYS if flags[key] is not None}
+    return {key: flags[key] for key in TRAIN_KEYS if flags.get(key) is not None}
 
 
 def spending_given(flags: Mapping[str, Any]) -> dict[str, Any]:

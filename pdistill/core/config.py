@@ -23,9 +23,9 @@ class Config:
     Args:
         task: the task's name; None: the task is made of `prompt` and `queries`.
         task_options: the task's own options.
-        prompt: a file that holds the prompt, instead of the task's own.
+        prompt: a file that holds the prompt, instead of the task's own; or a folder of several, NAME.txt each.
         queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
-        columns: the file's own names of the columns query, messages, id, reference, slices and group.
+        columns: the file's own names of the columns query, messages, id, reference, slices, group and prompt.
         labels: the answers that count, for a task made of files.
         agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
         pattern: a regular expression that all of an answer must match, for a task made of files.
@@ -51,6 +51,7 @@ class Config:
         batch_size: examples a step.
         rank: of the LoRA adapter.
         from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
+        warm_start: whether the training begins with the student of `from_run`, instead of anew.
         force: go on even where there seems to be nothing to distil, or the teacher's answers are mostly unusable.
         max_cost: USD that the run must not pass, with all its stages and interruptions.
     """
@@ -85,6 +86,7 @@ class Config:
     batch_size: int | None = None
     rank: int = 32
     from_run: Path | None = None
+    warm_start: bool = False
     force: bool = False
     max_cost: float | None = None
 
@@ -173,11 +175,10 @@ def check_labels(labels: tuple[str, ...] | None) -> None:
 
 
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "agreement", "pattern", "constrain", "format", "stop", "backend", "backend_options", "teacher",
-    "limit", "seed",
-    "temperature", "top_p", "max_tokens", "samples",
+    "task", "task_options", "labels", "agreement", "pattern", "constrain", "format", "stop", "backend",
+    "backend_options", "teacher", "limit", "seed", "temperature", "top_p", "max_tokens", "samples",
 )  # fmt: skip
-TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
+TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
 FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
 OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 

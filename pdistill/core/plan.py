@@ -1,5 +1,6 @@
 """What a run would do, settled before any model is opened: what `--dry-run` shows and what generate.json holds."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ from pdistill.core.interfaces import Ability, Student, Teacher
 from pdistill.core.models import ROLES, Models, Role, alike, changing_rows, sides
 from pdistill.core.prices import Prices
 from pdistill.core.prompts import check_prompt
-from pdistill.core.rundir import HASHED, RunDirectory, differences
+from pdistill.core.rows import storage_error
+from pdistill.core.rundir import HASHED, RunDirectory, differences, find_run
 from pdistill.core.sampling import Allowed
 from pdistill.core.task import Task
 from pdistill.core.version import versions
@@ -47,13 +49,16 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     _require(both["teacher"].id, teacher.can, "generate")
     allowed = _allowed(task, both["teacher"].id, teacher) if config.constrain else None
     _require(both["student"].id, student.can, "generate", "train-hard")
+    if config.warm_start:
+        earlier_student(config)
     renderer = student.renderer()
     task.format = config.format or ("chat" if renderer.has_chat_template else "text")
     asking = teacher.renderer()
     for side, name in ((renderer, both["student"].id), (asking, both["teacher"].id)):
         if side is not None and task.format == "chat" and not side.has_chat_template:
             raise BackendError(f"{name} has no chat template; take --format text, with {{query}} in the prompt file")
-    check_prompt(task.prompt, task.student_frame, task.format)
+    for prompt in task.prompts.values() or [task.prompt]:
+        check_prompt(prompt, task.student_frame, task.format)
     settings = {
         "teacher": both["teacher"].id,
         "student": both["student"].id,
@@ -95,6 +100,44 @@ def _allowed(task: Task, name: str, teacher: Teacher) -> Allowed:
     return allowed
 
 
+def earlier_student(config: Config) -> RunDirectory:
+    """Return the run whose student the training begins with.
+
+    Raises:
+        UsageError: no run is named.
+        RunError: it has no student yet, or was split by another seed.
+    """
+    if config.from_run is None:
+        raise UsageError("--warm-start begins with the student of a run; name it by --from RUN")
+    earlier = find_run(str(config.from_run))
+    if not earlier.adapter.exists():
+        raise RunError(f"the student in '{earlier.path}' is not trained yet; go on with pdistill train {earlier.path}")
+    seed = earlier.stage("generate")["settings"]["seed"]
+    if seed != config.seed:
+        raise RunError(
+            f"the student in '{earlier.path}' was trained with --seed {seed}, so it may have seen queries that are held out "
+            f"with --seed {config.seed}; give --seed {seed}, or leave --warm-start out"
+        )
+    return earlier
+
+
+def keep_start(earlier: RunDirectory, run: RunDirectory) -> None:
+    """Guarantee that the run holds a copy of the earlier student, to begin the training with.
+
+    Raises:
+        RunError: it can't be written.
+    """
+    if run.start.exists():
+        return
+    part = run.start.with_suffix(".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(earlier.adapter, part)
+        part.replace(run.start)
+    except OSError as error:
+        raise storage_error(error, run.start) from None
+
+
 def _require(name: str, can: frozenset[Ability], *needed: Ability) -> None:
     for ability in needed:
         if ability not in can:
@@ -125,12 +168,14 @@ def check_same(config: Config, work: Work, hashes: Mapping[str, Any], run: RunDi
 
 
 def open_run(plan: Plan, config: Config, hashes: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
-    """Return generate.json after run.json, the copies of prompt and queries, and itself have been written."""
+    """Return generate.json after run.json, the copies of prompt, queries and start, and itself have been written."""
     if not run.exists:
         run.write_json(
             "run.json", {"schema": 1, "options": config.asked(), "hashes": dict(hashes), "versions": versions()}
         )
     store(plan.work, run)
+    if config.warm_start:
+        keep_start(earlier_student(config), run)
     stage = {"task": config.name, "settings": plan.settings, "resolved": plan.resolved}
     run.write_json("generate.json", stage)
     return stage

@@ -61,6 +61,7 @@ def _report(
         "confusions": confusions(scores, work.task.labels),
         "disagreements": disagreements(work, run, scores),
         "preflight": run.read_json("preflight.json"),
+        "judge": run.read_json("judgement.json"),
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
         "made": _made(run, generate, train),
