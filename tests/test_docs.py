@@ -112,7 +112,7 @@ def execute(words: list[str], errors: list[str], folder: Path, monkeypatch: pyte
             known = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
             assert set(targets) <= set(known)
         case ["pip", "install", "--editable", place] if not place.startswith("."):
-            install(folder / place, monkeypatch)
+            install(folder / place.partition("[")[0], monkeypatch)
         case ["pytest", place]:
             run_pytest(folder / place)
 

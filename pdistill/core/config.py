@@ -33,6 +33,7 @@ class Config:
         json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
         answer_after: the text that a response says before its answer, for a task made of files; None: all of it is the answer.
         keep_reasoning: the student learns the response as a whole, and not the answer alone.
+        constrain: whether the teacher can say nothing but a label, a match of the pattern or JSON of the schema.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
         stop: texts that end an answer.
@@ -71,6 +72,7 @@ class Config:
     json_schema: Path | None = None
     answer_after: str | None = None
     keep_reasoning: bool = False
+    constrain: bool = False
     format: Format | None = None
     student_prompt: Path | None = None
     stop: tuple[str, ...] = ()
@@ -125,6 +127,8 @@ class Config:
             raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
         if self.keep_reasoning and self.answer_after is None:
             raise UsageError("--keep-reasoning needs --answer-after TEXT, the text that stands before the answer")
+        if self.constrain and self.answer_after is not None:
+            raise UsageError("--constrain lets the teacher say its answer alone; leave it or --answer-after out")
         self._check_samples()
 
     def _check_samples(self) -> None:
@@ -200,9 +204,9 @@ def check_labels(labels: tuple[str, ...] | None) -> None:
 
 
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "agreement", "pattern", "answer_after", "keep_reasoning", "format", "stop",
-    "backend", "backend_options", "teacher", "limit", "seed",
-    "temperature", "top_p", "max_tokens", "samples", "select", "min_confidence",
+    "task", "task_options", "labels", "agreement", "pattern", "answer_after", "keep_reasoning", "constrain", "format",
+    "stop", "backend", "backend_options", "teacher", "limit", "seed", "temperature", "top_p", "max_tokens", "samples",
+    "select", "min_confidence",
 )  # fmt: skip
 TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
 FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")

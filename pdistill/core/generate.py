@@ -59,7 +59,8 @@ def ask_teacher(
                 seed = request_seed(settings["seed"], query.id, sample)
                 yield Question(query, Request(Key(query.number, sample), prompt, seed))
 
-    sampling = sampling_from(settings)
+    allowed = work.task.allowed() if settings.get("constrain") else None
+    sampling = replace(sampling_from(settings), allowed=allowed)
     with rows.open(count * samples) as writer, reuse:
         progress.begin("teacher", count * samples, writer.count, "answers")
         if first is not None or writer.count < count * samples:
@@ -78,6 +79,11 @@ def ask_teacher(
             )
         writer.finish(run.seal)
         progress.end()
+
+
+def says_the_same_again(settings: Mapping[str, Any]) -> bool:
+    """Return whether the teacher, asked again as an arm is, gives its stored answers: they are greedy and not constrained."""
+    return bool(settings["temperature"] == 0 and not settings.get("constrain"))
 
 
 def sampling_from(settings: Mapping[str, Any]) -> Sampling:

@@ -9,7 +9,7 @@ from pdistill.core.budget import Budget, check_limit, open_budget
 from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
-from pdistill.core.generate import ask_teacher, rejections, sampling_from, write_examples
+from pdistill.core.generate import ask_teacher, rejections, sampling_from, says_the_same_again, write_examples
 from pdistill.core.interfaces import Lora, Remote, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import ROLES, Models, alike, sides, with_options
@@ -224,11 +224,11 @@ def evaluate(
         with directory.timed("evaluate"):
             stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
             if stage is None:
-                same = alike(both) and settings["temperature"] == 0
+                same = alike(both) and says_the_same_again(settings)
                 stage = {"settings": {"alike": same}, "resolved": stored}
                 directory.write_json("evaluate.json", stage)
             models = Models(both, stored)
-            asked = ROLES if settings["temperature"] > 0 else ("student",)
+            asked = ("student",) if says_the_same_again(settings) else ROLES
             budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
             made_by = base_made_by(both["student"].id, stored)
             Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(
