@@ -70,7 +70,7 @@ def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory
                 progress.say(note)
             for model in (planned.teacher, planned.student):
                 if isinstance(model, Remote):
-                    model.reach(Lora(rank=config.rank))
+                    model.reach(Lora(rank=config.rank, start=directory.start if config.warm_start else None))
             stage = open_run(planned, config, hashes, directory)
         if directory.examples.exists():
             if not directory.adapter.exists():
@@ -163,7 +163,8 @@ def train(
         both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
         models = Models(both, stage["resolved"] if stage else None)
         student = models.student(directory.path)
-        lora = Lora(rank=options["rank"], seed=config.seed)
+        start = directory.start if options["warm_start"] else None
+        lora = Lora(rank=options["rank"], seed=config.seed, start=start)
         if stage is None and isinstance(student, Remote):
             student.reach(lora)
         budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")

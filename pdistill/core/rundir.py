@@ -35,6 +35,7 @@ class RunDirectory:
         self.queries = path / "queries.jsonl"
         self.examples = path / "examples.jsonl"
         self.adapter = path / "adapter"
+        self.start = path / "start"
         self.report = path / "report.json"
 
     @property
