@@ -192,7 +192,7 @@ class Judging:
 
     def figures(self) -> dict[str, Any]:
         """Return what the verdicts come to, arm by arm, how far their order decided, and what they cost."""
-        leaning: Counter[str] = Counter()
+        leaning: Counter[str | None] = Counter()
         arms = {arm: self._arm(arm, leaning) for arm in JUDGED}
         spent = self._spent()
         cost = money({"teacher": spent}, {"teacher": self.prices})
@@ -207,7 +207,7 @@ class Judging:
             },
         }
 
-    def _arm(self, arm: str, leaning: Counter[str]) -> dict[str, Any]:
+    def _arm(self, arm: str, leaning: Counter[str | None]) -> dict[str, Any]:
         said: dict[tuple[int, int], str | None] = {}
         for row in read_rows(self.run.check(self.rows(arm).path)):
             said[row["number"], row.get("sample", 0)] = verdict_in(row["response"])
