@@ -101,6 +101,7 @@ def test_options_reach_vllm() -> None:
 
 
 @with_vllm
+@pytest.mark.vllm
 @pytest.mark.slow
 def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
     torch_side, vllm_side = teacher(folder, "torch"), teacher(folder, "vllm")
@@ -121,6 +122,7 @@ def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
 
 
 @with_vllm
+@pytest.mark.vllm
 @pytest.mark.slow
 def test_a_student_is_the_base_with_its_adapter(folder: Path, tmp_path: Path) -> None:
     students = [
