@@ -102,6 +102,7 @@ def test_options_reach_vllm() -> None:
 
 
 @with_vllm
+@pytest.mark.vllm
 @pytest.mark.slow
 def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
     torch_side, vllm_side = teacher(folder, "torch"), teacher(folder, "vllm")
@@ -122,6 +123,7 @@ def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
 
 
 @with_vllm
+@pytest.mark.vllm
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
 def test_vllm_keeps_answers_to_what_is_allowed(folder: Path) -> None:
