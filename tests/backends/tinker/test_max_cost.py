@@ -7,14 +7,13 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core.cost import by_role, tokens_spent
+from pdistill.core.cost import STAGES, by_role, tokens_spent
 from pdistill.core.rundir import RunDirectory
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import flags, small_config, taken
 
 PRICES = [f"-Bprice_{what}=1" for what in ("prompt", "sampled", "trained")]
 """USD per million tokens: a token of any kind costs a millionth of a dollar."""
-STAGES = ("generate", "train", "evaluate")
 SHARE = 0.7
 """Of what a stage costs, that the limit leaves for it."""
 
@@ -34,7 +33,7 @@ def test_each_stage_stops_before_the_limit_on_the_service(
     }
     command = ["run", *flags(small_config(run)), *PRICES, "--force"]
     for number, stage in enumerate(STAGES):
-        limit = sum(counts[name] for name in STAGES[:number]) + SHARE * counts[stage]  # type: ignore[index]
+        limit = sum(counts[name] for name in STAGES[:number]) + SHARE * counts[stage]
         result = CliRunner().invoke(pdistill, [*command, f"--max-cost={limit}"])
         assert result.exit_code == 1, result.output
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
