@@ -13,13 +13,14 @@ import pytest
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.backends.fake.student import FakeStudent
 from pdistill.core import pipeline
-from pdistill.core.ask import open_student
+from pdistill.core.ask import open_arm
 from pdistill.core.batches import Batch, TokenIds
 from pdistill.core.config import Config
 from pdistill.core.errors import BackendError, BrokenOffError
 from pdistill.core.interfaces import Lora, Remote, RemoteStudent, StateURI, Student, Trainer, WeightsURI
 from pdistill.core.plugins import installed
 from pdistill.core.progress import Silent
+from pdistill.core.queries import Query
 from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Request
@@ -180,8 +181,8 @@ def test_the_export_is_checked_with_held_out_examples(tmp_path: Path, service: S
 
 def test_a_student_that_is_home_is_asked_there(tmp_path: Path, service: Service) -> None:
     pipeline.run(config(tmp_path, "run"))
-    with open_student(RunDirectory(tmp_path / "run")) as student:
-        (answer,) = student.answer(["cats jump on hill 2"])
+    with open_arm(RunDirectory(tmp_path / "run")) as student:
+        (answer,) = student.answer([Query("cats jump on hill 2")])
     assert service.asked_at_home == 1
     assert answer.finish == "stop"
 

@@ -23,11 +23,21 @@ FEW = 20
 def make_report(
     work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return report.json: the five arms, recovery, tokens and seconds.
+    """Return report.json, in the published form.
 
     Args:
         generate: generate.json; likewise `train` and `evaluate`.
     """
+    from pdistill.core.reportform import require_form
+
+    made = _report(work, run, generate, train, evaluate)
+    require_form(made)
+    return made
+
+
+def _report(
+    work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
+) -> dict[str, Any]:
     run.check(run.queries)
     run.check(run.examples)
     scores = score(work, run)
@@ -51,6 +61,7 @@ def make_report(
         "confusions": confusions(scores, work.task.labels),
         "disagreements": disagreements(work, run, scores),
         "preflight": run.read_json("preflight.json"),
+        "judge": run.read_json("judgement.json"),
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
         "made": _made(run, generate, train),

@@ -71,5 +71,5 @@ class Completion:
 
 def request_seed(seed: int, query_id: str, sample: int) -> int:
     """Return a seed of 63 bits for one sample of one query: the same on every machine and in any order."""
-    digest = hashlib.sha256(f"{seed}\0{query_id}\0{sample}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}\0{query_id}\0{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -27,7 +27,7 @@ def test_each_stage_stops_before_the_limit_on_the_service(
     evaluated: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run, watched = tmp_path / "run", proxy()
-    counts = {
+    counts: dict[str, float] = {
         stage: sum(tokens.total for tokens in sides.values()) / 1e6
         for stage, sides in tokens_spent(RunDirectory(evaluated)).items()
     }
