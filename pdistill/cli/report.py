@@ -10,6 +10,7 @@ import click
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
 from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, grouped, kept, pay_back, recovery_note, verdict
+from pdistill.core.probes.findings import sentences
 from pdistill.core.report import FEW, arms_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
         )
         for name in report["worse_slices"]:
             console.print(Text(f"Worse than the rest, by more than chance: {one_line(name)}", "bold"))
+    for name, alarm, said in sentences(report):
+        console.print()
+        console.print(Text(f"Probe {name}: {said}", "bold red" if alarm else ""))
     console.print()
     for line in _costs(report):
         console.print(Text(line))

@@ -9,7 +9,7 @@ from pdistill.core.models import ROLES, Role
 from pdistill.core.prices import Prices, Tokens
 from pdistill.core.prompts import Messages, Prompt
 from pdistill.core.rows import read_log
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.rundir import ARMS, PROBES, RunDirectory
 
 Stage = Literal["generate", "train", "evaluate"]
 Counts = Mapping[Stage, Mapping[Role, Tokens]]
@@ -49,10 +49,17 @@ def tokens_spent(run: RunDirectory) -> Counts:
     """Return the tokens of the rows that are stored, by stage and side; reused answers were not paid for."""
     arms = {arm: total(map(_of_answer, run.predictions(arm).rows())) for arm in ARMS}
     teacher, base = (total(map(_of_answer, run.preflight(arm).rows())) for arm in ("teacher", "base"))
+    probed = {
+        arm: total(
+            total(map(_of_answer, run.probe(probe, arm).rows())) for probe, arms in PROBES.items() if arm in arms
+        )
+        for arm in ("teacher", "base", "student")
+    }
+    taught = total(map(_of_answer, run.responses(1).rows()))
     return {
-        "generate": {"teacher": teacher + total(map(_of_answer, run.responses(1).rows())), "student": base},
+        "generate": {"teacher": teacher + taught + probed.pop("teacher"), "student": base},
         "train": {"student": total(Tokens(trained=row["sequence_tokens"]) for row in run.metrics().rows())},
-        "evaluate": {"teacher": arms.pop("teacher"), "student": total(arms.values())},
+        "evaluate": {"teacher": arms.pop("teacher"), "student": total([*arms.values(), *probed.values()])},
     }
 
 

@@ -10,6 +10,7 @@ from pdistill.core.errors import TaskError
 from pdistill.core.generate import sampling_from
 from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
 from pdistill.core.preflight import answered
+from pdistill.core.probes.asking import Probing
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
@@ -53,8 +54,10 @@ class Arms:
     budget: Budget
     progress: Progress
 
-    def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student]) -> None:
-        """Guarantee that every arm has answered every held-out query; opens only the models that are still needed.
+    def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student], probing: Probing) -> None:
+        """Guarantee that every arm has answered every held-out query, and base and student the probes.
+
+        Opens only the models that are still needed.
 
         Raises:
             TaskError: no query is held out.
@@ -74,18 +77,19 @@ class Arms:
                 meter = Meter(self.budget, "teacher", asked.renderer())
                 with asked.sampler() as sampler:
                     self._ask(arm, sampler, meter, sampling_from(self.settings), sample=self.settings["samples"])
-        if self._missing((*BASE_ARMS, *STUDENT_ARMS)):
-            self._ask_student(student())
+        if not self.run.evaluated:
+            self._ask_student(student(), probing)
 
-    def _ask_student(self, student: Student) -> None:
+    def _ask_student(self, student: Student, probing: Probing) -> None:
         sampling = replace(sampling_from(self.settings), temperature=0.0, top_p=1.0)
         meter = Meter(self.budget, "student", student.renderer())
         for weights, arms in ((None, BASE_ARMS), (ADAPTER, STUDENT_ARMS)):
-            missing = self._missing(arms)
-            if missing:
+            missing, probed = self._missing(arms), arms[0]
+            if missing or self.run.unprobed(probed):
                 with student.sampler(weights) as sampler:
                     for arm in missing:
                         self._ask(arm, sampler, meter, sampling)
+                    probing.ask(probed, sampler, meter)
 
     def _missing(self, arms: tuple[str, ...]) -> list[str]:
         return [arm for arm in arms if not self.run.predictions(arm).complete]

@@ -16,6 +16,8 @@ from pdistill.core.models import ROLES, Models, alike, sides, with_options
 from pdistill.core.page import page
 from pdistill.core.plan import check_as_begun, check_same, open_run, settle, train_options
 from pdistill.core.preflight import Preflight, base_made_by, heed
+from pdistill.core.probes.asking import Probing, earlier
+from pdistill.core.probes.questions import not_run
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
 from pdistill.core.reuse import Reusable
@@ -96,7 +98,8 @@ def _generate(
     def budget() -> Budget:
         return open_budget(directory, models, config.max_cost, config.backend_options, progress, *ROLES)
 
-    reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
+    before = find_run(str(config.from_run)) if config.from_run else None
+    reuse = Reusable(before, settings)
     names, sampling = list(groups(work.queries)), sampling_from(settings)
     made_by = base_made_by(settings["student"], stage["resolved"])
     preflight = Preflight(work, directory, settings, names, made_by, strict, budget, progress)
@@ -108,7 +111,10 @@ def _generate(
         first = lambda sampler, meter, collect: preflight.look(sampler, meter, sampling, collect)  # noqa: E731
     else:
         heed(directory, strict, progress)
-    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first)
+    probing = Probing(work.task, directory, settings, progress)
+    probe = lambda sampler, meter: probing.ask("teacher", sampler, meter, earlier(before))  # noqa: E731
+    last = probe if directory.unprobed("teacher") else None
+    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first, last)
     write_examples(work, directory, settings, names)
 
 
@@ -195,7 +201,7 @@ def evaluate(
     backend_options: Mapping[str, Any] | None = None,
     max_cost: float | None = None,
 ) -> None:
-    """Guarantee that the five arms have answered the held-out queries.
+    """Guarantee that the five arms have answered the held-out queries, and base and student the probes.
 
     Args:
         backend_options: options of the backends that change no row, such as prices.
@@ -221,16 +227,19 @@ def evaluate(
             return
         with directory.timed("evaluate"):
             stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
+            models = Models(both, stored)
             if stage is None:
                 same = alike(both) and settings["temperature"] == 0
-                stage = {"settings": {"alike": same}, "resolved": stored}
+                left_out = not_run(work.task, both["student"].id, models.student(directory.path).can)
+                stage = {"settings": {"alike": same, "left_out": left_out}, "resolved": stored}
                 directory.write_json("evaluate.json", stage)
-            models = Models(both, stored)
             asked = ROLES if settings["temperature"] > 0 else ("student",)
             budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
             made_by = base_made_by(both["student"].id, stored)
             Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(
-                models.teacher, lambda: models.student(directory.path)
+                models.teacher,
+                lambda: models.student(directory.path),
+                Probing(work.task, directory, settings, progress),
             )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from pdistill.core.cost import cost_of
 from pdistill.core.disagreements import confusions, disagreements
 from pdistill.core.generate import rejections
+from pdistill.core.probes.findings import findings
 from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
 from pdistill.core.scores import Scores, score
@@ -50,6 +51,7 @@ def make_report(
         "worse_slices": _worse_slices(scores),
         "confusions": confusions(scores, work.task.labels),
         "disagreements": disagreements(work, run, scores),
+        "probes": findings(work.task, run, evaluate["settings"].get("left_out")),
         "preflight": run.read_json("preflight.json"),
         "training": train["settings"]["schedule"],
         "loss": _loss(run),

@@ -9,6 +9,7 @@ from pdistill.core.config import Config, config_from
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
+from pdistill.core.probes.questions import probe_rows
 from pdistill.core.prompts import Format
 from pdistill.core.queries import Query, numbered, query_from_row
 from pdistill.core.queryfiles import read_queries, read_text
@@ -106,10 +107,11 @@ def create_task(config: Config) -> Task:
 
 
 def store(work: Work, run: RunDirectory) -> None:
-    """Guarantee that the run directory holds its own copy of prompt, frame and queries."""
+    """Guarantee that the run directory holds its own copy of prompt, frame, queries and questions of the probes."""
     write_file(run.path / "prompt.txt", work.task.prompt.encode())
     write_file(run.path / "student_prompt.txt", work.task.student_frame.encode())
     write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
+    write_rows(run.probes, probe_rows(work.task), run.seal)
 
 
 def _read(run: RunDirectory, name: str) -> str:
