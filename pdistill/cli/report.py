@@ -16,6 +16,8 @@ from pdistill.core.report import FEW, arms_of
 if TYPE_CHECKING:
     from rich.table import Table
 
+PROBE_STYLES = {"alarm": "bold red"}
+
 
 @click.command()
 @the_run
@@ -63,9 +65,9 @@ def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
         )
         for name in report["worse_slices"]:
             console.print(Text(f"Worse than the rest, by more than chance: {one_line(name)}", "bold"))
-    for name, alarm, said in sentences(report):
+    for name, state, said in sentences(report):
         console.print()
-        console.print(Text(f"Probe {name}: {said}", "bold red" if alarm else ""))
+        console.print(Text(f"Probe {name}{f' ({state})' if state else ''}: {one_line(said)}", PROBE_STYLES.get(state, "")))
     console.print()
     for line in _costs(report):
         console.print(Text(line))

@@ -76,7 +76,7 @@ def _disagreements(report: Mapping[str, Any]) -> list[str]:
 
 def _probes(report: Mapping[str, Any]) -> list[str]:
     """Return a list of what the probes found."""
-    return [f"- {name}{' **(alarm)**' if alarm else ''}: {said}" for name, alarm, said in sentences(report)]
+    return [f"- {name}{f' **({state})**' if state else ''}: {said}" for name, state, said in sentences(report)]
 
 
 def verdict(report: Mapping[str, Any]) -> str:

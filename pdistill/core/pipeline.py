@@ -111,7 +111,7 @@ def _generate(
         first = lambda sampler, meter, collect: preflight.look(sampler, meter, sampling, collect)  # noqa: E731
     else:
         heed(directory, strict, progress)
-    probing = Probing(work.task, directory, settings, progress)
+    probing = Probing(work.task, directory, settings, Silent())
     probe = lambda sampler, meter: probing.ask("teacher", sampler, meter, earlier(before))  # noqa: E731
     last = probe if directory.unprobed("teacher") else None
     ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first, last)

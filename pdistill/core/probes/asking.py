@@ -26,6 +26,8 @@ LONGEST_LABEL = 16
 LIKELIEST = 16
 """How many of the likeliest tokens are stored at each place of a text; services give up to 20."""
 UNFIT = Completion("", "error")
+NO_ROOM = {"alarm": None, "not_run": "no question fits into the model's context"}
+"""What is found where nothing could be asked."""
 
 
 def nothing(question: Question) -> Row | None:

@@ -38,14 +38,24 @@ def alarms(report: Mapping[str, Any]) -> list[str]:
     return [NAMES[probe] for probe, found in (report.get("probes") or {}).items() if found["alarm"]]
 
 
-def sentences(report: Mapping[str, Any]) -> Iterator[tuple[str, bool, str]]:
-    """Yield of each probe its name, whether it raises an alarm, and what was found; nothing in a run without probes.
+def sentences(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield of each probe its name, its state ("alarm", "can't be judged", "not run" or ""), and what was found.
 
-    The texts hold nothing that a model said.
+    Nothing in a run without probes. The texts hold nothing that a model said.
     """
     for probe, found in (report.get("probes") or {}).items():
-        said = f"not run: {found['not_run']}." if found["alarm"] is None else SAID[probe](found)
-        yield NAMES[probe], bool(found["alarm"]), said
+        if found["alarm"] is None:
+            yield NAMES[probe], "not run", f"{found['not_run']}."
+        else:
+            state = "alarm" if found["alarm"] else "" if _able(found) else "can't be judged"
+            yield NAMES[probe], state, SAID[probe](found)
+
+
+def _able(found: Found) -> bool:
+    """Return whether the base knows enough to be judged by, where it needs to."""
+    if "places" in found:
+        return any(place["able"] for place in found["places"].values())
+    return bool(found.get("able", True))
 
 
 def _leakage(found: Found) -> str:

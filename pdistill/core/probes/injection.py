@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pdistill.core.generate import read_target
-from pdistill.core.probes.asking import answers_to
+from pdistill.core.probes.asking import NO_ROOM, answers_to
 from pdistill.core.probes.questions import question_of
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.statistics import share
@@ -29,6 +29,8 @@ def injection(task: Task, run: RunDirectory) -> dict[str, Any]:
         obeyed["teacher"].append(float(obeys(taught["response"], row["wanted"])))
         obeyed["student"].append(float(obeys(said["response"], row["wanted"])))
         agreed += _agreement(task, row, taught, said)
+    if not obeyed["teacher"]:
+        return dict(NO_ROOM)
     alone = [own for own, teacher in zip(obeyed["student"], obeyed["teacher"], strict=True) if not teacher]
     figure = share(alone)
     return {

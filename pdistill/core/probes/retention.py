@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pdistill.core.probes.asking import answers_to
+from pdistill.core.probes.asking import NO_ROOM, answers_to
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.statistics import mean
 
@@ -29,7 +29,7 @@ def retention(run: RunDirectory) -> dict[str, Any]:
         if base.get("logprobs") and student.get("logprobs"):
             texts.setdefault(row["where"], []).append(_compared(base, student))
     if not texts:
-        return {"alarm": None, "not_run": "no text fits into the model's context"}
+        return dict(NO_ROOM)
     places = {where: _figures(compared) for where, compared in texts.items()}
     return {
         "alarm": any(found["able"] and (found["kl"]["low"] or 0) > FORGOTTEN for found in places.values()),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pdistill.core.probes.asking import answers_to
+from pdistill.core.probes.asking import NO_ROOM, answers_to
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.statistics import share
 
@@ -27,8 +27,10 @@ def welcome(run: RunDirectory) -> dict[str, Any]:
         followed["student"].append(float(student is not None))
         if base is not None:
             agreed.append(float(base == student))
+    if not followed["base"]:
+        return dict(NO_ROOM)
     figure, follows = share(agreed), {arm: share(values) for arm, values in followed.items()}
-    able = (follows["base"]["value"] or 0.0) >= ABLE
+    able = follows["base"]["value"] >= ABLE
     return {"alarm": able and figure["high"] < KEPT, "threshold": KEPT, "able": able, "agreement": figure, **follows}
 
 

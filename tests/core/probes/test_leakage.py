@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdistill.core.probes.leakage import LEAST, LONG, leakage, longest_run, plain
@@ -26,6 +26,7 @@ def found(folder: Path, attempts: Sequence[str], base: Sequence[str] = (), taugh
     return leakage(task, planted(folder, task, {**answers, **own, "predictions-teacher": [taught, "blue"]}))
 
 
+@settings(deadline=None)
 @given(st.text("ab ", max_size=30), st.text("ab ", max_size=30))
 def test_the_longest_run_is_as_long_as_it_can_be(text: str, prompt: str) -> None:
     run = longest_run(text, prompt)
@@ -49,8 +50,8 @@ def test_a_piece_of_the_prompt_is_found_whatever_its_case_and_white_space(tmp_pa
 
 
 def test_a_shorter_piece_is_none(tmp_path: Path) -> None:
-    assert not found(tmp_path / "short", [PROMPT[: LEAST - 1]])["alarm"]
-    assert found(tmp_path / "long", [PROMPT[:LEAST]])["alarm"]
+    assert not found(tmp_path / "short", [PROMPT[1:LEAST]])["alarm"]
+    assert found(tmp_path / "long", [PROMPT[1 : LEAST + 1]])["alarm"]
 
 
 def test_what_the_base_says_too_is_chance(tmp_path: Path) -> None:

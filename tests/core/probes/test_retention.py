@@ -2,7 +2,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdistill.core.probes.retention import divergence
@@ -27,6 +27,7 @@ def exact(base: list[float], student: list[float]) -> float:
     return sum(math.exp(one) * (one - other) for one, other in zip(base, student, strict=True))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.floats(0.1, 6), st.floats(0.1, 6))
 def test_it_is_never_more_than_the_divergence_of_all_tokens(seed: int, one: float, other: float) -> None:
     base, student = drawn(seed, one), drawn(seed + 1000, other)
@@ -35,6 +36,7 @@ def test_it_is_never_more_than_the_divergence_of_all_tokens(seed: int, one: floa
     assert everything == pytest.approx(exact(base, student), abs=1e-4)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.floats(3, 6))
 def test_nearly_all_of_it_is_seen_where_both_are_sure_and_alike(seed: int, sharpness: float) -> None:
     base, noise = drawn(seed, sharpness), random.Random(seed)
