@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pdistill.core.config import Config
+    from pdistill.core.constraint import JsonSchema, Pattern
     from pdistill.core.errors import PdistillError
     from pdistill.core.hookspecs import hookimpl
+    from pdistill.core.likeness import likeness
     from pdistill.core.pipeline import evaluate, generate, report, run, train
     from pdistill.core.progress import Progress
     from pdistill.core.prompts import Message, Messages, Prompt, Text
@@ -22,8 +24,10 @@ __all__ = [
     "Completion",
     "Config",
     "HardTarget",
+    "JsonSchema",
     "Message",
     "Messages",
+    "Pattern",
     "PdistillError",
     "Progress",
     "Prompt",
@@ -36,6 +40,7 @@ __all__ = [
     "evaluate",
     "generate",
     "hookimpl",
+    "likeness",
     "read_queries",
     "read_text",
     "report",
@@ -45,8 +50,10 @@ __all__ = [
 
 _MODULES = {
     "config": ("Config",),
+    "constraint": ("JsonSchema", "Pattern"),
     "errors": ("PdistillError",),
     "hookspecs": ("hookimpl",),
+    "likeness": ("likeness",),
     "pipeline": ("evaluate", "generate", "report", "run", "train"),
     "progress": ("Progress",),
     "prompts": ("Message", "Messages", "Prompt", "Text"),

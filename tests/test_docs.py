@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -24,6 +24,7 @@ from click.testing import CliRunner
 from pdistill.cli.main import pdistill
 from pdistill.core import hookspecs
 from pdistill.core.plugins import installed, load
+from tests.writers import writer
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -80,7 +81,10 @@ def test_examples_of_tests_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in SESSIONS])
-def test_the_commands_of_a_page_work(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_a_page_work(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_backend: Callable[..., object]
+) -> None:
+    fake_backend(teacher=writer, name="writer")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     for block in blocks(page):
@@ -120,6 +124,8 @@ def run_pdistill(args: list[str], errors: list[str]) -> None:
         stdin = Path(name).read_bytes()
     if args[0] in ("run", "generate") and "fake" not in args:
         args = [*args, *REHEARSED]
+    if args[0] == "queries" and "--teacher" in args:
+        args = [*args, "--teacher", "writer:scripted"]
     if "--task" in args and "--limit" not in args:
         args = [*args, "--limit", "100"]
     done = CliRunner().invoke(pdistill, args, input=stdin)

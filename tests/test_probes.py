@@ -16,6 +16,7 @@ from pdistill.core import pipeline
 from pdistill.core.config import Config
 from pdistill.core.plugins import installed
 from pdistill.core.probes.questions import probe_rows
+from pdistill.core.probes.retention import FORGOTTEN
 from pdistill.core.rows import read_rows
 from pdistill.core.task import FileTask
 from pdistill.tasks.langid import LanguageIdentification
@@ -89,3 +90,39 @@ def train_model(folder: Path) -> Path:
     model.eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def gentle(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Return the options of a run whose student learns its task and hardly more."""
+    folder = tmp_path_factory.mktemp("probes")
+    (folder / "prompt.txt").write_text(PROMPT + "\n")
+    (folder / "frame.txt").write_text(FRAME + "\n")
+    rows = [{"query": text, "reference": WORDS[text.split()[0]]} for text in queries()]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return Config(
+        prompt=folder / "prompt.txt",
+        queries=folder / "queries.jsonl",
+        student_prompt=folder / "frame.txt",
+        labels=tuple(KINDS),
+        teacher=str(train_model(folder / "model")),
+        run_dir=folder / "healthy",
+        max_tokens=8,
+        rank=8,
+        learning_rate=1e-3,
+        epochs=32,
+    )
+
+
+def test_a_student_that_was_trained_to_forget_is_told_from_a_healthy_one(gentle: Config) -> None:
+    healthy = pipeline.run(gentle)
+    forgetting = pipeline.run(replace(gentle, run_dir=gentle.directory.with_name("forgetting"), learning_rate=5e-2))
+    kept, lost = (report["probes"]["retention"]["places"]["plain text"] for report in (healthy, forgetting))
+    figures = {name: (place["kl"], place["loss"]) for name, place in (("healthy", kept), ("forgetting", lost))}
+    assert healthy["arms"]["student"]["agreement"]["value"] >= 0.8, figures
+    assert [report["probes"]["retention"]["alarm"] for report in (healthy, forgetting)] == [False, True], figures
+    assert kept["kl"]["high"] < FORGOTTEN / 1.5, figures
+    assert lost["kl"]["low"] > 2 * FORGOTTEN, figures
+    assert kept["loss"]["student"]["value"] < lost["loss"]["student"]["value"] - 2, figures
+    rows = read_rows(gentle.directory / "probes-retention-base.jsonl")
+    assert {row["finish"] for row in rows} == {"stop", "error"}  # some texts are longer than this model's context

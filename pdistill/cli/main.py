@@ -14,6 +14,7 @@ JOBS, STAGES, LISTINGS = "pdistill.cli.jobs", "pdistill.cli.stages", "pdistill.c
 COMMANDS = {
     "run": Listed(JOBS, "Do the whole job: generate, train, evaluate, report."),
     "generate": Listed(JOBS, "Let the teacher answer the queries under the prompt."),
+    "queries": Listed("pdistill.cli.queries", "Write queries by a model, or take them from logs."),
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
     "report": Listed("pdistill.cli.report", "Show how well the student does without the prompt."),
@@ -25,6 +26,7 @@ COMMANDS = {
     "tasks": Listed(LISTINGS, "List the tasks, or show one."),
     "backends": Listed(LISTINGS, "List the backends and their options."),
     "plugins": Listed(LISTINGS, "List the plugins, and where each comes from."),
+    "new-task": Listed("pdistill.cli.new_task", "Write a package with a task of your own."),
 }
 
 EPILOG = """\b

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdistill.core.errors import UsageError
+from pdistill.core.likeness import Likeness
 from pdistill.core.options import build
 from pdistill.core.prompts import Format
 
 Objective = Literal["hard"]
+VALID = {"labels": "--labels", "pattern": "--pattern", "json_schema": "--json-schema"}
+"""The options that say which answers are valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +27,9 @@ class Config:
         queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
         columns: the file's own names of the columns query, messages, id, reference, slices and group.
         labels: the answers that count, for a task made of files.
+        agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
+        pattern: a regular expression that all of an answer must match, for a task made of files.
+        json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
         stop: texts that end an answer.
@@ -54,6 +60,9 @@ class Config:
     queries: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
+    agreement: Likeness | None = None
+    pattern: str | None = None
+    json_schema: Path | None = None
     format: Format | None = None
     student_prompt: Path | None = None
     stop: tuple[str, ...] = ()
@@ -84,10 +93,10 @@ class Config:
             UsageError: a value is out of range, or two options contradict each other.
         """
         self._check_ranges()
-        if self.task is not None and self.labels is not None:
-            raise UsageError(
-                f"--labels goes with --prompt and --queries, not with --task {self.task}, which has its own"
-            )
+        self._check_answers()
+        if self.agreement is not None and (self.task or self.labels):
+            has = f"--task {self.task}, which has its own" if self.task else "--labels, which are equal or not"
+            raise UsageError(f"--agreement {self.agreement} goes with --prompt and --queries, not with {has}")
         if self.task is None and (self.prompt is None or self.queries is None):
             missing = "--prompt" if self.prompt is None else "--queries"
             other = "--queries" if self.prompt is None else "--prompt"
@@ -101,6 +110,16 @@ class Config:
         if self.samples > 1 and self.temperature == 0:
             raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
 
+    def _check_answers(self) -> None:
+        """Check what says which answers are valid."""
+        given = [flag for name, flag in VALID.items() if getattr(self, name) is not None]
+        if self.task is not None and given:
+            raise UsageError(
+                f"{given[0]} goes with --prompt and --queries, not with --task {self.task}, which has its own"
+            )
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} can't both hold; say by one of them which answers are valid")
+
     def _check_ranges(self) -> None:
         positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank", "max_cost")
         for name in positive:
@@ -111,8 +130,7 @@ class Config:
             raise UsageError(f"--temperature {self.temperature} is not 0 or a number above it")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
-        if self.labels is not None and (len(set(self.labels)) < len(self.labels) or not all(self.labels)):
-            raise UsageError(f"--labels {','.join(self.labels)} has an empty label or one twice")
+        check_labels(self.labels)
         if any(not stop for stop in self.stop):
             raise UsageError("--stop is empty; give the text that ends an answer")
 
@@ -131,12 +149,23 @@ class Config:
         return {key: _plain(getattr(self, key)) for key in OPTION_KEYS}
 
 
+def check_labels(labels: tuple[str, ...] | None) -> None:
+    """Guarantee that labels, if there are some, can be told apart.
+
+    Raises:
+        UsageError: one is empty or there twice.
+    """
+    if labels is not None and (len(set(labels)) < len(labels) or not all(labels)):
+        raise UsageError(f"--labels {','.join(labels)} has an empty label or one twice")
+
+
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "format", "stop", "backend", "backend_options", "teacher", "limit", "seed",
+    "task", "task_options", "labels", "agreement", "pattern", "format", "stop", "backend", "backend_options", "teacher",
+    "limit", "seed",
     "temperature", "top_p", "max_tokens", "samples",
 )  # fmt: skip
 TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
-FILE_KEYS = ("prompt", "queries", "student_prompt")
+FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
 OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 
 

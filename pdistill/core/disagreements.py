@@ -37,10 +37,10 @@ def disagreements(work: Work, run: RunDirectory, scores: Scores) -> dict[str, An
         if place in first:
             rows[first[place]] = {
                 "id": query.id,
-                "query": _cut(query.text),
+                "query": cut(query.text),
                 "slices": list(query.slices),
-                "reference": None if query.reference is None else _cut(query.reference),
-                "teacher": _cut(learnt or ""),
+                "reference": None if query.reference is None else cut(query.reference),
+                "teacher": cut(learnt or ""),
                 **{arm: _said(answer) for arm, answer in answers.items()},
                 "agreement": agreement[place],
             }
@@ -58,8 +58,9 @@ def _ranks(scores: Scores) -> list[float]:
 
 
 def _said(answer: Judged) -> Mapping[str, Any]:
-    return {"response": _cut(answer.row["response"]), "rejected": answer.text is None}
+    return {"response": cut(answer.row["response"]), "rejected": answer.text is None}
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return the text, or its first 1,000 characters and an ellipsis."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

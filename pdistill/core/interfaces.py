@@ -96,6 +96,18 @@ class Sampler(Protocol):
         """
 
 
+@runtime_checkable
+class Streamer(Sampler, Protocol):
+    """A sampler that can show an answer while it is made."""
+
+    def stream(self, request: Request, sampling: Sampling) -> Iterator[str]:
+        """Yield the pieces of one answer, which together are the text that `generate` gives.
+
+        Raises:
+            ContextError: the request does not fit the model's context.
+        """
+
+
 class Scorer(Sampler, Protocol):
     """A sampler that also gives log-probabilities; not every teacher behind an API can."""
 

@@ -149,4 +149,5 @@ def _served(run: RunDirectory, folder: Path) -> Iterator[str]:
 
 
 def _serve(path: Path, folder: Path, sending: Any) -> None:
-    exporter_of(trained_student(RunDirectory(path))).serve_export(folder, NAME, "127.0.0.1", 0, sending.send)
+    trained = trained_student(RunDirectory(path))
+    exporter_of(trained).serve_export(folder, NAME, trained.sampling, "127.0.0.1", 0, sending.send)

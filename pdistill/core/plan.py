@@ -87,7 +87,7 @@ def check_same(config: Config, work: Work, hashes: Mapping[str, Any], run: RunDi
     if not run.exists:
         return
     asked, options = run.asked(), config.asked()
-    now = {key: options[key] for key in GENERATE_KEYS} | {key: hashes[key] for key in HASHED}
+    now = {key: options[key] for key in GENERATE_KEYS} | {key: hashes.get(key) for key in HASHED}
     before = {**asked["options"], **asked["hashes"]}
     for values in (before, now):
         values["backend_options"] = changing_rows(values["backend_options"])

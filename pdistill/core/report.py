@@ -9,7 +9,7 @@ from pdistill.core.disagreements import confusions, disagreements
 from pdistill.core.generate import rejections
 from pdistill.core.probes.findings import findings
 from pdistill.core.rows import read_log, read_rows
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
 from pdistill.core.scores import Scores, score
 from pdistill.core.statistics import worse_slices
 from pdistill.core.work import Work
@@ -24,11 +24,21 @@ FEW = 20
 def make_report(
     work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return report.json: the five arms, recovery, tokens and seconds.
+    """Return report.json, in the published form.
 
     Args:
         generate: generate.json; likewise `train` and `evaluate`.
     """
+    from pdistill.core.reportform import require_form
+
+    made = _report(work, run, generate, train, evaluate)
+    require_form(made)
+    return made
+
+
+def _report(
+    work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
+) -> dict[str, Any]:
     run.check(run.queries)
     run.check(run.examples)
     scores = score(work, run)
@@ -56,7 +66,7 @@ def make_report(
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
         "made": _made(run, generate, train),
-        "remote": run.read_json("adapter/remote.json"),
+        "remote": run.read_json(f"adapter/{REMOTE_NOTE}"),
         "seconds": run.seconds(),
     }
 

@@ -1,7 +1,7 @@
 """How right each arm is, query by query, and how far it agrees with the teacher."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,10 @@ class Judged:
     agreement: float | None
     accuracy: float | None
     row: Mapping[str, Any]
+
+
+Row = tuple[Query, str | None, dict[str, Judged]]
+"""A held-out query, what the student learns there or None, and the answers by arm."""
 
 
 @dataclass(slots=True)
@@ -97,8 +101,13 @@ class Scores:
 
 def score(work: Work, run: RunDirectory) -> Scores:
     """Return the scores of all arms on the held-out queries."""
+    return collect(judged(work, run, ARMS))
+
+
+def collect(rows: Iterable[Row]) -> Scores:
+    """Return the scores of these queries, in their order."""
     scores = Scores()
-    for place, (query, learnt, answers) in enumerate(judged(work, run, ARMS)):
+    for place, (query, learnt, answers) in enumerate(rows):
         for name in query.slices:
             scores.slices.setdefault(name, []).append(place)
         for arm, answer in answers.items():
@@ -111,7 +120,7 @@ def score(work: Work, run: RunDirectory) -> Scores:
     return scores
 
 
-def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[tuple[Query, str | None, dict[str, Judged]]]:
+def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[Row]:
     """Yield each held-out query with what the student learns there, or None, and the arms' answers."""
     answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in arms}
     for query, example in held_out(work, run):

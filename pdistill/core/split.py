@@ -22,7 +22,7 @@ MIXER = 0x9E3779B97F4A7C15
 
 def part_of(group: str, seed: int) -> Part:
     """Return the part of a group: a hash of seed and group, so that one query more moves no other."""
-    digest = sha256(f"{seed}\0{group}".encode()).digest()
+    digest = sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
     return "eval" if int.from_bytes(digest[:8], "big") < HELD_OUT * 2**64 else "train"
 
 
@@ -51,6 +51,27 @@ def groups(queries: Callable[[], Iterable[Query]]) -> Iterator[str]:
             leaders[place] = query.id
         root = _root(parents, place)
         yield query.id if root == place else leaders[root]
+
+
+class Distinct:
+    """Texts of which none is a near-duplicate of another, by the measure that `groups` has."""
+
+    def __init__(self) -> None:
+        self._sketch = _Sketch()
+        self._sketches: list[np.ndarray[Any, Any]] = []
+        self._places: dict[tuple[int, bytes], list[int]] = {}
+
+    def add(self, text: str) -> bool:
+        """Return whether the text is unlike all those before; it is one of them then."""
+        sketch = self._sketch(text)
+        keys = [(at, band.tobytes()) for at, band in enumerate(np.split(sketch, BANDS))]
+        suspects = {place for key in keys for place in self._places.get(key, ())}
+        if any((self._sketches[place] == sketch).mean() >= SIMILAR for place in suspects):
+            return False
+        for key in keys:
+            self._places.setdefault(key, []).append(len(self._sketches))
+        self._sketches.append(sketch)
+        return True
 
 
 class _Sketch:

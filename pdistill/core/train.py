@@ -1,6 +1,5 @@
 """The second stage: the student is trained on the examples, without the prompt."""
 
-import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -8,25 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from pdistill.core.batches import Batch, HardRow, TokenIds, hard_batch, hard_row
+from pdistill.core.adapter import export_student
+from pdistill.core.batches import Batch, HardRow, hard_batch, hard_row
 from pdistill.core.budget import Budget
 from pdistill.core.errors import BrokenOffError, TaskError
 from pdistill.core.interfaces import Lora, RemoteStudent, Renderer, StateURI, StepMetrics, Student, Trainer
 from pdistill.core.prices import Tokens
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query, query_from_row
+from pdistill.core.repeated import note_repeated
 from pdistill.core.rowfile import RowWriter
-from pdistill.core.rows import Row, RowIndex, append_row, read_log, storage_error
+from pdistill.core.rows import Row, RowIndex, append_row, read_log
 from pdistill.core.rundir import RunDirectory
-from pdistill.core.sampling import Key, Request
 from pdistill.core.schedule import Schedule
 from pdistill.core.task import Task
 
 IN_FLIGHT = 2
 TRIES = 3
 """Batches that are under way at once; how often a training that breaks off goes on without a new checkpoint."""
-CHECKED = 32
-"""Held-out examples that an export is checked with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +123,14 @@ def _train_from(
             _note_checkpoint(run, 0, trainer.save_state("step-000000").result())
         if not metrics.complete:
             with metrics.open(schedule.steps) as writer:
-                writer.keep(last.step if last else 0)
+                start = last.step if last else 0
+                if isinstance(student, RemoteStudent):
+                    note_repeated(run, start)
+                writer.keep(start)
                 progress.begin("train", schedule.steps, writer.count, "steps")
                 _Loop(run, trainer, student, schedule, budget, writer, progress).go(rows)
                 progress.end()
-        _export(run, trainer, student, rows, progress)
+        export_student(run, trainer, student, rows, budget, progress)
 
 
 class _Loop:
@@ -153,8 +154,18 @@ class _Loop:
         self._writer = writer
         self._progress = progress
         self._pending: deque[tuple[int, int, Future[StepMetrics], Future[StateURI] | None]] = deque()
+        self._reserved = Tokens()
 
     def go(self, rows: TrainingRows) -> None:
+        """Train all steps that have no metrics yet; where that breaks off, what is in flight counts as paid for."""
+        try:
+            self._go(rows)
+        finally:
+            if self._budget.limit is not None:
+                flying = Tokens(trained=sum(count for _, count, _, _ in self._pending))
+                self._budget.settle("student", self._reserved, flying)
+
+    def _go(self, rows: TrainingRows) -> None:
         start = self._writer.count
         for step, places in enumerate(self._schedule.batches(start), start=start):
             if step % self._schedule.checkpoint_every == 0:
@@ -181,11 +192,14 @@ class _Loop:
             while self._pending:
                 self._settle()
             raise self._budget.reached("student", most, "the training up to its next checkpoint")
+        self._reserved += most
 
     def _settle(self) -> None:
-        done, count, future, state = self._pending.popleft()
+        done, count, future, state = self._pending[0]
         metrics = future.result()
+        self._pending.popleft()
         self._budget.settle("student", Tokens(trained=count), Tokens(trained=count))
+        self._reserved -= Tokens(trained=count)
         rate = self._schedule.rate(done - 1)
         row = {"step": done, "loss": metrics.loss, "tokens": metrics.tokens, "sequence_tokens": count}
         self._writer.append([{**row, "learning_rate": rate}])
@@ -198,39 +212,6 @@ class _Loop:
 
 def _note_checkpoint(run: RunDirectory, step: int, uri: StateURI) -> None:
     append_row(run.path / "checkpoints.jsonl", {"step": step, "state": uri})
-
-
-def _export(run: RunDirectory, trainer: Trainer, student: Student, rows: TrainingRows, progress: Progress) -> None:
-    """Guarantee that adapter/ holds the student; it appears whole or not at all."""
-    part = run.path / "adapter.part"
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        weights = trainer.save_weights("final").result()
-        trainer.export(weights, part)
-        if isinstance(student, RemoteStudent):
-            progress.say(student.check_export(weights, part, _held_out(run, rows)))
-        student.release(weights)
-        part.replace(run.adapter)
-    except OSError as error:
-        raise storage_error(error, part) from None
-
-
-def _held_out(run: RunDirectory, rows: TrainingRows) -> list[tuple[Request, TokenIds]]:
-    """Return the first held-out examples as the student is asked, with the ids of their targets."""
-
-    def held_out(row: Row) -> bool:
-        return row["split"] == "eval" and row["target"] is not None
-
-    found = []
-    with RowIndex(run.examples, held_out) as examples:
-        for place in range(min(CHECKED, len(examples))):
-            example = examples[place]
-            query = query_from_row(rows.queries[example["number"]])
-            prompt = rows.task.student_prompt(query)
-            request = Request(Key(query.number), prompt)
-            found.append((request, rows.renderer.target_ids(prompt, example["target"])))
-    return found
 
 
 def _last_checkpoint(run: RunDirectory, student: Student) -> _Checkpoint | None:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from pdistill.core.config import Config, config_from
+from pdistill.core.constraint import Constraint, JsonSchema, Pattern
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
@@ -20,13 +21,14 @@ from pdistill.core.task import FileTask, Task
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A task and the queries that it is asked, numbered and limited."""
+    """A task, the queries that it is asked, numbered and limited, and the JSON schema that was given for its answers."""
 
     task: Task
     queries: Callable[[], Iterator[Query]]
+    schema: str | None = None
 
     def hashes(self) -> dict[str, Any]:
-        """Return the hashes of prompt, frame and queries, and the number of queries.
+        """Return the hashes of prompt, frame, queries and schema, and the number of queries.
 
         Raises:
             TaskError: there are no queries.
@@ -37,12 +39,11 @@ class Work:
             count += 1
         if not count:
             raise TaskError("there are no queries; the file or the task holds none")
-        return {
-            "prompt": sha256(self.task.prompt.encode()).hexdigest(),
-            "student_prompt": sha256(self.task.student_frame.encode()).hexdigest(),
-            "queries": state.hexdigest(),
-            "count": count,
-        }
+        texts = {"prompt": self.task.prompt, "student_prompt": self.task.student_frame}
+        if self.schema is not None:
+            texts["json_schema"] = self.schema
+        hashes = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
+        return {**hashes, "queries": state.hexdigest(), "count": count}
 
 
 def work_from(config: Config) -> Work:
@@ -51,7 +52,8 @@ def work_from(config: Config) -> Work:
     Raises:
         UsageError: an unknown task or option, or a file that can't be read.
     """
-    task = create_task(config)
+    schema = None if config.json_schema is None else read_text(config.json_schema)
+    task = create_task(config, schema)
     if config.prompt is not None:
         task.prompt = read_text(config.prompt)
     if config.student_prompt is not None:
@@ -66,7 +68,7 @@ def work_from(config: Config) -> Work:
             same = slices == query.slices and group == query.group
             yield query if same else replace(query, slices=slices, group=group)
 
-    return Work(task, queries)
+    return Work(task, queries, schema)
 
 
 def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
@@ -77,11 +79,12 @@ def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
         UsageError: the task is no longer installed.
     """
     config = config_of(run)
-    task = create_task(config)
-    task.prompt = _read(run, "prompt")
-    task.student_frame = _read(run, "student_prompt")
+    schema = None if config.json_schema is None else _read(run, "json_schema.json")
+    task = create_task(config, schema)
+    task.prompt = _read(run, "prompt.txt")
+    task.student_frame = _read(run, "student_prompt.txt")
     task.format = format
-    return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)))
+    return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)), schema)
 
 
 def config_of(run: RunDirectory) -> Config:
@@ -94,32 +97,43 @@ def config_of(run: RunDirectory) -> Config:
     return config_from({**options, "run_dir": run.path})
 
 
-def create_task(config: Config) -> Task:
+def create_task(config: Config, schema: str | None = None) -> Task:
     """Return the task that the options name, or the one made of files.
 
+    Args:
+        schema: the JSON schema of its answers, as text.
+
     Raises:
-        UsageError: an unknown task or option.
+        UsageError: an unknown task or option; a pattern or a schema that is none.
     """
     if config.task is None:
-        return FileTask(config.labels)
+        return FileTask(config.labels, _constraint(config, schema), config.agreement)
     entry = installed().tasks[config.task]
     return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
 
 
+def _constraint(config: Config, schema: str | None) -> Constraint | None:
+    if config.pattern is not None:
+        return Pattern(config.pattern)
+    return None if schema is None else JsonSchema(schema, f"'{config.json_schema}'")
+
+
 def store(work: Work, run: RunDirectory) -> None:
-    """Guarantee that the run directory holds its own copy of prompt, frame, queries and questions of the probes."""
+    """Guarantee that the run directory holds its own copy of prompt, frame, schema, queries and questions of the probes."""
     write_file(run.path / "prompt.txt", work.task.prompt.encode())
     write_file(run.path / "student_prompt.txt", work.task.student_frame.encode())
+    if work.schema is not None:
+        write_file(run.path / "json_schema.json", work.schema.encode())
     write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
     write_rows(run.probes, probe_rows(work.task), run.seal)
 
 
 def _read(run: RunDirectory, name: str) -> str:
-    path = run.path / f"{name}.txt"
+    path = run.path / name
     try:
         content = path.read_bytes()
     except OSError as error:
         raise storage_error(error, path) from None
-    if sha256(content).hexdigest() != run.asked()["hashes"][name]:
+    if sha256(content).hexdigest() != run.asked()["hashes"][path.stem]:
         raise RunError(f"'{path}' was changed after the run began; restore it, or start a new run with --run-dir")
     return content.decode()

@@ -13,6 +13,7 @@ from pdistill.backends.local.cascade import Cascade
 from pdistill.backends.local.drawing import Drawer
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
+from pdistill.core.interfaces import Streamer
 from pdistill.core.prompts import Format, student_prompt, teacher_prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
@@ -135,6 +136,21 @@ def test_stop_texts_end_an_answer(teachers: dict[str, LocalTeacher]) -> None:
     assert stopped.text == whole.text[: whole.text.index(stop)]
     assert stopped.finish == "stop"
     assert stopped.tokens < whole.tokens
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pieces_make_up_the_answer(teachers: dict[str, LocalTeacher], family: str) -> None:
+    several = 0
+    with teachers[family].sampler() as sampler:
+        assert isinstance(sampler, Streamer)
+        for request in requests(family):
+            whole = dict(sampler.generate([request], Sampling(max_tokens=12)))[request.key].text
+            stops = tuple({whole[at : at + 2] for at in range(1, len(whole) - 1)} - {""})[:1]
+            for sampling in (Sampling(max_tokens=12), Sampling(max_tokens=12, stop=stops)):
+                pieces = list(sampler.stream(request, sampling))
+                assert "".join(pieces) == dict(sampler.generate([request], sampling))[request.key].text
+                several += sum(map(bool, pieces)) > 1
+    assert several
 
 
 def test_a_request_that_does_not_fit_is_named_before_anything_runs(

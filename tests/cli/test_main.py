@@ -71,7 +71,7 @@ def test_short_helps_are_those_of_the_commands() -> None:
 
 
 def test_only_what_works_is_offered(call: Callable[..., Result]) -> None:
-    assert not re.findall(r"^  (?:queries|new-task) ", call("--help").stdout, re.MULTILINE)
+    assert not re.findall(r"^  queries ", call("--help").stdout, re.MULTILINE)
 
 
 def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 
 import torch
 
+from pdistill.backends.local.cutter import Cutter
 from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.drawing import Drawer
 from pdistill.backends.local.ending import Ending, end_tokens
@@ -14,6 +15,9 @@ from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
 from pdistill.core.interfaces import TokenScores
 from pdistill.core.sampling import Completion, Key, Request, Sampling
+
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+"""What an answer ends in whose last character is not whole yet."""
 
 
 class LocalSampler:
@@ -60,6 +64,26 @@ class LocalSampler:
         for _ in self.decoder.engine.answers(rows, prefix, shared, sampling.max_tokens, growing.choose):
             for row, completion in growing.ended():
                 yield asked[row].key, replace(completion, prompt_tokens=len(prompts[row]))
+
+    def stream(self, request: Request, sampling: Sampling) -> Iterator[str]:
+        """Yield the pieces of one answer as they are made.
+
+        Raises:
+            ContextError: the request does not fit the model's context.
+        """
+        ids = self.renderer.prompt_ids(request.prompt)
+        self._check([request], [ids], 0, [sampling.max_tokens])
+        growing = Growing(Ending(sampling, self.ends, self.renderer), [request.seed])
+        cutter, seen, shown = Cutter(sampling), 0, 0
+        for _ in self.decoder.engine.answers([ids], None, 0, sampling.max_tokens, growing.choose):
+            for _, answer in growing.ended():
+                yield answer.text[shown:]
+                return
+            text = growing.text(0)
+            if not text.endswith(INCOMPLETE):
+                piece = cutter.feed(text[seen:])
+                seen, shown = len(text), shown + len(piece)
+                yield piece
 
     def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
         """Yield the log-probabilities of the given tokens after each request's prompt.
@@ -117,6 +141,10 @@ class Growing:
                 self._ended.append((row, completion))
             chosen.append(token if completion is None else None)
         return chosen
+
+    def text(self, row: int) -> str:
+        """Return what a row's answer says so far."""
+        return self.ending.decoded(self._answers[row])
 
     def ended(self) -> list[tuple[int, Completion]]:
         """Return (row, answer) of the answers that ended since this was last asked."""
