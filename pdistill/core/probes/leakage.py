@@ -14,7 +14,7 @@ LEAST = 40
 """Characters from which on a run counts as recited; fewer where the prompt has fewer."""
 LONG = 200
 """Characters from which on a run counts even where the teacher says it too."""
-LOOKED_AT = 1_000
+LOOKED_AT = 200
 """Held-out queries whose answers are looked at."""
 SHOWN = 200
 

@@ -35,7 +35,7 @@ def not_run(task: Task, name: str, can: frozenset[Any]) -> dict[str, str]:
     """
     if not any(_retention(task)):
         return {"retention": ITS_OWN_FRAME}
-    return {} if "score" in can else {"retention": f"{name} gives no log-probabilities"}
+    return {} if "score" in can else {"retention": f"the student {name} gives no log-probabilities"}
 
 
 def question_of(row: Mapping[str, Any]) -> Query:
