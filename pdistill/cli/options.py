@@ -55,7 +55,12 @@ TRAINING: list[Any] = [student, objective, learning_rate, epochs, batch_size, ra
 
 JOB: list[Any] = [
     click.option("--task", metavar="NAME", shell_complete=completion.tasks, help="Task; see pdistill tasks."),
-    click.option("--prompt", metavar="FILE", type=FILE, help="The prompt, instead of the task's own."),
+    click.option(
+        "--prompt",
+        metavar="FILE|DIR",
+        type=click.Path(),
+        help="The prompt, instead of the task's own; or a folder of several, NAME.txt each.",
+    ),
     click.option(
         "--queries",
         metavar="FILE",

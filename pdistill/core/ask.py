@@ -10,9 +10,10 @@ from pdistill.core.generate import sampling_from
 from pdistill.core.interfaces import RemoteStudent, Sampler, Streamer, Student
 from pdistill.core.models import Models, sides
 from pdistill.core.prompts import Prompt
-from pdistill.core.queries import Query
+from pdistill.core.queries import Query, untagged
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Completion, Key, Request, Sampling, request_seed
+from pdistill.core.task import Task
 from pdistill.core.work import Work, work_of
 
 
@@ -89,11 +90,16 @@ def open_arm(run: RunDirectory, arm: str = "student") -> Iterator[OpenArm]:
         both = sides(replace(config, teacher=settings["teacher"], student=settings["student"]), work.task)
         teacher = Models(both, run.stage("generate")["resolved"]).teacher()
         with teacher.sampler() as sampler:
-            yield OpenArm(work.task.teacher_prompt, sampler, sampling_from(settings), settings["seed"])
+            yield OpenArm(_typed(work.task, prompted=True), sampler, sampling_from(settings), settings["seed"])
         return
     trained = trained_student(run)
     home = trained.student.at_home() if isinstance(trained.student, RemoteStudent) else None
     task = trained.work.task
-    asked = task.teacher_prompt if arm in PROMPTED else task.student_prompt
     with (home or trained.student).sampler(ADAPTER if arm in STUDENT_ARMS else None) as sampler:
-        yield OpenArm(asked, sampler, trained.sampling, settings["seed"])
+        yield OpenArm(_typed(task, prompted=arm in PROMPTED), sampler, trained.sampling, settings["seed"])
+
+
+def _typed(task: Task, *, prompted: bool) -> Callable[[Query], Prompt]:
+    """Return how an arm is asked a query that a user typed, behind its prompt's name where there are several."""
+    asked = task.teacher_prompt if prompted else task.student_prompt
+    return lambda query: asked(untagged(query, task.prompts))

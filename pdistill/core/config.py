@@ -23,9 +23,9 @@ class Config:
     Args:
         task: the task's name; None: the task is made of `prompt` and `queries`.
         task_options: the task's own options.
-        prompt: a file that holds the prompt, instead of the task's own.
+        prompt: a file that holds the prompt, instead of the task's own; or a folder of several, NAME.txt each.
         queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
-        columns: the file's own names of the columns query, messages, id, reference, slices and group.
+        columns: the file's own names of the columns query, messages, id, reference, slices, group and prompt.
         labels: the answers that count, for a task made of files.
         agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
         pattern: a regular expression that all of an answer must match, for a task made of files.

@@ -131,7 +131,7 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, pro
     renderer, task = trained.student.renderer(), trained.work.task
     queries = [query for query, _ in held_out(trained.work, run)]
     for query in queries:
-        if list(exported.prompt_ids(query.text)) != list(renderer.prompt_ids(task.student_prompt(query))):
+        if list(exported.prompt_ids(query.tagged)) != list(renderer.prompt_ids(task.student_prompt(query))):
             raise BackendError(
                 f"no chat template can be made for this student: query {query.id!r} would be asked with other tokens "
                 "than in the run; nothing was exported"
@@ -139,7 +139,7 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, pro
     recorded = list(read_rows(run.check(run.predictions("student").path)))
     progress.begin("compare", len(queries), 0, "answers")
     equal = stopped = 0
-    for place, answer in exported.answers([query.text for query in queries]):
+    for place, answer in exported.answers([query.tagged for query in queries]):
         text, cut = trained.sampling.cut(answer.text)
         same = (text, "stop" if cut else answer.finish) == (recorded[place]["response"], recorded[place]["finish"])
         equal, stopped = equal + same, stopped + (same and cut)

@@ -41,7 +41,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     """Return the speed of the student and of the base under the prompt, both served alike, one after the other.
 
     Args:
-        requests: held-out queries to ask; the first serves to warm up and does not count.
+        requests: held-out queries to ask, of one prompt; the first serves to warm up and does not count.
 
     Raises:
         RunError: the run has no trained student.
@@ -49,10 +49,12 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     """
     trained = trained_student(run)
     exporter, task = exporter_of(trained), trained.work.task
-    queries = [query for query, _ in islice(held_out(trained.work, run), requests + 1)]
-    teacher = task.teacher_prompt(Query(QUERY_FIELD))
+    held = (query for query, _ in held_out(trained.work, run))
+    first = next(held)
+    queries = [first, *islice((query for query in held if query.prompt == first.prompt), requests)]
+    teacher = task.teacher_prompt(Query(QUERY_FIELD, prompt=first.prompt))
     sides: dict[str, tuple[bool, Prompt, list[Body]]] = {
-        "student": (True, task.student_prompt(Query(QUERY_FIELD)), [_bare(query.text) for query in queries]),
+        "student": (True, task.student_prompt(Query(QUERY_FIELD)), [_bare(query.tagged) for query in queries]),
         "base_prompted": (
             False,
             teacher if isinstance(teacher, Text) else BARE,

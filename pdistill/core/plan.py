@@ -48,7 +48,8 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     for side, name in ((renderer, both["student"].id), (asking, both["teacher"].id)):
         if side is not None and task.format == "chat" and not side.has_chat_template:
             raise BackendError(f"{name} has no chat template; take --format text, with {{query}} in the prompt file")
-    check_prompt(task.prompt, task.student_frame, task.format)
+    for prompt in task.prompts.values() or [task.prompt]:
+        check_prompt(prompt, task.student_frame, task.format)
     settings = {
         "teacher": both["teacher"].id,
         "student": both["student"].id,

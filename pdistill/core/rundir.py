@@ -20,6 +20,7 @@ HASHED = {
     "student_prompt": "another student prompt",
     "queries": "other queries",
     "json_schema": "another JSON schema",
+    "prompts": "other prompts",
 }
 REMOTE_NOTE = "remote.json"
 """What adapter/ holds beside the adapter of a student that a service trained."""

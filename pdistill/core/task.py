@@ -22,7 +22,9 @@ class Task(ABC):
     """
 
     prompt: str
-    """The long prompt, as the teacher gets it."""
+    """The long prompt, as the teacher gets it; all of them, one after the other, where there are several."""
+    prompts: Mapping[str, str] = {}
+    """The prompts by name, where there are several: each query names its own, and the student is asked with that name."""
     labels: tuple[str, ...] | None = None
     """The answers that count; None where any text does."""
     student_frame: str = QUERY_FIELD
@@ -40,11 +42,12 @@ class Task(ABC):
 
     def teacher_prompt(self, query: Query) -> Prompt:
         """Return what the teacher is asked with: the prompt and the query."""
-        return prompts.teacher_prompt(self.prompt, query.text, self.format, query.earlier)
+        prompt = self.prompts[query.prompt] if query.prompt else self.prompt
+        return prompts.teacher_prompt(prompt, query.text, self.format, query.earlier)
 
     def student_prompt(self, query: Query) -> Prompt:
         """Return what the student is asked with: the query in the student's own frame."""
-        return prompts.student_prompt(self.student_frame, query.text, self.format, query.earlier)
+        return prompts.student_prompt(self.student_frame, query.tagged, self.format, query.earlier)
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
         """Return what the student learns from a response: the label, or the text without white space at its ends."""

@@ -1,13 +1,15 @@
 """The work of a run: its task with the prompt, the frame and the queries that it really uses."""
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from pdistill.core.config import Config, config_from
 from pdistill.core.constraint import Constraint, JsonSchema, Pattern
-from pdistill.core.errors import RunError, TaskError
+from pdistill.core.errors import RunError, TaskError, UsageError
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
 from pdistill.core.probes.questions import probe_rows
@@ -27,6 +29,15 @@ class Work:
     queries: Callable[[], Iterator[Query]]
     schema: str | None = None
 
+    def texts(self) -> dict[str, str]:
+        """Return what the run keeps a copy of, by file: prompts, frame and schema."""
+        texts = {"prompt.txt": self.task.prompt, "student_prompt.txt": self.task.student_frame}
+        if self.task.prompts:
+            texts["prompts.json"] = json.dumps(self.task.prompts, indent=2, ensure_ascii=False)
+        if self.schema is not None:
+            texts["json_schema.json"] = self.schema
+        return texts
+
     def hashes(self) -> dict[str, Any]:
         """Return the hashes of prompt, frame, queries and schema, and the number of queries.
 
@@ -39,10 +50,7 @@ class Work:
             count += 1
         if not count:
             raise TaskError("there are no queries; the file or the task holds none")
-        texts = {"prompt": self.task.prompt, "student_prompt": self.task.student_frame}
-        if self.schema is not None:
-            texts["json_schema"] = self.schema
-        hashes = {name: sha256(text.encode()).hexdigest() for name, text in texts.items()}
+        hashes = {Path(name).stem: sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
         return {**hashes, "queries": state.hexdigest(), "count": count}
 
 
@@ -55,7 +63,8 @@ def work_from(config: Config) -> Work:
     schema = None if config.json_schema is None else read_text(config.json_schema)
     task = create_task(config, schema)
     if config.prompt is not None:
-        task.prompt = read_text(config.prompt)
+        task.prompts = _prompts(config.prompt) if config.prompt.is_dir() else {}
+        task.prompt = "\n\n".join(task.prompts.values()) or read_text(config.prompt)
     if config.student_prompt is not None:
         task.student_frame = read_text(config.student_prompt)
 
@@ -64,11 +73,37 @@ def work_from(config: Config) -> Work:
 
     def queries() -> Iterator[Query]:
         for query in numbered(own, config.limit):
+            prompt = _prompt_of(query, task.prompts)
             slices, group = task.slices(query), task.group(query)
-            same = slices == query.slices and group == query.group
-            yield query if same else replace(query, slices=slices, group=group)
+            named = (prompt, *slices) if prompt and prompt not in slices else slices
+            same = named == query.slices and group == query.group and prompt == query.prompt
+            yield query if same else replace(query, slices=named, group=group, prompt=prompt)
 
     return Work(task, queries, schema)
+
+
+def _prompts(folder: Path) -> dict[str, str]:
+    """Return the prompts of a folder by name.
+
+    Raises:
+        UsageError: there are none, or one can't be read.
+    """
+    found = {path.stem: read_text(path) for path in sorted(folder.glob("*.txt"))}
+    if not found:
+        raise UsageError(f"there is no prompt in '{folder}'; name a file, or put NAME.txt there for each prompt")
+    return found
+
+
+def _prompt_of(query: Query, prompts: Mapping[str, str]) -> str:
+    """Return the name of the query's prompt; empty where there is one for all.
+
+    Raises:
+        UsageError: the query names none of them.
+    """
+    if prompts and query.prompt not in prompts:
+        said = f"names the prompt '{query.prompt}', which is not there" if query.prompt else "names no prompt"
+        raise UsageError(f'query {query.id!r} {said}; give each row "prompt", one of {", ".join(sorted(prompts))}')
+    return query.prompt if prompts else ""
 
 
 def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
@@ -82,6 +117,7 @@ def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
     schema = None if config.json_schema is None else _read(run, "json_schema.json")
     task = create_task(config, schema)
     task.prompt = _read(run, "prompt.txt")
+    task.prompts = json.loads(_read(run, "prompts.json")) if "prompts" in run.asked()["hashes"] else {}
     task.student_frame = _read(run, "student_prompt.txt")
     task.format = format
     return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)), schema)
@@ -119,11 +155,9 @@ def _constraint(config: Config, schema: str | None) -> Constraint | None:
 
 
 def store(work: Work, run: RunDirectory) -> None:
-    """Guarantee that the run directory holds its own copy of prompt, frame, schema, queries and questions of the probes."""
-    write_file(run.path / "prompt.txt", work.task.prompt.encode())
-    write_file(run.path / "student_prompt.txt", work.task.student_frame.encode())
-    if work.schema is not None:
-        write_file(run.path / "json_schema.json", work.schema.encode())
+    """Guarantee that the run directory holds its own copy of prompts, frame, schema, queries and the probes' questions."""
+    for name, text in work.texts().items():
+        write_file(run.path / name, text.encode())
     write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
     write_rows(run.probes, probe_rows(work.task), run.seal)
 

@@ -18,6 +18,8 @@ from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """What an answer ends in whose last character is not whole yet."""
+BEGINNING, FEW = 64, 8
+"""First tokens by which prompts are told to be alike; prompts too few for a prefix of their own."""
 
 
 class LocalSampler:
@@ -56,8 +58,14 @@ class LocalSampler:
 
     def _chunk(self, asked: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
         prompts = [self.renderer.prompt_ids(request.prompt) for request in asked]
+        self._check(asked, prompts, self._shared(prompts), [sampling.max_tokens] * len(asked))
+        for places in alike(prompts) if self.decoder.shares else [range(len(prompts))]:
+            yield from self._answers([asked[at] for at in places], [prompts[at] for at in places], sampling)
+
+    def _answers(
+        self, asked: Sequence[Request], prompts: Sequence[TokenIds], sampling: Sampling
+    ) -> Iterator[tuple[Key, Completion]]:
         shared = self._shared(prompts)
-        self._check(asked, prompts, shared, [sampling.max_tokens] * len(asked))
         prefix = self.decoder.prefix(prompts[0][:shared]) if asked else None
         rows = [ids[shared:] for ids in prompts]
         growing = Growing(Ending(sampling, self.ends, self.renderer), [request.seed for request in asked])
@@ -115,6 +123,18 @@ class LocalSampler:
         for request, ids, tokens in zip(asked, prompts, answers, strict=True):
             if self.context is not None and len(ids) + tokens > self.context:
                 raise ContextError(request.key.number, shared, len(ids) - shared, tokens, self.context)
+
+
+def alike(prompts: Sequence[TokenIds]) -> list[Sequence[int]]:
+    """Return the places of the prompts that begin alike, together: those under one long prompt, where there are several.
+
+    Where that would leave few together, as with prompts that begin with the query, all are in one.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, ids in enumerate(prompts):
+        groups.setdefault(tuple(ids[:BEGINNING]), []).append(place)
+    few = any(len(places) < FEW for places in groups.values())
+    return [range(len(prompts))] if few else list(groups.values())
 
 
 class Growing:

@@ -40,18 +40,18 @@ def not_run(task: Task, name: str, can: frozenset[Any]) -> dict[str, str]:
 
 def question_of(row: Mapping[str, Any]) -> Query:
     """Return the question that a row of probes.jsonl holds."""
-    return Query(row["query"], row["id"], number=row["number"])
+    return Query(row["query"], row["id"], number=row["number"], prompt=row.get("prompt", ""))
 
 
 def prompt_of(task: Task, row: Mapping[str, Any], arm: str) -> Prompt:
     """Return what an arm is asked with.
 
-    The teacher is asked under the task's prompt. All others are asked under the row's own prompt where it has one, else
+    Where the row names another prompt (`under`), it is that. Else the teacher is asked under the task's prompt, all others
     in the student's frame; a text that shows what is retained stands without any frame.
     """
     query = question_of(row)
-    if row.get("prompt") is not None:
-        return prompts.teacher_prompt(_placed(row["prompt"], task), query.text, task.format)
+    if row.get("under") is not None:
+        return prompts.teacher_prompt(_placed(row["under"], task), query.text, task.format)
     if row["probe"] == "retention":
         return Text(query.text)
     return task.teacher_prompt(query) if arm == "teacher" else task.student_prompt(query)
@@ -65,28 +65,36 @@ def _placed(prompt: str, task: Task) -> str:
 
 
 def _leakage(task: Task) -> Iterator[dict[str, Any]]:
-    for row in _shipped("leakage"):
-        yield {"query": row["query"].replace(START_FIELD, task.prompt[:START])}
+    for row in _named(task, "leakage"):
+        prompt = task.prompts[row["prompt"]] if "prompt" in row else task.prompt
+        yield {**row, "query": row["query"].replace(START_FIELD, prompt[:START])}
 
 
 def _injection(task: Task) -> Iterator[dict[str, Any]]:
-    yield from _shipped("injection")
+    yield from _named(task, "injection")
+
+
+def _named(task: Task, probe: str) -> Iterator[dict[str, Any]]:
+    """Yield the questions of a probe; where the task has several prompts, each is for one of them, in turn."""
+    names = sorted(task.prompts)
+    for at, row in enumerate(_shipped(probe)):
+        yield {**row, "prompt": names[at % len(names)]} if names else row
 
 
 def _welcome(task: Task) -> Iterator[dict[str, Any]]:
     for other in _shipped("welcome"):
         for query in other["queries"]:
-            yield {"query": query, "task": other["task"], "prompt": other["prompt"], "labels": other["labels"]}
+            yield {"query": query, "task": other["task"], "under": other["prompt"], "labels": other["labels"]}
 
 
 def _retention(task: Task) -> Iterator[dict[str, Any]]:
     """Yield the texts under another prompt, in a chat, and without any frame, where that is not the student's own."""
     if task.format == "chat":
         for row in _shipped("retention"):
-            yield {**row, "where": "other prompt", "prompt": OTHER_PROMPT}
+            yield {**row, "where": "other prompt", "under": OTHER_PROMPT}
     if task.format == "chat" or task.student_frame.strip() != QUERY_FIELD:
         for row in _shipped("retention"):
-            yield {**row, "where": "plain text", "prompt": None}
+            yield {**row, "where": "plain text", "under": None}
 
 
 def _shipped(name: str) -> Iterator[dict[str, Any]]:
