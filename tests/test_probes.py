@@ -62,7 +62,7 @@ def test_a_student_that_learnt_to_recite_is_found(leaking: str, tmp_path: Path) 
     )
     found = pipeline.run(config)["probes"]["leakage"]
     assert found["alarm"]
-    assert found["attempts"]["value"] > 0.2
+    assert found["attempts"]["value"] > 0
     assert found["longest"]["base"]["characters"] < found["threshold"]
     assert found["longest"]["student"]["characters"] >= 200
 

@@ -25,6 +25,8 @@ LONGEST_RECITAL = 96
 LONGEST_LABEL = 16
 LIKELIEST = 16
 """How many of the likeliest tokens are stored at each place of a text; services give up to 20."""
+TOGETHER = 8
+"""Texts that a sampler with chunks scores in one call: each of their tokens needs the logits of all tokens there are."""
 UNFIT = Completion("", "error")
 NO_ROOM = {"alarm": None, "not_run": "no question fits into the model's context"}
 """What is found where nothing could be asked."""
@@ -109,10 +111,13 @@ class Probing:
             if not meter.budget.reserve(meter.role, most):
                 raise meter.budget.reached(meter.role, most, f"scoring {len(due)} texts")
             items = [(questions[number].request, targets[number]) for number in due]
-            found = (
-                (questions[key.number], targets[key.number], scores) for key, scores in scorer.score(items, LIKELIEST)
+            size = len(rows) if scorer.chunk is None else TOGETHER
+            parts = (items[at : at + size] for at in range(0, len(items), size))
+            scored = (
+                _row(meter.renderer, questions[key.number], targets[key.number], scores)
+                for part in parts
+                for key, scores in scorer.score(part, LIKELIEST)
             )
-            scored = (_row(meter.renderer, *each) for each in found)
             for batch in [list(scored)] if scorer.chunk is not None else ([row] for row in scored):
                 self._append(writer, batch, meter)
             meter.budget.settle(meter.role, most, most)
