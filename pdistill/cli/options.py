@@ -120,6 +120,7 @@ JOB: list[Any] = [
     batch_size,
     rank,
     click.option("--from", "from_run", metavar="RUN", shell_complete=completion.runs, help="Reuse this run's answers."),
+    click.option("--warm-start", is_flag=True, help="Train on from the student of --from, instead of anew."),
     max_cost,
     click.option(
         "--force",
@@ -164,7 +165,7 @@ def config_given(flags: Mapping[str, Any]) -> Config:
 
 def training_given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the training that were given."""
-    return {key: flags[key] for key in TRAIN_KEYS if flags[key] is not None}
+    return {key: flags[key] for key in TRAIN_KEYS if flags.get(key) is not None}
 
 
 def spending_given(flags: Mapping[str, Any]) -> dict[str, Any]:

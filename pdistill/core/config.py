@@ -50,6 +50,7 @@ class Config:
         batch_size: examples a step.
         rank: of the LoRA adapter.
         from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
+        warm_start: whether the training begins with the student of `from_run`, instead of anew.
         force: go on even where there seems to be nothing to distil, or the teacher's answers are mostly unusable.
         max_cost: USD that the run must not pass, with all its stages and interruptions.
     """
@@ -83,15 +84,17 @@ class Config:
     batch_size: int | None = None
     rank: int = 32
     from_run: Path | None = None
+    warm_start: bool = False
     force: bool = False
     max_cost: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what needs no file and no plugin.
+        """Check what needs no file and no plugin; a path may be given as a text, and a tuple as a list.
 
         Raises:
             UsageError: a value is out of range, or two options contradict each other.
         """
+        self._tidy()
         self._check_ranges()
         self._check_answers()
         if self.agreement is not None and (self.task or self.labels):
@@ -109,6 +112,16 @@ class Config:
             raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
         if self.samples > 1 and self.temperature == 0:
             raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
+
+    def _tidy(self) -> None:
+        for name in (*FILE_KEYS, "run_dir", "from_run"):
+            value: Any = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, Path(value))
+        for name in ("labels", "stop"):
+            value = getattr(self, name)
+            if isinstance(value, list | str):
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
 
     def _check_answers(self) -> None:
         """Check what says which answers are valid."""
@@ -164,7 +177,7 @@ GENERATE_KEYS = (
     "limit", "seed",
     "temperature", "top_p", "max_tokens", "samples",
 )  # fmt: skip
-TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
+TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
 FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
 OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 

@@ -28,11 +28,19 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA adapter to be trained: its rank, its scale alpha (None: twice the rank) and the seed it starts from."""
+    """A LoRA adapter to be trained.
+
+    Args:
+        rank: of its matrices.
+        alpha: its scale; None: twice the rank.
+        seed: what a new adapter begins with.
+        start: a folder that `Trainer.export` wrote, whose weights it begins with instead.
+    """
 
     rank: int = 32
     alpha: float | None = None
     seed: int = 0
+    start: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

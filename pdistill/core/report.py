@@ -63,6 +63,7 @@ def _report(
         "disagreements": disagreements(work, run, scores),
         "probes": findings(work.task, run, evaluate["settings"].get("left_out")),
         "preflight": run.read_json("preflight.json"),
+        "judge": run.read_json("judgement.json"),
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
         "made": _made(run, generate, train),

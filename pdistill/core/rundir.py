@@ -43,6 +43,7 @@ class RunDirectory:
         self.examples = path / "examples.jsonl"
         self.probes = path / "probes.jsonl"
         self.adapter = path / "adapter"
+        self.start = path / "start"
         self.report = path / "report.json"
 
     @property

@@ -198,6 +198,8 @@ class LocalStudent:
         options = self.opened.backend.options
         torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
+        if lora.start is not None and resume is None:
+            adapter.load(student, lora.start)
         if options.recompute:
             recompute_layers(student)
         yield LocalTrainer(student, self.id, self.directory, resume)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pdistill.core.cost import STAGES
 from pdistill.core.escape import lines, one_line
-from pdistill.core.markdown import ARM_NAMES, grouped, pay_back, recovery_note, verdict
+from pdistill.core.markdown import ARM_NAMES, grouped, judgement, pay_back, recovery_note, verdict
 from pdistill.core.page.curve import curve
 from pdistill.core.page.matrix import matrix
 from pdistill.core.probes.findings import sentences
@@ -48,6 +48,7 @@ def page(report: Mapping[str, Any]) -> str:
         matrix=matrix(report["confusions"]),
         curve=curve(report["loss"]),
         few=FEW,
+        judgement=judgement(report["judge"]) if report["judge"] else [],
         stages=STAGES,
         token_kinds=TOKENS,
         pay_back=pay_back(report["cost"]),
