@@ -72,7 +72,7 @@ def train_model(folder: Path) -> Path:
     torch.set_num_threads(1)
     torch.manual_seed(1)
     tokenizer = gpt2_tokenizer()
-    size = {"vocab_size": len(tokenizer), "n_embd": 64, "n_layer": 2, "n_head": 1, "n_positions": 256}
+    size: dict[str, Any] = {"vocab_size": len(tokenizer), "n_embd": 64, "n_layer": 2, "n_head": 1, "n_positions": 256}
     model: Any = GPT2LMHeadModel(GPT2Config(**size, bos_token_id=0, eos_token_id=1))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     chance = random.Random(5)
