@@ -54,7 +54,7 @@ class Arms:
     budget: Budget
     progress: Progress
 
-    def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student], probing: Probing) -> None:
+    def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student]) -> None:
         """Guarantee that every arm has answered every held-out query, and base and student the probes.
 
         Opens only the models that are still needed.
@@ -78,11 +78,12 @@ class Arms:
                 with asked.sampler() as sampler:
                     self._ask(arm, sampler, meter, sampling_from(self.settings), sample=self.settings["samples"])
         if not self.run.evaluated:
-            self._ask_student(student(), probing)
+            self._ask_student(student())
 
-    def _ask_student(self, student: Student, probing: Probing) -> None:
+    def _ask_student(self, student: Student) -> None:
         sampling = replace(sampling_from(self.settings), temperature=0.0, top_p=1.0)
         meter = Meter(self.budget, "student", student.renderer())
+        probing = Probing(self.work.task, self.run, self.settings, self.progress)
         for weights, arms in ((None, BASE_ARMS), (ADAPTER, STUDENT_ARMS)):
             missing, probed = self._missing(arms), arms[0]
             if missing or self.run.unprobed(probed):

@@ -16,7 +16,7 @@ from pdistill.core.models import ROLES, Models, alike, sides, with_options
 from pdistill.core.page import page
 from pdistill.core.plan import check_as_begun, check_same, open_run, settle, train_options
 from pdistill.core.preflight import Preflight, base_made_by, heed
-from pdistill.core.probes.asking import Probing, earlier
+from pdistill.core.probes.asking import probing_teacher
 from pdistill.core.probes.questions import not_run
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
@@ -99,8 +99,7 @@ def _generate(
     def budget() -> Budget:
         return open_budget(directory, models, config.max_cost, config.backend_options, progress, *ROLES)
 
-    before = find_run(str(config.from_run)) if config.from_run else None
-    reuse = Reusable(before, settings)
+    reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
     names, sampling = list(groups(work.queries)), sampling_from(settings)
     made_by = base_made_by(settings["student"], stage["resolved"])
     preflight = Preflight(work, directory, settings, names, made_by, strict, budget, progress)
@@ -112,9 +111,7 @@ def _generate(
         first = lambda sampler, meter, collect: preflight.look(sampler, meter, sampling, collect)  # noqa: E731
     else:
         heed(directory, strict, progress)
-    probing = Probing(work.task, directory, settings, Silent())
-    probe = lambda sampler, meter: probing.ask("teacher", sampler, meter, earlier(before))  # noqa: E731
-    last = probe if directory.unprobed("teacher") else None
+    last = probing_teacher(work.task, directory, settings, reuse.run)
     ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first, last)
     write_examples(work, directory, settings, names)
 
@@ -218,8 +215,7 @@ def evaluate(
         raise RunError(
             f"the student in '{directory.path}' is not trained yet; go on with pdistill train {directory.path}"
         )
-    trained = directory.stage("train")
-    settings = generated["settings"]
+    trained, settings = directory.stage("train"), generated["settings"]
     with directory.lock():
         config, work = work_of(directory, settings["format"])
         config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"], max_cost=max_cost)
@@ -239,9 +235,7 @@ def evaluate(
             budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
             made_by = base_made_by(both["student"].id, stored)
             Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(
-                models.teacher,
-                lambda: models.student(directory.path),
-                Probing(work.task, directory, settings, progress),
+                models.teacher, lambda: models.student(directory.path)
             )
 
 

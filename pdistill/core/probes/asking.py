@@ -12,7 +12,7 @@ from pdistill.core.generate import sampling_from
 from pdistill.core.interfaces import Renderer, Scorer, TokenScores
 from pdistill.core.prices import Tokens
 from pdistill.core.probes.questions import prompt_of, question_of
-from pdistill.core.progress import Progress
+from pdistill.core.progress import Progress, Silent
 from pdistill.core.prompts import prompt_hash
 from pdistill.core.rowfile import RowWriter
 from pdistill.core.rows import Row, read_rows
@@ -128,6 +128,20 @@ class Probing:
     def _append(self, writer: RowWriter, rows: list[dict[str, Any]], meter: Meter) -> None:
         writer.append(rows)
         self.progress.advance(len(rows), meter.budget.note())
+
+
+def probing_teacher(
+    task: Task, run: RunDirectory, settings: Mapping[str, Any], before: RunDirectory | None
+) -> Callable[[Any, Meter], None] | None:
+    """Return what asks the teacher its probes, or None where it has answered them.
+
+    Args:
+        before: a run whose answers are reused.
+    """
+    if not run.unprobed("teacher"):
+        return None
+    probing = Probing(task, run, settings, Silent())
+    return lambda sampler, meter: probing.ask("teacher", sampler, meter, earlier(before))
 
 
 def sampling_of(probe: str, arm: str, settings: Mapping[str, Any]) -> Sampling:
