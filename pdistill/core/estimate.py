@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pdistill.core.config import Config
 from pdistill.core.cost import Counts, prompt_tokens
+from pdistill.core.generate import says_the_same_again
 from pdistill.core.interfaces import TrainingDefaults
 from pdistill.core.plan import Plan
 from pdistill.core.preflight import LEAST, WANTED
@@ -52,13 +53,13 @@ def estimate(planned: Plan, config: Config) -> Estimate:
     held_out = [each for each in prompts if each.held_out]
     training = [each.bare + longest for each in prompts if not each.held_out]
     with_prompt = sum(each.teacher for each in prompts)
-    greedy = settings["temperature"] == 0
-    prompted_arms = 1 if greedy and planned.alike else 2
+    again_as_an_arm = not says_the_same_again(settings)
+    prompted_arms = 1 if not again_as_an_arm and planned.alike else 2
     looked_at = held_out[:WANTED] if len(held_out) >= LEAST else []
     base_first = Tokens(sum(each.bare for each in looked_at), len(looked_at) * longest)
     again, again_first = (
-        Tokens() if greedy else Tokens(sum(each.teacher for each in some), len(some) * longest)
-        for some in (held_out, looked_at)
+        Tokens(sum(each.teacher for each in some), len(some) * longest) if asked else Tokens()
+        for some, asked in ((held_out, again_as_an_arm), (looked_at, settings["temperature"] > 0))
     )
     probes = {arm: _probes(planned, arm) for arm in ("teacher", "base", "student")}
     counts: Counts = {

@@ -7,7 +7,7 @@ from typing import Any
 from pdistill.core.answer import Answers, Question
 from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import TaskError
-from pdistill.core.generate import sampling_from
+from pdistill.core.generate import sampling_from, says_the_same_again
 from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
 from pdistill.core.preflight import answered
 from pdistill.core.probes.asking import Probing
@@ -67,8 +67,7 @@ class Arms:
         self.run.check(self.run.examples)
         if next(held_out(self.work, self.run), None) is None:
             raise TaskError(TOO_FEW)
-        greedy = self.settings["temperature"] == 0
-        if greedy:
+        if says_the_same_again(self.settings):
             for arm in self._missing(("teacher", "base_prompted") if self.alike else ("teacher",)):
                 self._copy(arm)
         else:

@@ -112,7 +112,7 @@ def judgement(found: Mapping[str, Any]) -> list[str]:
     if preferred:
         leans = "more than chance explains" if order["p"] < SUSPICIOUS else "no more than chance explains"
         lines.append(
-            f"Where it preferred one, it was the answer shown first {order['first']:,} of {preferred:,} times, {leans}."
+            f"Of {preferred:,} pairs it preferred the same place in both orders, {order['first']:,} times the first: {leans}."
         )
     return lines
 

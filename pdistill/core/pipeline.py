@@ -9,7 +9,7 @@ from pdistill.core.budget import Budget, check_limit, open_budget
 from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
-from pdistill.core.generate import ask_teacher, rejections, sampling_from, write_examples
+from pdistill.core.generate import ask_teacher, rejections, sampling_from, says_the_same_again, write_examples
 from pdistill.core.interfaces import Lora, Remote, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import ROLES, Models, alike, sides, with_options
@@ -227,11 +227,11 @@ def evaluate(
             stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
             models = Models(both, stored)
             if stage is None:
-                same = alike(both) and settings["temperature"] == 0
+                same = alike(both) and says_the_same_again(settings)
                 left_out = not_run(work.task, both["student"].id, models.student(directory.path).can)
                 stage = {"settings": {"alike": same, "left_out": left_out}, "resolved": stored}
                 directory.write_json("evaluate.json", stage)
-            asked = ROLES if settings["temperature"] > 0 else ("student",)
+            asked = ("student",) if says_the_same_again(settings) else ROLES
             budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
             made_by = base_made_by(both["student"].id, stored)
             Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(

@@ -99,9 +99,11 @@ class RunDirectory:
             return None
         except OSError as error:
             raise storage_error(error, path) from None
-        except ValueError:
-            raise RunError(f"{path} was edited or damaged; restore it, or start a new run with --run-dir") from None
-        return dict(value)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise RunError(f"{path} was edited or damaged; restore it, or start a new run with --run-dir")
+        return value
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Guarantee that a JSON file of the run holds `value`.

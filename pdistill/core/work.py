@@ -143,7 +143,8 @@ def create_task(config: Config, schema: str | None = None) -> Task:
         UsageError: an unknown task or option; a pattern or a schema that is none.
     """
     if config.task is None:
-        return FileTask(config.labels, _constraint(config, schema), config.agreement)
+        after = config.answer_after or ""
+        return FileTask(config.labels, _constraint(config, schema), config.agreement, after, config.keep_reasoning)
     entry = installed().tasks[config.task]
     return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
 

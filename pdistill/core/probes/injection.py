@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pdistill.core.generate import read_target
 from pdistill.core.probes.asking import NO_ROOM, answers_to
 from pdistill.core.probes.questions import question_of
 from pdistill.core.rundir import RunDirectory
+from pdistill.core.selection import read_target
 from pdistill.core.statistics import share
 from pdistill.core.targets import HardTarget
 from pdistill.core.task import Task
