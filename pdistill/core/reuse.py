@@ -27,6 +27,7 @@ class Reusable:
     """
 
     def __init__(self, run: RunDirectory | None, settings: Mapping[str, Any]) -> None:
+        self.run = run
         self._path = None
         self._file: BinaryIO | None = None
         self._keys = array("Q")
