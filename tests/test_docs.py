@@ -112,7 +112,7 @@ def execute(words: list[str], errors: list[str], folder: Path, monkeypatch: pyte
             known = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
             assert set(targets) <= set(known)
         case ["pip", "install", "--editable", place] if not place.startswith("."):
-            install(folder / place, monkeypatch)
+            install(folder / place.partition("[")[0], monkeypatch)
         case ["pytest", place]:
             run_pytest(folder / place)
 
@@ -145,7 +145,13 @@ def answers(args: list[str]) -> list[str]:
 def install(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the plugins of a project known as pip would, until the test ends."""
     monkeypatch.syspath_prepend(project / "src")
-    points = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pdistill"]
+    told = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    points = told["entry-points"]["pdistill"]
+    info = project / "src" / f"{told['name'].replace('-', '_')}-{told['version']}.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {told['name']}\nVersion: {told['version']}\n")
+    lines = "".join(f"{name} = {module}\n" for name, module in points.items())
+    info.joinpath("entry_points.txt").write_text(f"[pdistill]\n{lines}")
     loaded = load(EntryPoint(name, value, "pdistill") for name, value in points.items())
     assert loaded.problems == []
     for entry in loaded.tasks:
@@ -153,7 +159,7 @@ def install(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_pytest(folder: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(ROOT)])}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

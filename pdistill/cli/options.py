@@ -81,6 +81,9 @@ JOB: list[Any] = [
     click.option("--json-schema", metavar="FILE", type=FILE, help="JSON schema of the answers, instead of --labels."),
     click.option("--answer-after", metavar="TEXT", help="The answer is what follows the last TEXT of a response."),
     click.option("--keep-reasoning", is_flag=True, help="Train on the whole response; default: the answer alone."),
+    click.option(
+        "--constrain", is_flag=True, help="Let the teacher's decoding keep to the valid answers; where it can."
+    ),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),
@@ -130,6 +133,7 @@ JOB: list[Any] = [
     batch_size,
     rank,
     click.option("--from", "from_run", metavar="RUN", shell_complete=completion.runs, help="Reuse this run's answers."),
+    click.option("--warm-start", is_flag=True, help="Train on from the student of --from, instead of anew."),
     max_cost,
     click.option(
         "--force",
@@ -174,7 +178,7 @@ def config_given(flags: Mapping[str, Any]) -> Config:
 
 def training_given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the training that were given."""
-    return {key: flags[key] for key in TRAIN_KEYS if flags[key] is not None}
+    return {key: flags[key] for key in TRAIN_KEYS if flags.get(key) is not None}
 
 
 def spending_given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,24 @@ import click
 from pdistill.cli import completion
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
-from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, grouped, kept, pay_back, recovery_note, verdict
+from pdistill.core.markdown import (
+    ARM_NAMES,
+    cost_of_stages,
+    figure,
+    grouped,
+    judgement,
+    kept,
+    pay_back,
+    recovery_note,
+    verdict,
+)
+from pdistill.core.probes.findings import sentences
 from pdistill.core.report import FEW, arms_of
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+PROBE_STYLES = {"alarm": "bold red"}
 
 
 @click.command()
@@ -22,10 +35,10 @@ if TYPE_CHECKING:
 @click.argument("other", metavar="[RUN]", required=False, shell_complete=completion.runs)
 @as_json
 def report(run: str, other: str | None, as_json: bool) -> None:
-    """Show how well the student does without the prompt, or compare two runs of one task.
+    """Show how well the student does, or compare two runs.
 
-    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN: how
-    the two differ on the queries that both held out, each difference with its 95 % interval.
+    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN of the
+    same task: how the two differ on the queries that both held out, each difference with its 95 % interval.
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
@@ -74,6 +87,11 @@ def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
         )
         for name in report["worse_slices"]:
             console.print(Text(f"Worse than the rest, by more than chance: {one_line(name)}", "bold"))
+    for name, state, said in sentences(report):
+        console.print()
+        console.print(
+            Text(f"Probe {name}{f' ({state})' if state else ''}: {one_line(said)}", PROBE_STYLES.get(state, ""))
+        )
     console.print()
     for line in _costs(report):
         console.print(Text(line))
@@ -123,6 +141,8 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         )
     if report["same_model"]:
         notes.append("The base is the teacher's own model, so with the prompt it gives the teacher's answers.")
+    if report.get("judge"):
+        notes += map(one_line, judgement(report["judge"]))
     if report.get("remote"):
         notes.append(one_line(f"{kept(report)}."))
     return notes

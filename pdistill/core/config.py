@@ -33,6 +33,7 @@ class Config:
         json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
         answer_after: the text that a response says before its answer, for a task made of files; None: all of it is the answer.
         keep_reasoning: the student learns the response as a whole, and not the answer alone.
+        constrain: whether the teacher can say nothing but a label, a match of the pattern or JSON of the schema.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
         stop: texts that end an answer.
@@ -55,6 +56,7 @@ class Config:
         batch_size: examples a step.
         rank: of the LoRA adapter.
         from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
+        warm_start: whether the training begins with the student of `from_run`, instead of anew.
         force: go on even where there seems to be nothing to distil, or the teacher's answers are mostly unusable.
         max_cost: USD that the run must not pass, with all its stages and interruptions.
     """
@@ -70,6 +72,7 @@ class Config:
     json_schema: Path | None = None
     answer_after: str | None = None
     keep_reasoning: bool = False
+    constrain: bool = False
     format: Format | None = None
     student_prompt: Path | None = None
     stop: tuple[str, ...] = ()
@@ -92,15 +95,17 @@ class Config:
     batch_size: int | None = None
     rank: int = 32
     from_run: Path | None = None
+    warm_start: bool = False
     force: bool = False
     max_cost: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what needs no file and no plugin.
+        """Check what needs no file and no plugin; a path may be given as a text, and a tuple as a list.
 
         Raises:
             UsageError: a value is out of range, or two options contradict each other.
         """
+        self._tidy()
         self._check_ranges()
         self._check_answers()
         if self.agreement is not None and (self.task or self.labels):
@@ -122,6 +127,8 @@ class Config:
             raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
         if self.keep_reasoning and self.answer_after is None:
             raise UsageError("--keep-reasoning needs --answer-after TEXT, the text that stands before the answer")
+        if self.constrain and self.answer_after is not None:
+            raise UsageError("--constrain lets the teacher say its answer alone; leave it or --answer-after out")
         self._check_samples()
 
     def _check_samples(self) -> None:
@@ -134,6 +141,16 @@ class Config:
                 raise UsageError(
                     f"{option} chooses among several answers; give --samples N and a --temperature above 0"
                 )
+
+    def _tidy(self) -> None:
+        for name in (*FILE_KEYS, "run_dir", "from_run"):
+            value: Any = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, Path(value))
+        for name in ("labels", "stop"):
+            value = getattr(self, name)
+            if isinstance(value, list | str):
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
 
     def _check_answers(self) -> None:
         """Check what says which answers are valid."""
@@ -187,11 +204,11 @@ def check_labels(labels: tuple[str, ...] | None) -> None:
 
 
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "agreement", "pattern", "answer_after", "keep_reasoning", "format", "stop",
-    "backend", "backend_options", "teacher", "limit", "seed",
-    "temperature", "top_p", "max_tokens", "samples", "select", "min_confidence",
+    "task", "task_options", "labels", "agreement", "pattern", "answer_after", "keep_reasoning", "constrain", "format",
+    "stop", "backend", "backend_options", "teacher", "limit", "seed", "temperature", "top_p", "max_tokens", "samples",
+    "select", "min_confidence",
 )  # fmt: skip
-TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
+TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
 FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
 OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 

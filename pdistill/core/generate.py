@@ -21,6 +21,7 @@ from pdistill.core.targets import HardTarget, Rejected
 from pdistill.core.work import Work
 
 First = Callable[[Sampler, Meter, Callable[[Callable[[int], bool]], None]], None]
+Last = Callable[[Sampler, Meter], None]
 
 
 def ask_teacher(
@@ -32,15 +33,17 @@ def ask_teacher(
     budget: Callable[[], Budget],
     progress: Progress,
     first: First | None = None,
+    last: Last | None = None,
 ) -> None:
     """Guarantee that responses.jsonl holds the teacher's answers.
 
     Args:
-        teacher: makes the teacher; called only where an answer is missing, or there is something to do first.
+        teacher: makes the teacher; called only where an answer is missing, or there is something to do first or last.
         settings: what generate.json resolved: sampling, samples, seed, count.
         budget: makes the budget that answers are paid from; called like `teacher`.
         first: is done before the pass, with the teacher's sampler and a function that asks it the queries whose numbers
             are wanted.
+        last: is done after the pass, with the teacher's sampler.
 
     Raises:
         RunError: the run could pass the limit of what it may cost; the answers that came are kept.
@@ -59,10 +62,11 @@ def ask_teacher(
                 seed = request_seed(settings["seed"], query.id, sample)
                 yield Question(query, Request(Key(query.number, sample), prompt, seed))
 
-    sampling = sampling_from(settings)
+    allowed = work.task.allowed() if settings.get("constrain") else None
+    sampling = replace(sampling_from(settings), allowed=allowed)
     with rows.open(count * samples) as writer, reuse:
         progress.begin("teacher", count * samples, writer.count, "answers")
-        if first is not None or writer.count < count * samples:
+        if first is not None or last is not None or writer.count < count * samples:
             asked = teacher()
             place = lambda q: q.query.number * samples + q.request.key.sample  # noqa: E731
             meter = Meter(budget(), "teacher", asked.renderer())
@@ -72,12 +76,19 @@ def ask_teacher(
                     ask = lambda wanted: replace(answers, questions=lambda: questions(wanted)).collect(sampler)  # noqa: E731
                     first(sampler, meter, ask)
                 answers.collect(sampler)
+                if last is not None:
+                    last(sampler, meter)
         if writer.count < count * samples:
             raise RunError(
                 f"the teacher gave {writer.count} answers to {count * samples} requests; run the command again"
             )
         writer.finish(run.seal)
         progress.end()
+
+
+def says_the_same_again(settings: Mapping[str, Any]) -> bool:
+    """Return whether the teacher, asked again as an arm is, gives its stored answers: they are greedy and not constrained."""
+    return bool(settings["temperature"] == 0 and not settings.get("constrain"))
 
 
 def sampling_from(settings: Mapping[str, Any]) -> Sampling:

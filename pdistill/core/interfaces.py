@@ -12,7 +12,16 @@ from pdistill.core.prices import Prices
 from pdistill.core.prompts import Prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 
-Ability = Literal["generate", "score", "train-hard", "train-soft", "train-policy"]
+Ability = Literal[
+    "generate",
+    "score",
+    "train-hard",
+    "train-soft",
+    "train-policy",
+    "constrain-labels",
+    "constrain-pattern",
+    "constrain-json",
+]
 StateURI = NewType("StateURI", str)
 WeightsURI = NewType("WeightsURI", str)
 
@@ -28,11 +37,19 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA adapter to be trained: its rank, its scale alpha (None: twice the rank) and the seed it starts from."""
+    """A LoRA adapter to be trained.
+
+    Args:
+        rank: of its matrices.
+        alpha: its scale; None: twice the rank.
+        seed: what a new adapter begins with.
+        start: a folder that `Trainer.export` wrote, whose weights it begins with instead.
+    """
 
     rank: int = 32
     alpha: float | None = None
     seed: int = 0
+    start: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

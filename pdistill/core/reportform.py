@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Len
 from pydantic import Field
 
 from pdistill.core.reportparts import (
@@ -21,6 +20,7 @@ from pdistill.core.reportparts import (
     Figures,
     Groups,
     Interval,
+    Judgement,
     Made,
     Numbers,
     Part,
@@ -28,6 +28,7 @@ from pdistill.core.reportparts import (
     Tokens,
     Training,
 )
+from pdistill.core.reportprobes import Probes
 
 
 class Report(Part):
@@ -63,10 +64,14 @@ class Report(Part):
     confusions: Confusions | None
     """Null where answers are no labels."""
     disagreements: Disagreements
+    probes: Probes | None
+    """Null in a run that was begun without probes."""
     preflight: dict[str, Any] | None
     """What preflight.json holds."""
+    judge: Judgement | None
+    """What a judge model says; null where none was asked."""
     training: Training
-    loss: list[Annotated[list[float], Len(2, 2)]]
+    loss: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
     """The training curve: [step, nats a trained token]."""
     made: Made
     remote: dict[str, Any] | None

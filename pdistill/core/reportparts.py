@@ -2,11 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Len
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-Count = Annotated[int, Ge(0)]
-Amount = Annotated[float, Ge(0)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
 By = Literal["agreement", "accuracy"]
 
 
@@ -114,7 +113,7 @@ class Disagreements(Part):
     """All of them counted, and at most 200 of them shown, those of the worst slices first."""
 
     n: Count
-    rows: Annotated[list[Disagreement], Len(0, 200)]
+    rows: Annotated[list[Disagreement], Field(max_length=200)]
 
 
 class Tokens(Part):
@@ -204,3 +203,46 @@ class Training(Part):
     seed: int
     steps: Count
     checkpoint_every: Count
+
+
+class JudgedArm(Part):
+    """Held-out queries by what the judge says of an arm's answer, against the teacher's."""
+
+    as_good: Figure
+    """The share that is at least as good: identical, the same or better; undecided counts half, unreadable not at all."""
+    identical: Count
+    """The same text, of which the judge was not asked."""
+    same: Count
+    better: Count
+    undecided: Count
+    """The judge says something else when the two answers change places."""
+    worse: Count
+    rejected: Count
+    """Of which the judge was not asked."""
+    unreadable: Count
+    """The judge's reply is no verdict."""
+
+
+class JudgedArms(Part):
+    """The arms that are judged."""
+
+    base: JudgedArm
+    student: JudgedArm
+
+
+class Order(Part):
+    """Of how many pairs the judge preferred what stood first, or second, in both orders; the p-value of chance."""
+
+    first: Count
+    second: Count
+    p: float | None
+
+
+class Judgement(Part):
+    """What a judge model says of the answers."""
+
+    judge: str
+    """The model, as BACKEND:MODEL."""
+    arms: JudgedArms
+    order: Order
+    cost: Asked

@@ -10,7 +10,7 @@ from pdistill.core.constraint import Constraint
 from pdistill.core.likeness import Likeness, likeness
 from pdistill.core.prompts import QUERY_FIELD, Format, Prompt
 from pdistill.core.queries import Query
-from pdistill.core.sampling import Completion
+from pdistill.core.sampling import Allowed, Completion
 from pdistill.core.targets import EMPTY, NO_ANSWER, NOT_A_LABEL, HardTarget, Rejected
 
 
@@ -66,6 +66,10 @@ class Task(ABC):
     def answer(self, target: str) -> str:
         """Return what of a target is compared, counted and scored: by default all of it."""
         return target
+
+    def allowed(self) -> Allowed | None:
+        """Return all that the teacher may say where its decoding is constrained: the labels; None where nothing is said of it."""
+        return None if self.labels is None else Allowed(labels=self.labels)
 
     def slices(self, query: Query) -> tuple[str, ...]:
         """Return the names of the breakdowns that the query belongs to."""
@@ -133,6 +137,10 @@ class FileTask(Task):
     def answer(self, target: str) -> str:
         """Return what follows the last text that stands before an answer, or all where it does not occur."""
         return target.rpartition(self._after)[2].strip() if self._after else target
+
+    def allowed(self) -> Allowed | None:
+        """Return the labels, or what the constraint allows."""
+        return super().allowed() if self.constraint is None else self.constraint.allowed
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
         """Return how far two answers agree: in the way that was asked for, or as the constraint compares them, or whether they are equal."""

@@ -120,7 +120,7 @@ def test_answers_come_out_in_order_as_soon_as_they_are_there() -> None:
     class Slow:
         """Finishes the second of three first."""
 
-        chunk = None
+        chunk: int | None = None
         given = 0
 
         def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:

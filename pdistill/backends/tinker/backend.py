@@ -165,6 +165,10 @@ class TinkerStudent:
         Raises:
             BackendError: it doesn't.
         """
+        if lora is not None and lora.start is not None:
+            raise BackendError(
+                "the Tinker service takes no adapter from this machine to begin a training with; leave --warm-start out"
+            )
         if lora is not None and lora.rank & (lora.rank - 1):
             below = 1 << (lora.rank.bit_length() - 1)
             raise BackendError(

@@ -8,9 +8,10 @@ from typing import Any
 
 from pdistill.core.cost import STAGES
 from pdistill.core.escape import lines, one_line
-from pdistill.core.markdown import ARM_NAMES, grouped, pay_back, recovery_note, verdict
+from pdistill.core.markdown import ARM_NAMES, grouped, judgement, pay_back, recovery_note, verdict
 from pdistill.core.page.curve import curve
 from pdistill.core.page.matrix import matrix
+from pdistill.core.probes.findings import sentences
 from pdistill.core.report import FEW, arms_of
 
 FOLDER = files(__name__)
@@ -43,9 +44,11 @@ def page(report: Mapping[str, Any]) -> str:
         arms=list(arms_of(report)),
         names=ARM_NAMES,
         slices=_slices(report),
+        probes=list(sentences(report)),
         matrix=matrix(report["confusions"]),
         curve=curve(report["loss"]),
         few=FEW,
+        judgement=judgement(report["judge"]) if report["judge"] else [],
         stages=STAGES,
         token_kinds=TOKENS,
         pay_back=pay_back(report["cost"]),
