@@ -66,7 +66,7 @@ LOGS_TAKE = ("prompt", "mask", "limit", "output")
 @click.option("--dry-run", is_flag=True, help="Show what would happen; open no model and write nothing.")
 @as_json
 def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool, **flags: Any) -> None:
-    """Write queries by a model, or take them from logs.
+    """Write queries for a prompt, or take them from logs.
 
     A model writes them: some for each label, some for each rule that the prompt states. With --from-logs they are what
     was asked in LOG files, one request in OpenAI's chat format a line; - is standard input. The same command goes on
