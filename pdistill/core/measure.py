@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from pdistill.core.ask import trained_student
 from pdistill.core.errors import BackendError
-from pdistill.core.evaluate import ADAPTER, held_out
+from pdistill.core.evaluate import ADAPTER
+from pdistill.core.heldout import HeldOut
 from pdistill.core.export import exporter_of
 from pdistill.core.exporter import ExportForm
 from pdistill.core.progress import Progress
@@ -49,7 +50,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     """
     trained = trained_student(run)
     exporter, task = exporter_of(trained), trained.work.task
-    queries = [query for query, _ in islice(held_out(trained.work, run), requests + 1)]
+    queries = [query for query, _ in islice(HeldOut(run), requests + 1)]
     teacher = task.teacher_prompt(Query(QUERY_FIELD))
     sides: dict[str, tuple[bool, Prompt, list[Body]]] = {
         "student": (True, task.student_prompt(Query(QUERY_FIELD)), [_bare(query.text) for query in queries]),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from pdistill.core.errors import UsageError
@@ -88,9 +89,16 @@ def check_prompt(prompt: str, frame: str, format: Format) -> None:
 
 def prompt_hash(prompt: Prompt) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of what the model is asked with, the query included."""
-    content: object
     if isinstance(prompt, Text):
-        content = prompt.text
-    else:
-        content = [[message.role, message.content] for message in prompt.messages]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(prompt.text).encode()).hexdigest()[:16]
+    *before, last = prompt.messages
+    state = _hashed(tuple(before)).copy()
+    state.update(f"{json.dumps([last.role, last.content])}]".encode())
+    return state.hexdigest()[:16]
+
+
+@lru_cache(maxsize=8)
+def _hashed(messages: tuple[Message, ...]) -> "hashlib._Hash":
+    """Return the hash, begun, of the messages that many prompts begin with."""
+    begun = "".join(f"{json.dumps([message.role, message.content])}, " for message in messages)
+    return hashlib.sha256(f"[{begun}".encode())

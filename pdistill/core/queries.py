@@ -49,7 +49,8 @@ class Query:
 
 def query_from_row(row: Mapping[str, Any]) -> Query:
     """Return the query that a row of queries.jsonl holds."""
-    earlier = tuple(Message(turn["role"], turn["content"]) for turn in row.get("earlier", ()))
+    turns = row.get("earlier")
+    earlier = tuple(Message(turn["role"], turn["content"]) for turn in turns) if turns else ()
     return Query(row["query"], row["id"], row["reference"], tuple(row["slices"]), row["group"], row["number"], earlier)
 
 
@@ -69,9 +70,10 @@ def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -
         name = query.id or str(number)
         hashes.append(hash(name))
         yield Query(query.text, name, query.reference, query.slices, query.group, number, query.earlier)
-    found, counts = np.unique(hashes, return_counts=True)
-    if len(found) < len(hashes):
-        _refuse_equal(queries, set(found[counts > 1].tolist()))
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        _refuse_equal(queries, set(twice.tolist()))
 
 
 def _refuse_equal(queries: Callable[[], Iterable[Query]], suspects: set[int]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pdistill.core.cost import cost_of
 from pdistill.core.disagreements import confusions, disagreements
-from pdistill.core.generate import rejections
+from pdistill.core.heldout import HeldOut
 from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
 from pdistill.core.scores import Scores, score
@@ -28,9 +28,8 @@ def make_report(
     Args:
         generate: generate.json; likewise `train` and `evaluate`.
     """
-    run.check(run.queries)
-    run.check(run.examples)
-    scores = score(work, run)
+    held_out = HeldOut(run)
+    scores = score(work, run, held_out)
     by = "accuracy" if scores.with_references else "agreement"
     return {
         "schema": SCHEMA,
@@ -49,7 +48,7 @@ def make_report(
         "cost": cost_of(run),
         "worse_slices": _worse_slices(scores),
         "confusions": confusions(scores, work.task.labels),
-        "disagreements": disagreements(work, run, scores),
+        "disagreements": disagreements(work, run, held_out, scores),
         "preflight": run.read_json("preflight.json"),
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
@@ -62,11 +61,15 @@ def make_report(
 def _examples(run: RunDirectory) -> dict[str, Any]:
     """Return how many examples there are in each part, why answers were rejected, and how many queries are grouped."""
     parts: Counter[tuple[str, bool]] = Counter()
-    sizes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    followers: Counter[str] = Counter()
     for row in read_rows(run.examples):
         parts[row["split"], row["rejected"] is None] += 1
-        sizes[row["group"]] += 1
-    shared = [size for size in sizes.values() if size > 1]
+        if row["rejected"] is not None:
+            reasons[row["rejected"]] += 1
+        if row["group"] != row["id"]:
+            followers[row["group"]] += 1
+    shared = [1 + count for count in followers.values()]
     return {
         "n": {
             "train": parts["train", True],
@@ -74,7 +77,7 @@ def _examples(run: RunDirectory) -> dict[str, Any]:
             "rejected": parts["train", False] + parts["eval", False],
             "eval_rejected": parts["eval", False],
         },
-        "rejections": dict(rejections(run).most_common()),
+        "rejections": dict(reasons.most_common()),
         "groups": {"queries": sum(shared), "groups": len(shared), "largest": max(shared, default=0)},
     }
 

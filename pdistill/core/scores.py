@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdistill.core.evaluate import held_out
 from pdistill.core.generate import read_target
+from pdistill.core.heldout import HeldOut
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
@@ -16,6 +16,8 @@ from pdistill.core.task import Task
 from pdistill.core.work import Work
 
 BY = ("agreement", "accuracy")
+_SAME: dict[float | None, float] = {0.0: 0.0, 1.0: 1.0}
+"""One object for each of the commonest scores, of which there may be millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class ArmScores:
 
 @dataclass(slots=True)
 class Scores:
-    """The scores of all arms, the queries of each slice, and how often which target met which answer."""
+    """The scores of all arms, the queries of each slice, and, where there are labels, how often which met which answer."""
 
     arms: dict[str, ArmScores] = field(default_factory=lambda: {arm: ArmScores() for arm in ARMS})
     slices: dict[str, list[int]] = field(default_factory=dict)
@@ -95,26 +97,28 @@ class Scores:
         return [self.arms[arm].known(by, places) for arm in arms]
 
 
-def score(work: Work, run: RunDirectory) -> Scores:
+def score(work: Work, run: RunDirectory, held_out: HeldOut) -> Scores:
     """Return the scores of all arms on the held-out queries."""
     scores = Scores()
-    for place, (query, learnt, answers) in enumerate(judged(work, run, ARMS)):
+    for place, (query, learnt, answers) in enumerate(judged(work, run, held_out, ARMS)):
         for name in query.slices:
             scores.slices.setdefault(name, []).append(place)
         for arm, answer in answers.items():
-            scores.arms[arm].agreement.append(answer.agreement)
-            scores.arms[arm].accuracy.append(answer.accuracy)
+            scores.arms[arm].agreement.append(_SAME.get(answer.agreement, answer.agreement))
+            scores.arms[arm].accuracy.append(_SAME.get(answer.accuracy, answer.accuracy))
             scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
-        if learnt is not None:
+        if learnt is not None and work.task.labels is not None:
             scores.pairs[learnt, answers["student"].text] += 1
     scores.slices = dict(sorted(scores.slices.items()))
     return scores
 
 
-def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[tuple[Query, str | None, dict[str, Judged]]]:
+def judged(
+    work: Work, run: RunDirectory, held_out: HeldOut, arms: Sequence[str]
+) -> Iterator[tuple[Query, str | None, dict[str, Judged]]]:
     """Yield each held-out query with what the student learns there, or None, and the arms' answers."""
     answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in arms}
-    for query, example in held_out(work, run):
+    for query, example in held_out:
         learnt = example["target"]
         yield query, learnt, {arm: _judge(arm, work.task, query, learnt, next(answers[arm])) for arm in arms}
 
