@@ -1,98 +1,117 @@
-"""Runs a job of many queries on the fake backend: rows a second of each stage, and peak memory above the start.
+"""Runs one job of many queries on the fake backend: rows a second of each stage, and peak memory above the start.
 
-usage: python benchmarks/million.py [--queries N] [--out FILE.json] [--profile FOLDER]
+usage: python benchmarks/million.py [--queries N] [--out FILE.json]
 
-The start is this process after the same job with 200 queries, so that libraries are loaded and counted to no stage.
+The start is this process after the same job with 200 queries, so that what libraries take counts to no stage. The search
+for near-duplicates is measured apart, and the teacher pass twice: as it is, and with a split by the hash of the id alone.
+Rows a second are those of all queries, also where a stage reads a fifth of them.
 """
 
 import argparse
-import cProfile
 import json
 import random
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent / "training"))
-from memory import above, start
+from measuring import Stage, machine
 
 from pdistill.core import pipeline
 from pdistill.core.config import Config
-from pdistill.core.plugins import installed
 from pdistill.core.preview import preview
+from pdistill.core.queries import Query
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.split import Groups
 from pdistill.core.work import work_from
 
-WORDS, SHORTEST, LONGEST = 5_000, 6, 14
 FEW = 200
+WORDS, SHORTEST, LONGEST = 5_000, 6, 14
+LABELS = tuple(f"kind{number}" for number in range(12))
+STEPS = 100
+MEASURED = ("generate, split by hash", "report")
+
+
+class ByHash:
+    """Takes the place of the groups: every query is one of its own."""
+
+    def __init__(self, queries: Callable[[], Iterable[Query]]) -> None:
+        self._queries = queries
+
+    def __iter__(self) -> Iterator[tuple[Query, str]]:
+        return ((query, query.id) for query in self._queries())
 
 
 def main() -> None:
+    """Run the job, print its table and save what was measured."""
     options = parsed()
     with tempfile.TemporaryDirectory() as folder:
-        small = Job(Path(folder) / "small", FEW, None)
-        small.go()
-        measured = Job(Path(folder) / "large", options.queries, options.profile).go()
+        go(job(Path(folder) / "few", FEW))
+        table = go(job(Path(folder) / "many", options.queries))
+    for name, row in table.items():
+        rate = options.queries / row["seconds"]
+        print(f"{name:24} {row['seconds']:8.1f} s {rate:10,.0f} rows/s {row['peak_mib']:8.1f} MiB")
+    together = options.queries / sum(table[name]["seconds"] for name in MEASURED)
+    most = max(table[name]["peak_mib"] for name in MEASURED)
+    print(f"{' and '.join(MEASURED)}: {together:,.0f} rows/s, {most:.1f} MiB")
+    report = {
+        "queries": options.queries,
+        "rows_per_second": together,
+        "peak_mib": most,
+        "machine": machine("numpy", "orjson"),
+        "table": table,
+    }
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def parsed():
+def parsed() -> argparse.Namespace:
+    """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queries", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--profile", type=Path)
     return parser.parse_args()
 
 
-class Job:
-    def __init__(self, folder: Path, count: int, profile: Path | None) -> None:
-        folder.mkdir()
-        self.count = count
-        self.profile = profile
-        task = installed().tasks["langid"].create(None) if False else None
-        prompt = folder / "prompt.txt"
-        labels = [f"label{i}" for i in range(12)]
-        prompt.write_text("Say which group the text belongs to.\n" + "".join(f"Group {i}:{l}\n" for i, l in enumerate(labels)) + "rules " * 300)
-        queries = folder / "queries.jsonl"
-        drawn = random.Random(0)
-        words = ["".join(drawn.choices("abcdefghijklmnopqrstuvwxyz", k=drawn.randrange(3, 9))) for _ in range(WORDS)]
-        with queries.open("w") as file:
-            for number in range(count):
-                text = " ".join(drawn.choices(words, k=drawn.randrange(SHORTEST, LONGEST)))
-                row = {"id": f"row-{number}", "query": text, "reference": labels[number % 12], "slices": [f"part {number % 4}"]}
-                file.write(json.dumps(row) + "\n")
-        self.config = Config(
-            prompt=prompt, queries=queries, labels=tuple(labels), backend="fake", run_dir=folder / "run", epochs=1, batch_size=max(32, count//100)
-        )
-
-    def go(self):
-        run = RunDirectory(self.config.directory)
-        self.stage("read", lambda: work_from(self.config).hashes())
-        self.stage("dry run", lambda: preview(self.config))
-        self.stage("near-duplicates", lambda: sum(1 for _ in Groups(work_from(self.config).queries)))
-        self.stage("generate", lambda: pipeline.generate(self.config))
-        self.stage("train", lambda: pipeline.train(run, {}))
-        self.stage("evaluate", lambda: pipeline.evaluate(run))
-        self.stage("report", lambda: pipeline.report(run))
-
-    def stage(self, name, call):
-        if self.profile:
-            p = cProfile.Profile()
-            p.enable()
-        loaded = start()
-        wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        mib = above(loaded) / 2**20
-        if self.profile:
-            p.disable()
-            p.dump_stats(self.profile / name)
-        if self.count > FEW:
-            print(f"{name:16} {wall:8.2f} s {cpu:8.2f} s cpu {self.count/cpu:10.0f} rows/s cpu {mib:8.1f} MiB", flush=True)
+def job(folder: Path, count: int) -> Config:
+    """Return the options of a job with so many queries, after its files have been written."""
+    folder.mkdir()
+    drawn = random.Random(0)
+    words = ["".join(drawn.choices("abcdefghijklmnopqrstuvwxyz", k=drawn.randrange(3, 9))) for _ in range(WORDS)]
+    rules = " ".join(drawn.choices(words, k=400))
+    prompt, queries = folder / "prompt.txt", folder / "queries.jsonl"
+    prompt.write_text(f"{rules}\n" + "".join(f"Sort {number}:{label}\n" for number, label in enumerate(LABELS)))
+    with queries.open("w") as file:
+        for number in range(count):
+            text = " ".join(drawn.choices(words, k=drawn.randrange(SHORTEST, LONGEST)))
+            row = {"id": f"row-{number}", "query": text, "reference": LABELS[number % 12], "slices": [f"{number % 4}"]}
+            file.write(json.dumps(row) + "\n")
+    given = {"prompt": prompt, "queries": queries, "labels": LABELS, "run_dir": folder / "run"}
+    return Config(**given, backend="fake", epochs=1, batch_size=max(32, count // STEPS))
 
 
-main()
+def go(config: Config) -> dict[str, dict[str, float]]:
+    """Return what each stage took."""
+    run = RunDirectory(config.directory)
+    table = {}
+
+    def stage(name: str, call: Callable[[], object]) -> None:
+        with Stage() as measured:
+            call()
+        table[name] = measured.row()
+
+    stage("read the queries", lambda: work_from(config).hashes())
+    stage("dry run", lambda: preview(config))
+    stage("near-duplicates", lambda: Groups(work_from(config).queries))
+    stage("generate", lambda: pipeline.generate(config))
+    pipeline.Groups = ByHash
+    stage("generate, split by hash", lambda: pipeline.generate(replace(config, run_dir=run.path / "by-hash")))
+    pipeline.Groups = Groups
+    stage("train", lambda: pipeline.train(run, {}))
+    stage("evaluate", lambda: pipeline.evaluate(run))
+    stage("report", lambda: pipeline.report(run))
+    return table
+
+
+if __name__ == "__main__":
+    main()

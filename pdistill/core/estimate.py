@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pdistill.core.config import Config
 from pdistill.core.cost import Counts, prompt_tokens
@@ -103,7 +104,7 @@ def _costliest(lengths: Sequence[int], longest: int, defaults: TrainingDefaults,
         lengths: of the examples without their answers.
         longest: of the answers.
     """
-    given = {"batch_size": config.batch_size, "epochs": config.epochs, "learning_rate": config.learning_rate}
+    given: Any = {"batch_size": config.batch_size, "epochs": config.epochs, "learning_rate": config.learning_rate}
     whole = sum(lengths) + len(lengths) * longest
     most = together = 0
     for count, length in enumerate(sorted(lengths, reverse=True), start=1):

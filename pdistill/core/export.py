@@ -9,8 +9,8 @@ from pdistill.core.ask import TrainedStudent, trained_student
 from pdistill.core.card import Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.evaluate import ADAPTER
-from pdistill.core.heldout import HeldOut
 from pdistill.core.exporter import Exported, Exporter, ExportForm
+from pdistill.core.heldout import HeldOut
 from pdistill.core.interfaces import RemoteStudent
 from pdistill.core.pipeline import report
 from pdistill.core.progress import Progress, Silent

@@ -42,9 +42,7 @@ class HeldOut:
         with self._queries.open("rb") as queries, self._examples.open("rb") as examples:
             for number, *places in zip(self.numbers, *self._places, strict=True):
                 rows = []
-                for file, place, path in zip(
-                    (queries, examples), places, (self._queries, self._examples), strict=True
-                ):
+                for file, place, path in zip((queries, examples), places, (self._queries, self._examples), strict=True):
                     file.seek(place)
                     rows.append(decode(file.readline(), path, number + 1))
                 yield query_from_row(rows[0]), rows[1]

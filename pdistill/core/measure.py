@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 from pdistill.core.ask import trained_student
 from pdistill.core.errors import BackendError
 from pdistill.core.evaluate import ADAPTER
-from pdistill.core.heldout import HeldOut
 from pdistill.core.export import exporter_of
 from pdistill.core.exporter import ExportForm
+from pdistill.core.heldout import HeldOut
 from pdistill.core.progress import Progress
 from pdistill.core.prompts import QUERY_FIELD, Message, Messages, Prompt, Text
 from pdistill.core.queries import Query

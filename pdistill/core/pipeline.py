@@ -23,7 +23,7 @@ from pdistill.core.rows import read_rows, write_file
 from pdistill.core.rundir import RunDirectory, find_run
 from pdistill.core.schedule import Schedule, plan
 from pdistill.core.split import Groups
-from pdistill.core.train import train_student, training_rows
+from pdistill.core.train import Training, train_student, training_rows
 from pdistill.core.work import work_from, work_of
 
 MOSTLY = 0.5
@@ -177,7 +177,7 @@ def train(
                 stage = {"options": options, "settings": details, "resolved": models.resolved}
                 directory.write_json("train.json", stage)
             schedule = Schedule.from_row(stage["settings"]["schedule"])
-            train_student(directory, student, rows, schedule, lora, budget, progress)
+            train_student(Training(directory, student, rows, schedule, lora, budget, progress))
 
 
 def _schedule(rows: int, student: Student, options: Mapping[str, Any], seed: int, progress: Progress) -> Schedule:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from pdistill.core.errors import UsageError
 
@@ -93,12 +93,12 @@ def prompt_hash(prompt: Prompt) -> str:
         return hashlib.sha256(json.dumps(prompt.text).encode()).hexdigest()[:16]
     *before, last = prompt.messages
     state = _hashed(tuple(before)).copy()
-    state.update(f"{json.dumps([last.role, last.content])}]".encode())
-    return state.hexdigest()[:16]
+    state.update(f'["{last.role}", {json.dumps(last.content)}]]'.encode())
+    return str(state.hexdigest())[:16]
 
 
 @lru_cache(maxsize=8)
-def _hashed(messages: tuple[Message, ...]) -> "hashlib._Hash":
+def _hashed(messages: tuple[Message, ...]) -> Any:
     """Return the hash, begun, of the messages that many prompts begin with."""
-    begun = "".join(f"{json.dumps([message.role, message.content])}, " for message in messages)
+    begun = "".join(f'["{message.role}", {json.dumps(message.content)}], ' for message in messages)
     return hashlib.sha256(f"[{begun}".encode())

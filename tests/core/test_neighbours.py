@@ -30,7 +30,10 @@ def test_sketches_estimate_the_share_of_common_pieces(shared: int) -> None:
     texts = []
     for seed in range(200):
         common = words(shared, seed)
-        texts += [" ".join([*common, *words(20 - shared, 1_000 + seed)]), " ".join([*common, *words(20 - shared, seed + 5_000)])]
+        texts += [
+            " ".join([*common, *words(20 - shared, 1_000 + seed)]),
+            " ".join([*common, *words(20 - shared, seed + 5_000)]),
+        ]
     neighbours = Neighbours()
     sketches = sketched(texts, neighbours.factors, neighbours.terms)
     estimated = (sketches[::2] == sketches[1::2]).mean()
