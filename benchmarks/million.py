@@ -11,7 +11,7 @@ import argparse
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,11 +46,9 @@ def main() -> None:
     """Run the job, print its table and save what was measured."""
     options = parsed()
     with tempfile.TemporaryDirectory() as folder:
-        go(job(Path(folder) / "few", FEW))
-        table = go(job(Path(folder) / "many", options.queries))
-    for name, row in table.items():
-        rate = options.queries / row["seconds"]
-        print(f"{name:24} {row['seconds']:8.1f} s {rate:10,.0f} rows/s {row['peak_mib']:8.1f} MiB")
+        go(job(Path(folder) / "few", FEW), lambda name, row: None)
+        config = job(Path(folder) / "many", options.queries)
+        table = go(config, lambda name, row: shown(name, row, options.queries))
     together = options.queries / sum(table[name]["seconds"] for name in MEASURED)
     most = max(table[name]["peak_mib"] for name in MEASURED)
     print(f"{' and '.join(MEASURED)}: {together:,.0f} rows/s, {most:.1f} MiB")
@@ -90,8 +88,18 @@ def job(folder: Path, count: int) -> Config:
     return Config(**given, backend="fake", epochs=1, batch_size=max(32, count // STEPS))
 
 
-def go(config: Config) -> dict[str, dict[str, float]]:
-    """Return what each stage took."""
+def shown(name: str, row: Mapping[str, float], queries: int) -> None:
+    """Print what one stage took."""
+    wall, processor = row["seconds"], row["processor_seconds"]
+    print(
+        f"{name:24} {wall:8.1f} s {queries / wall:10,.0f} rows/s, by processor {processor:8.1f} s "
+        f"{queries / processor:10,.0f} rows/s, {row['peak_mib']:8.1f} MiB",
+        flush=True,
+    )
+
+
+def go(config: Config, tell: Callable[[str, Mapping[str, float]], None]) -> dict[str, dict[str, float]]:
+    """Return what each stage took, after it was told of."""
     run = RunDirectory(config.directory)
     table = {}
 
@@ -99,6 +107,7 @@ def go(config: Config) -> dict[str, dict[str, float]]:
         with Stage() as measured:
             call()
         table[name] = measured.row()
+        tell(name, table[name])
 
     stage("read the queries", lambda: work_from(config).hashes())
     stage("dry run", lambda: preview(config))
