@@ -21,6 +21,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
 OURS, PEER, THIRD, LINE = "#00796b", "#b0562a", "#6a5aa8", "#9e9e9e"
 COLOURS = (OURS, PEER, THIRD, "#c29b1d")
+LINEAR = "linear growth"
 Rows = Iterator[tuple[str, ...]]
 
 
@@ -194,11 +195,12 @@ def points_of(result: Any) -> list[dict[str, Any]]:
 
 
 def curve(axes: Axes, points: list[tuple[int, float]], colour: str, label: str) -> None:
-    """Draw a curve with its points, and through its last a dashed line of what is linear."""
+    """Draw a curve with its points, and through the last of them a dashed line of linear growth."""
     sizes, seconds = zip(*points, strict=True)
+    named = axes.get_legend_handles_labels()[1]
     axes.plot(sizes, seconds, "o-", color=colour, label=label)
     linear = [seconds[-1] * size / sizes[-1] for size in sizes]
-    axes.plot(sizes, linear, "--", color=LINE, linewidth=1, label=f"linear, through the last point of {label}")
+    axes.plot(sizes, linear, "--", color=LINE, linewidth=1, label=None if LINEAR in named else LINEAR)
 
 
 def teacher_table(result: Any) -> Rows:
