@@ -7,7 +7,7 @@ TINKER_LOCK = tests/backends/tinker/requirements.txt
 TINKER_PACKAGES ?= build/tinker
 TINKER_READY = $(TINKER_PACKAGES)/.ready
 
-.PHONY: demo test test-slow test-tinker lint types imports format check
+.PHONY: demo test test-slow test-tinker lint types imports docs format check
 
 demo: $(READY)
 	$(BIN)/pdistill run --task langid
@@ -31,11 +31,14 @@ types: $(READY)
 imports: $(READY)
 	$(BIN)/lint-imports
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-check: test test-slow lint types imports
+check: test test-slow lint types imports docs
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

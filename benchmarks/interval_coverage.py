@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     given = parser.parse_args()
     draws = given.draws
-    coverage = partial(held, draws=draws, resamples=given.resamples, random=np.random.default_rng(0))
+    coverage = partial(held, draws=draws, resamples=given.resamples)
     print(f"{draws:,} draws a cell, {given.resamples:,} resamples")
     for n in SIZES:
         show("share of right answers", n, shares(n, draws))
@@ -110,20 +110,23 @@ def _recovery(counts: Array) -> Array:
         return np.asarray((students - bases) / (teachers - bases))
 
 
-def held(n: int, chances: Array, statistic: Any, *, draws: int, resamples: int, random: np.random.Generator) -> float:
-    """Return the share of draws whose interval holds the true value.
+def held(n: int, chances: Array, statistic: Any, *, draws: int, resamples: int) -> float:
+    """Return the share of draws whose interval holds the true value; draws that are equal share one bootstrap.
 
     Args:
         chances: of each distinct row of scores but the two that every bootstrap adds, (K,).
         statistic: the figure, from counts (..., K + 2).
     """
+    random = np.random.default_rng(0)
     true, count = statistic(np.append(chances, [0, 0])), 0
-    for counts in random.multinomial(n, chances, size=draws):
+    for counts, times in zip(
+        *np.unique(random.multinomial(n, chances, size=draws), axis=0, return_counts=True), strict=True
+    ):
         whole = np.append(counts, [1, 1])
         resampled = statistic(random.multinomial(whole.sum(), whole / whole.sum(), size=resamples))
         low, high = np.nanquantile(resampled, BOUNDS)
-        count += low - 1e-9 <= true <= high + 1e-9
-    return count / draws
+        count += int(times) * (low - 1e-9 <= true <= high + 1e-9)
+    return float(count / draws)
 
 
 if __name__ == "__main__":

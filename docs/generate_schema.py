@@ -1,4 +1,4 @@
-"""Writes docs/reference/config.schema.json, the JSON schema of `--config` files: `python docs/generate_schema.py`."""
+"""Writes the JSON schemas in docs/reference, of `--config` files and of report.json: `python docs/generate_schema.py`."""
 
 import inspect
 import json
@@ -9,13 +9,15 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from pdistill.core.config import Config
+from pdistill.core.reportform import Report
 
-FILE = Path(__file__).parent / "reference" / "config.schema.json"
+FOLDER = Path(__file__).parent / "reference"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 RENAMED = {"from_run": "from"}
 
 
-def schema() -> str:
-    """Return the schema: the keys with hyphens, described as in Config."""
+def config_schema() -> str:
+    """Return the schema of configuration files: the keys with hyphens, described as in Config."""
     made = TypeAdapter(Config).json_schema()
     described = _descriptions(inspect.getdoc(Config) or "")
     properties = {}
@@ -23,13 +25,29 @@ def schema() -> str:
         name = RENAMED.get(key, key.replace("_", "-"))
         properties[name] = {"description": described[key], **_plain(value)}
     whole = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": DIALECT,
         "title": "Options of pdistill run in a TOML file",
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
     }
     return json.dumps(whole, indent=2) + "\n"
+
+
+def report_schema() -> str:
+    """Return the schema of reports. It takes keys that it does not know, because a later version may add some."""
+    made = TypeAdapter(Report).json_schema(by_alias=True)
+    return json.dumps({"$schema": DIALECT, **_open(made), "title": "report.json of pdistill"}, indent=2) + "\n"
+
+
+def _open(value: Any) -> Any:
+    """Return a schema without titles, which repeat the keys, and without what forbids other keys."""
+    if isinstance(value, list):
+        return [_open(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    left_out = {"title": str, "additionalProperties": bool}
+    return {key: _open(item) for key, item in value.items() if not isinstance(item, left_out.get(key, ()))}
 
 
 def _descriptions(text: str) -> dict[str, str]:
@@ -48,5 +66,8 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
     return {**(_plain(options[0]) if options else {}), **kept}
 
 
+SCHEMAS = {"config.schema.json": config_schema, "report.schema.json": report_schema}
+
 if __name__ == "__main__":
-    FILE.write_text(schema(), encoding="utf-8")
+    for name, schema in SCHEMAS.items():
+        (FOLDER / name).write_text(schema(), encoding="utf-8")

@@ -12,7 +12,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -24,6 +24,7 @@ from click.testing import CliRunner
 from pdistill.cli.main import pdistill
 from pdistill.core import hookspecs
 from pdistill.core.plugins import installed, load
+from tests.writers import writer
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -80,7 +81,10 @@ def test_examples_of_tests_pass(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in SESSIONS])
-def test_the_commands_of_a_page_work(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_a_page_work(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_backend: Callable[..., object]
+) -> None:
+    fake_backend(teacher=writer, name="writer")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     for block in blocks(page):
@@ -120,6 +124,8 @@ def run_pdistill(args: list[str], errors: list[str]) -> None:
         stdin = Path(name).read_bytes()
     if args[0] in ("run", "generate") and "fake" not in args:
         args = [*args, *REHEARSED]
+    if args[0] == "queries" and "--teacher" in args:
+        args = [*args, "--teacher", "writer:scripted"]
     if "--task" in args and "--limit" not in args:
         args = [*args, "--limit", "100"]
     done = CliRunner().invoke(pdistill, args, input=stdin)
@@ -131,7 +137,13 @@ def run_pdistill(args: list[str], errors: list[str]) -> None:
 def install(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the plugins of a project known as pip would, until the test ends."""
     monkeypatch.syspath_prepend(project / "src")
-    points = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["pdistill"]
+    told = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    points = told["entry-points"]["pdistill"]
+    info = project / "src" / f"{told['name'].replace('-', '_')}-{told['version']}.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {told['name']}\nVersion: {told['version']}\n")
+    lines = "".join(f"{name} = {module}\n" for name, module in points.items())
+    info.joinpath("entry_points.txt").write_text(f"[pdistill]\n{lines}")
     loaded = load(EntryPoint(name, value, "pdistill") for name, value in points.items())
     assert loaded.problems == []
     for entry in loaded.tasks:
@@ -139,7 +151,7 @@ def install(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_pytest(folder: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(ROOT)])}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -51,12 +51,17 @@ class Moments:
 
 def killed(config: Config, kill_at: int) -> int:
     """Run in a child that is killed at that moment; return how many moments there were, 0 where it was killed."""
+    return killed_job(lambda: pipeline.run(config), config.directory, kill_at)
+
+
+def killed_job(job: Callable[[], object], folder: Path, kill_at: int) -> int:
+    """Do any job that writes below a folder as `killed` does a run."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        moments = Moments(config.directory, kill_at)
+        moments = Moments(folder, kill_at)
         try:
-            pipeline.run(config)
+            job()
             os.write(writing, str(moments.count).encode())
             os._exit(0)
         except BaseException as error:  # noqa: BLE001 - the parent tells

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import pytest
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.backends.fake.student import FakeStudent
 from pdistill.core import pipeline
-from pdistill.core.ask import open_student
+from pdistill.core.ask import open_arm
 from pdistill.core.batches import Batch, TokenIds
 from pdistill.core.config import Config
 from pdistill.core.errors import BackendError, BrokenOffError
 from pdistill.core.interfaces import Lora, Remote, RemoteStudent, StateURI, Student, Trainer, WeightsURI
 from pdistill.core.plugins import installed
 from pdistill.core.progress import Silent
-from pdistill.core.rows import read_log
+from pdistill.core.queries import Query
+from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Request
 from tests.runs import fake_config
@@ -180,7 +181,35 @@ def test_the_export_is_checked_with_held_out_examples(tmp_path: Path, service: S
 
 def test_a_student_that_is_home_is_asked_there(tmp_path: Path, service: Service) -> None:
     pipeline.run(config(tmp_path, "run"))
-    with open_student(RunDirectory(tmp_path / "run")) as student:
-        (answer,) = student.answer(["cats jump on hill 2"])
+    with open_arm(RunDirectory(tmp_path / "run")) as student:
+        (answer,) = student.answer([Query("cats jump on hill 2")])
     assert service.asked_at_home == 1
     assert answer.finish == "stop"
+
+
+def priced(folder: Path, name: str, **changes: Any) -> Config:
+    prices = {"price_prompt": "3", "price_sampled": "15", "price_trained": "6"}
+    return replace(config(folder, name), backend_options=prices, **changes)
+
+
+def test_steps_that_are_trained_again_are_counted_as_paid_for_twice(tmp_path: Path, service: Service) -> None:
+    whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
+    steps = list(read_rows(tmp_path / "whole" / "metrics.jsonl"))
+    service.steps, service.breaks = 0, {4, 14}
+    broken = pipeline.run(priced(tmp_path, "broken"))["cost"]
+    again = [number - 1 for number in (1, 2, 3, 6, 7, 8)]
+    more = sum(steps[number]["sequence_tokens"] for number in again)
+    assert broken["train"]["sequence_tokens"] == whole["train"]["sequence_tokens"] + more
+    assert [row["steps"] for row in read_log(tmp_path / "broken" / "repeated.jsonl")] == [3, 3]
+    assert broken["usd"] > whole["usd"]
+    assert not (tmp_path / "whole" / "repeated.jsonl").exists()
+
+
+def test_a_training_that_breaks_off_gives_back_what_it_had_set_aside(tmp_path: Path, service: Service) -> None:
+    whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
+    step = whole["train"]["usd"] / len(list(read_rows(tmp_path / "whole" / "metrics.jsonl")))
+    service.steps, service.breaks = 0, {2, 5}
+    pipeline.generate(priced(tmp_path, "broken"))
+    limit = whole["generate"]["usd"] + whole["train"]["usd"] + 8 * step
+    pipeline.train(RunDirectory(tmp_path / "broken"), {}, max_cost=limit)
+    assert RunDirectory(tmp_path / "broken").adapter.exists()

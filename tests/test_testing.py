@@ -1,7 +1,5 @@
-import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -28,10 +26,7 @@ from pdistill.core.rows import read_rows
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 from pdistill.core.targets import HardTarget, Rejected
 from pdistill.core.task import Task
-from pdistill.testing import backend_checks, check_backend, check_task, task_checks
-
-ROOT = Path(__file__).parents[1]
-EXAMPLES = ROOT / "examples"
+from pdistill.testing import backend_checks, check_backend, check_task, task_checks, teacher_checks
 
 
 class Colours(Task):
@@ -226,6 +221,13 @@ def test_there_is_a_broken_backend_for_every_check() -> None:
     assert {check for check, *_ in BREAKS} == set(backend_checks())
 
 
+def test_the_checks_of_a_teacher_train_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert {"draws_as_asked", "counts_tokens", "tells_prices"} < set(teacher_checks()) < set(backend_checks())
+    monkeypatch.setattr(FakeStudent, "renderer", None)
+    monkeypatch.setattr(FakeStudent, "trainer", None)
+    check_backend(FakeBackend(), *teacher_checks(), teacher_model="rule", student_model="rule", directory=tmp_path)
+
+
 @pytest.mark.parametrize(("check", "owner", "method", "wrap"), BREAKS, ids=[check for check, *_ in BREAKS])
 def test_check_backend_names_the_promise_that_a_backend_breaks(
     check: str,
@@ -270,27 +272,3 @@ def test_the_plugin_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
-
-
-@pytest.mark.parametrize(("name", "count"), [("pdistill-task-sentiment", 13), ("pdistill-task-free-text", 26)])
-def test_the_example_distributions_pass_their_own_tests(name: str, count: int, tmp_path: Path) -> None:
-    example = EXAMPLES / name
-    project = tomllib.loads((example / "pyproject.toml").read_text())["project"]
-    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    info.joinpath("METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    points = "\n".join(f"{name} = {module}" for name, module in project["entry-points"]["pdistill"].items())
-    info.joinpath("entry_points.txt").write_text(f"[pdistill]\n{points}\n")
-    path = os.pathsep.join([str(tmp_path), str(example / "src"), str(ROOT)])
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(example / "tests")],
-        env={**os.environ, "PYTHONPATH": path},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert f"{count} passed" in done.stdout

@@ -11,9 +11,10 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from pdistill.core import pipeline
-from pdistill.core.ask import open_student
+from pdistill.core.ask import open_arm
 from pdistill.core.config import Config
 from pdistill.core.errors import UsageError
+from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import RunDirectory
 from tests.backends.tiny_models import gpt2_tokenizer
@@ -111,8 +112,8 @@ def test_text_is_the_format_of_a_model_without_a_chat_template(config: Config, r
 
 
 def test_the_student_answers_in_its_own_frame(config: Config, report: dict[str, Any]) -> None:
-    with open_student(RunDirectory(config.directory)) as student:
-        answers = list(student.answer(["Der 3 17", "", "The 8 44"]))
+    with open_arm(RunDirectory(config.directory)) as student:
+        answers = list(student.answer(map(Query, ["Der 3 17", "", "The 8 44"])))
     assert [answer.text.strip() for answer in (answers[0], answers[2])] == ["metal", "bird"]
 
 

@@ -16,7 +16,7 @@ from pdistill.core.errors import PdistillError
 
 STOPPED = 130
 TRACEBACK = "PDISTILL_TRACEBACK"
-KEEPING = ("run", "generate", "train", "evaluate")
+KEEPING = ("run", "generate", "train", "evaluate", "queries")
 
 
 def failed(error: BaseException, args: Sequence[str]) -> int:
@@ -64,7 +64,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _stopped(args: Sequence[str]) -> str:
-    if not args or args[0] not in KEEPING:
+    if not args or args[0] not in KEEPING or "--from-logs" in args:
         return "stopped"
     start = ["python", "-m", "pdistill"] if sys.argv[0].endswith("__main__.py") else ["pdistill"]
     return f"stopped; all that was done is kept; go on with: {one_line(shlex.join([*start, *args]))}"

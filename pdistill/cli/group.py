@@ -35,7 +35,7 @@ class LazyGroup(click.Group):
         """Return the command of that name, imported, or None."""
         if cmd_name not in self._listed:
             return None
-        command = getattr(import_module(self._listed[cmd_name].module), cmd_name)
+        command = getattr(import_module(self._listed[cmd_name].module), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -14,17 +14,20 @@ JOBS, STAGES, LISTINGS = "pdistill.cli.jobs", "pdistill.cli.stages", "pdistill.c
 COMMANDS = {
     "run": Listed(JOBS, "Do the whole job: generate, train, evaluate, report."),
     "generate": Listed(JOBS, "Let the teacher answer the queries under the prompt."),
+    "queries": Listed("pdistill.cli.queries", "Write queries for a prompt, or take them from logs."),
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
-    "report": Listed("pdistill.cli.report", "Show how well the student does without the prompt."),
+    "report": Listed("pdistill.cli.report", "Show how well the student does, or compare two runs."),
     "check": Listed("pdistill.cli.check", "Fail where a run is not as good as it is asked to be."),
-    "sample": Listed("pdistill.cli.sample", "Ask the trained student."),
+    "judge": Listed("pdistill.cli.judge", "Let a judge model compare answers with the teacher's."),
+    "sample": Listed("pdistill.cli.sample", "Ask the trained student, or another arm of the run."),
     "export": Listed("pdistill.cli.export", "Write the student as a folder that PEFT or transformers loads."),
     "serve": Listed("pdistill.cli.serve", "Serve the student by OpenAI's chat completions, until Ctrl-C."),
     "measure": Listed("pdistill.cli.measure", "Measure the served student against the base under the prompt."),
     "tasks": Listed(LISTINGS, "List the tasks, or show one."),
     "backends": Listed(LISTINGS, "List the backends and their options."),
     "plugins": Listed(LISTINGS, "List the plugins, and where each comes from."),
+    "new-task": Listed("pdistill.cli.new_task", "Write a package with a task of your own."),
 }
 
 EPILOG = """\b

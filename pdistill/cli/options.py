@@ -13,6 +13,7 @@ import click
 from pdistill.cli import completion
 from pdistill.core.config import TRAIN_KEYS, Config, Objective, config_from
 from pdistill.core.configfile import read_config_file
+from pdistill.core.likeness import Likeness
 from pdistill.core.options import parse_pairs
 from pdistill.core.prompts import Format
 
@@ -54,7 +55,12 @@ TRAINING: list[Any] = [student, objective, learning_rate, epochs, batch_size, ra
 
 JOB: list[Any] = [
     click.option("--task", metavar="NAME", shell_complete=completion.tasks, help="Task; see pdistill tasks."),
-    click.option("--prompt", metavar="FILE", type=FILE, help="The prompt, instead of the task's own."),
+    click.option(
+        "--prompt",
+        metavar="FILE|DIR",
+        type=click.Path(),
+        help="The prompt, instead of the task's own; or a folder of several, NAME.txt each.",
+    ),
     click.option(
         "--queries",
         metavar="FILE",
@@ -65,6 +71,13 @@ JOB: list[Any] = [
         "--column", "columns", metavar="KEY=NAME", multiple=True, help="The file's own name of query, reference or so."
     ),
     click.option("--labels", metavar="A,B,C", help="Answers that count, for --prompt and --queries without --task."),
+    click.option(
+        "--agreement",
+        type=click.Choice(get_args(Likeness)),
+        help="How answers that are no labels are compared, for --prompt and --queries without --task.",
+    ),
+    click.option("--pattern", metavar="REGEX", help="What all of an answer must match, instead of --labels."),
+    click.option("--json-schema", metavar="FILE", type=FILE, help="JSON schema of the answers, instead of --labels."),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),
@@ -107,6 +120,7 @@ JOB: list[Any] = [
     batch_size,
     rank,
     click.option("--from", "from_run", metavar="RUN", shell_complete=completion.runs, help="Reuse this run's answers."),
+    click.option("--warm-start", is_flag=True, help="Train on from the student of --from, instead of anew."),
     max_cost,
     click.option(
         "--force",
@@ -138,12 +152,12 @@ def config_given(flags: Mapping[str, Any]) -> Config:
     set_flags = {key: value for key, value in flags.items() if value is not None and value != () and value is not False}
     path = set_flags.pop("config", None)
     if set_flags.get("queries") == "-":
-        set_flags["queries"] = _standard_input()
+        set_flags["queries"] = standard_input()
     values = read_config_file(Path(path)) if path else {}
     for key, flag in PAIRED.items():
         set_flags[key] = {**values.get(key, {}), **parse_pairs(set_flags.get(key, ()), flag)}
     if "labels" in set_flags:
-        set_flags["labels"] = tuple(label.strip() for label in set_flags["labels"].split(","))
+        set_flags["labels"] = labels_given(set_flags["labels"])
     if "from_run" in set_flags:
         set_flags["from_run"] = _run_path(set_flags["from_run"])
     return config_from({**values, **set_flags})
@@ -151,7 +165,7 @@ def config_given(flags: Mapping[str, Any]) -> Config:
 
 def training_given(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of the training that were given."""
-    return {key: flags[key] for key in TRAIN_KEYS if flags[key] is not None}
+    return {key: flags[key] for key in TRAIN_KEYS if flags.get(key) is not None}
 
 
 def spending_given(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +173,12 @@ def spending_given(flags: Mapping[str, Any]) -> dict[str, Any]:
     return {"max_cost": flags["max_cost"], "backend_options": parse_pairs(flags["backend_options"], "-B")}
 
 
-def _standard_input() -> Path:
+def labels_given(labels: str) -> tuple[str, ...]:
+    """Return the labels that a flag lists."""
+    return tuple(label.strip() for label in labels.split(","))
+
+
+def standard_input() -> Path:
     """Return a file with what standard input holds; it is gone when the command ends."""
     content = sys.stdin.buffer.read()
     folder = click.get_current_context().with_resource(tempfile.TemporaryDirectory(prefix="pdistill-"))

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, plain lines elsewhere."""
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere; in a notebook, below the cell."""
 
 import logging
 import sys
@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pdistill.cli.escape import one_line
+from pdistill.cli.notebook import Cell, in_notebook
+from pdistill.cli.stage import Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,57 +18,6 @@ if TYPE_CHECKING:
 
 FIRST, SECOND, LATER = 1.0, 5.0, 60.0
 """Seconds to the first plain line of a stage, to the second, and at most to each further one."""
-
-
-@dataclass(slots=True)
-class Stage:
-    """How far one stage is; without a total it is only known to go on."""
-
-    name: str
-    total: int = 0
-    done: int = 0
-    unit: str = ""
-    began: float = field(default_factory=time.monotonic)
-    note: str = ""
-    _start: tuple[float, int] | None = None
-
-    def advance(self, count: int, note: str, now: float) -> None:
-        """Count what is done; the rate is measured from the first call on, so that opening a model is no part of it."""
-        self.done += count
-        self.note = note or self.note
-        if self._start is None:
-            self._start = (now, self.done)
-
-    def rate(self, now: float) -> float | None:
-        """Return units a second, or None where nothing can be said yet."""
-        since, base = self._start or (now, self.done)
-        return (self.done - base) / (now - since) if self.done > base and now > since else None
-
-    def figures(self, now: float) -> str:
-        """Return count, share, rate, time left and note in one line."""
-        if not self.total:
-            return clock(now - self.began)
-        parts = [f"{self.done:,} of {self.total:,} {self.unit} ({self.done / self.total:.0%})"]
-        rate = self.rate(now)
-        if rate:
-            parts += [f"{rate:,.1f} {self.unit}/s", f"{clock((self.total - self.done) / rate)} left"]
-        return ", ".join([*parts, self.note] if self.note else parts)
-
-    def summary(self, now: float) -> str:
-        """Return what is said once the stage is over."""
-        note = f", {self.note}" if self.note else ""
-        return f"{self.name}: {self.done:,} {self.unit} in {_spent(now - self.began)}{note}"
-
-
-def clock(seconds: float) -> str:
-    """Return a time such as 0:07, 12:34 or 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _spent(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else clock(seconds)
 
 
 class Display(Protocol):
@@ -205,9 +155,11 @@ class Bar:
 
 @contextmanager
 def showing() -> Iterator[Shown]:
-    """Return progress that is shown on standard error until the block is left."""
+    """Return progress that is shown until the block is left: on standard error, or below a notebook's cell."""
     display: Display
-    if sys.stderr.isatty():
+    if in_notebook():
+        display = Cell()
+    elif sys.stderr.isatty():
         from rich.console import Console
 
         console = Console(stderr=True, highlight=False)

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pdistill.cli import completion
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
-from pdistill.core.markdown import ARM_NAMES, cost_of_stages, figure, grouped, kept, pay_back, recovery_note, verdict
+from pdistill.core.markdown import (
+    ARM_NAMES,
+    cost_of_stages,
+    figure,
+    grouped,
+    judgement,
+    kept,
+    pay_back,
+    recovery_note,
+    verdict,
+)
 from pdistill.core.report import FEW, arms_of
 
 if TYPE_CHECKING:
@@ -18,11 +29,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @the_run
+@click.argument("other", metavar="[RUN]", required=False, shell_complete=completion.runs)
 @as_json
-def report(run: str, as_json: bool) -> None:
-    """Show how well the student does without the prompt.
+def report(run: str, other: str | None, as_json: bool) -> None:
+    """Show how well the student does, or compare two runs.
 
-    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds.
+    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN of the
+    same task: how the two differ on the queries that both held out, each difference with its 95 % interval.
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
@@ -31,6 +44,15 @@ def report(run: str, as_json: bool) -> None:
 
     warn_of_plugins()
     directory = find_run(run)
+    if other is not None:
+        from pdistill.cli.comparison import show as show_comparison
+        from pdistill.core.compare import compare
+
+        second = find_run(other)
+        with showing():
+            compared = compare(directory, second)
+        show_comparison(compared, as_json)
+        return
     with showing():
         made = make_report(directory)
     show(made, directory.path, as_json)
@@ -75,7 +97,7 @@ def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
 
 
 def _arms(report: Mapping[str, Any]) -> "Table":
-    table = _table("arm", "agreement\nwith the teacher", "accuracy\nagainst the reference")
+    table = table_of("arm", "agreement\nwith the teacher", "accuracy\nagainst the reference")
     for arm, figures in arms_of(report):
         style = "bold green" if arm == "student" else ""
         table.add_row(ARM_NAMES[arm], figure(figures["agreement"]), figure(figures["accuracy"]), style=style)
@@ -111,13 +133,15 @@ def _notes(report: Mapping[str, Any]) -> list[str]:
         )
     if report["same_model"]:
         notes.append("The base is the teacher's own model, so with the prompt it gives the teacher's answers.")
+    if report.get("judge"):
+        notes += map(one_line, judgement(report["judge"]))
     if report.get("remote"):
         notes.append(one_line(f"{kept(report)}."))
     return notes
 
 
 def _slices(report: Mapping[str, Any]) -> "Table":
-    table = _table("slice", "n", "student's\nagreement", "student's\naccuracy", "teacher's\naccuracy")
+    table = table_of("slice", "n", "student's\nagreement", "student's\naccuracy", "teacher's\naccuracy")
     teacher = report["arms"]["teacher"]["slices"]
     for name, figures in report["arms"]["student"]["slices"].items():
         n = (figures["accuracy"] or figures["agreement"])["n"]
@@ -145,7 +169,8 @@ def _costs(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _table(*columns: str) -> "Table":
+def table_of(*columns: str) -> "Table":
+    """Return an empty table: the first column to the left, the others, which never wrap, to the right."""
     from rich import box
     from rich.table import Table
 

@@ -1,20 +1,24 @@
-"""`pdistill sample`: asks the trained student, without the prompt."""
+"""`pdistill sample`: asks the trained student, or another arm."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from io import BufferedReader
+from itertools import count, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
 from pdistill.cli.escape import json_text, one_line
-from pdistill.cli.options import as_json, the_run
+from pdistill.cli.options import FILE, as_json, the_run
 from pdistill.core.errors import ContextError, RunError, UsageError
+from pdistill.core.queries import Query
+from pdistill.core.rundir import ARMS
 from pdistill.core.sampling import Completion
 
 if TYPE_CHECKING:
-    from pdistill.core.ask import OpenStudent
+    from pdistill.core.ask import OpenArm
 
 BATCH = 64
 BLOCK = 1 << 16
@@ -24,29 +28,52 @@ LONGEST = 1 << 24
 @click.command()
 @the_run
 @click.argument("query", nargs=-1)
+@click.option("--queries", metavar="FILE", type=FILE, help="Ask the queries of a file: .txt, .jsonl, .csv or .parquet.")
+@click.option(
+    "--arm",
+    type=click.Choice(ARMS),
+    default="student",
+    show_default=True,
+    help="Who is asked; prompted: with the prompt.",
+)
 @as_json
-def sample(run: str, query: tuple[str, ...], as_json: bool) -> None:
-    """Ask the trained student.
+def sample(run: str, query: tuple[str, ...], queries: str | None, arm: str, as_json: bool) -> None:
+    """Ask the trained student, or another arm of the run.
 
     RUN is the folder of a run, or its name under runs/. Without QUERY, one query a line is read from standard input;
-    on a terminal, until Ctrl-D. Each answer takes one line, in which control characters are escaped. With --json it
-    is an object with "query", "response" and "finish" (stop, length or error), one for every line read.
+    on a terminal, until Ctrl-D, and there an answer appears while it is made. Each answer takes one line, in which
+    control characters are escaped. With --json it is an object with "query", "response" and "finish" (stop, length or
+    error), one for every line read.
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.ask import open_student
+    from pdistill.core.ask import open_arm
     from pdistill.core.rundir import find_run
 
+    if query and queries:
+        raise UsageError(f"--queries {queries} and queries as arguments are both given; give one of them")
     warn_of_plugins()
     directory = find_run(run)
     with ExitStack() as stack:
         with showing():
-            student = stack.enter_context(open_student(directory))
-        if not query and not as_json and sys.stdin and sys.stdin.isatty():
-            _converse(student)
+            asked = stack.enter_context(open_arm(directory, arm))
+        if not query and not queries and not as_json and sys.stdin and sys.stdin.isatty():
+            _converse(asked)
         else:
-            batches = batched([_valid(text) for text in query]) if query else read_batches(_read)
-            _answer_all(student, batches, _as_json if as_json else _as_line)
+            _answer_all(asked, _batches(query, queries), _as_json if as_json else _as_line)
+
+
+def _batches(arguments: tuple[str, ...], file: str | None) -> Iterator[list[Query]]:
+    """Yield the queries that were given, or come in, a handful at a time."""
+    if file:
+        from pdistill.core.queryfiles import read_queries
+
+        coming = read_queries(Path(file))
+        while batch := list(islice(coming, BATCH)):
+            yield batch
+        return
+    batches = batched([_valid(text) for text in arguments]) if arguments else read_batches(_read)
+    yield from (list(map(Query, batch)) for batch in batches)
 
 
 def read_batches(read: Callable[[int], bytes]) -> Iterator[list[str]]:
@@ -74,50 +101,61 @@ def batched(texts: list[str]) -> Iterator[list[str]]:
         yield texts[start : start + BATCH]
 
 
-def _answer_all(student: "OpenStudent", batches: Iterable[list[str]], shown: Callable[[str, Completion], str]) -> None:
+def _answer_all(arm: "OpenArm", batches: Iterable[list[Query]], shown: Callable[[str, Completion], str]) -> None:
     """Write an answer for every query.
 
     Raises:
         RunError: some queries don't fit the model's context; all others were answered.
     """
     failed = done = 0
-    for texts in batches:
-        for text, answer in zip(texts, _answers(student, texts, done), strict=True):
+    for batch in batches:
+        for query, answer in zip(batch, _answers(arm, batch, done), strict=True):
             done += 1
             failed += answer.finish == "error"
-            sys.stdout.write(shown(text, answer) + "\n")
-        sys.stdout.flush()
+            sys.stdout.write(shown(query.text, answer) + "\n")
+            sys.stdout.flush()
     if failed:
         raise RunError(f"{failed:,} of {done:,} queries have no answer")
 
 
-def _answers(student: "OpenStudent", texts: list[str], before: int) -> Iterator[Completion]:
+def _answers(arm: "OpenArm", batch: list[Query], before: int) -> Iterator[Completion]:
     """Yield the answers; a query that doesn't fit has an error instead, and does not take the others with it."""
+    given = 0
     try:
-        yield from list(student.answer(texts))
+        for answer in arm.answer(batch):
+            given += 1
+            yield answer
     except ContextError as error:
-        if len(texts) > 1:
-            for at, text in enumerate(texts):
-                yield from _answers(student, [text], before + at)
+        if len(batch) > 1:
+            for at, query in enumerate(batch[given:], start=given):
+                yield from _answers(arm, [query], before + at)
             return
-        error.name = str(before + 1)
-        click.echo(f"error: {one_line(str(error))}", err=True)
-        yield Completion("", "error")
+        yield _failed(error, before + 1)
 
 
-def _converse(student: "OpenStudent") -> None:
-    """Answer what is typed, until Ctrl-D."""
+def _failed(error: ContextError, number: int) -> Completion:
+    error.name = str(number)
+    click.echo(f"error: {one_line(str(error))}", err=True)
+    return Completion("", "error")
+
+
+def _converse(arm: "OpenArm") -> None:
+    """Answer what is typed, until Ctrl-D, piece by piece."""
     import readline  # noqa: F401 - makes the line that is typed editable
 
     click.echo("one query a line; end with Ctrl-D", err=True)
-    while True:
+    for number in count(1):
         try:
-            text = input("> ")
+            query = Query(input("> "))
         except EOFError:
             click.echo()
             return
-        for answer in _answers(student, [text], 0):
-            click.echo(_as_line(text, answer))
+        try:
+            for piece in arm.stream(query):
+                click.echo(one_line(piece), nl=False)
+            click.echo()
+        except ContextError as error:
+            _failed(error, number)
 
 
 def _as_json(text: str, answer: Completion) -> str:

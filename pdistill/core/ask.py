@@ -1,17 +1,18 @@
-"""Opens the trained student of a run, to be asked without the prompt."""
+"""Opens an arm of a run, to be asked: the trained student without the prompt, or one of the others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from pdistill.core.errors import RunError
-from pdistill.core.evaluate import ADAPTER
+from pdistill.core.evaluate import ADAPTER, PROMPTED, STUDENT_ARMS
 from pdistill.core.generate import sampling_from
-from pdistill.core.interfaces import RemoteStudent, Sampler, Student
+from pdistill.core.interfaces import RemoteStudent, Sampler, Streamer, Student
 from pdistill.core.models import Models, sides
-from pdistill.core.queries import Query
+from pdistill.core.prompts import Prompt
+from pdistill.core.queries import Query, untagged
 from pdistill.core.rundir import RunDirectory
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.sampling import Completion, Key, Request, Sampling, request_seed
 from pdistill.core.task import Task
 from pdistill.core.work import Work, work_of
 
@@ -26,21 +27,36 @@ class TrainedStudent:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenStudent:
-    """The student of a run, opened; it answers greedily, in the frame that it was trained in."""
+class OpenArm:
+    """An arm of a run, opened: it answers as it was evaluated."""
 
-    task: Task
+    asked: Callable[[Query], Prompt]
     sampler: Sampler
     sampling: Sampling
+    seed: int
 
-    def answer(self, texts: Iterable[str]) -> Iterator[Completion]:
-        """Yield the answers to a handful of queries, in their order."""
-        requests = [
-            Request(Key(number), self.task.student_prompt(Query(text, number=number)))
-            for number, text in enumerate(texts)
-        ]
-        answers = dict(self.sampler.generate(requests, self.sampling))
-        yield from (answers[request.key] for request in requests)
+    def answer(self, queries: Iterable[Query]) -> Iterator[Completion]:
+        """Yield the answers to a handful of queries, in their order, each as soon as it and those before are there."""
+        requests = [self._request(query, number) for number, query in enumerate(queries)]
+        ready: dict[int, Completion] = {}
+        shown = 0
+        for key, answer in self.sampler.generate(requests, self.sampling):
+            ready[key.number] = answer
+            while shown in ready:
+                yield ready.pop(shown)
+                shown += 1
+
+    def stream(self, query: Query) -> Iterator[str]:
+        """Yield the pieces of one answer as they are made; the whole of it where the sampler gives no pieces."""
+        request = self._request(query, 0)
+        if isinstance(self.sampler, Streamer):
+            yield from self.sampler.stream(request, self.sampling)
+            return
+        for _, answer in self.sampler.generate([request], self.sampling):
+            yield answer.text
+
+    def _request(self, query: Query, number: int) -> Request:
+        return Request(Key(number), self.asked(replace(query, number=number)), request_seed(self.seed, query.text, 0))
 
 
 def trained_student(run: RunDirectory) -> TrainedStudent:
@@ -61,14 +77,29 @@ def trained_student(run: RunDirectory) -> TrainedStudent:
 
 
 @contextmanager
-def open_student(run: RunDirectory) -> Iterator[OpenStudent]:
-    """Return the student of a run, opened.
+def open_arm(run: RunDirectory, arm: str = "student") -> Iterator[OpenArm]:
+    """Return an arm of a run, opened.
 
     Raises:
-        RunError: there is no trained student.
+        RunError: there is no trained student, which only the teacher does without.
         BackendError: its model can't be opened.
     """
+    settings = run.stage("generate")["settings"]
+    if arm == "teacher":
+        config, work = work_of(run, settings["format"])
+        both = sides(replace(config, teacher=settings["teacher"], student=settings["student"]), work.task)
+        teacher = Models(both, run.stage("generate")["resolved"]).teacher()
+        with teacher.sampler() as sampler:
+            yield OpenArm(_typed(work.task, prompted=True), sampler, sampling_from(settings), settings["seed"])
+        return
     trained = trained_student(run)
     home = trained.student.at_home() if isinstance(trained.student, RemoteStudent) else None
-    with (home or trained.student).sampler(ADAPTER) as sampler:
-        yield OpenStudent(trained.work.task, sampler, trained.sampling)
+    task = trained.work.task
+    with (home or trained.student).sampler(ADAPTER if arm in STUDENT_ARMS else None) as sampler:
+        yield OpenArm(_typed(task, prompted=arm in PROMPTED), sampler, trained.sampling, settings["seed"])
+
+
+def _typed(task: Task, *, prompted: bool) -> Callable[[Query], Prompt]:
+    """Return how an arm is asked a query that a user typed, behind its prompt's name where there are several."""
+    asked = task.teacher_prompt if prompted else task.student_prompt
+    return lambda query: asked(untagged(query, task.prompts))

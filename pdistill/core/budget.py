@@ -103,7 +103,9 @@ class Meter:
         return self.budget.reached(self.role, most, what)
 
     def _at_most(self, request: Request, sampling: Sampling) -> Tokens:
-        return Tokens(prompt_tokens(self.renderer, request.prompt), sampling.max_tokens)
+        """Return what a request can come to; an empty first line is drawn a second time."""
+        draws = 2 if sampling.first_line else 1
+        return Tokens(draws * prompt_tokens(self.renderer, request.prompt), draws * sampling.max_tokens)
 
 
 def open_budget(

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdistill.core.errors import UsageError
+from pdistill.core.likeness import Likeness
 from pdistill.core.options import build
 from pdistill.core.prompts import Format
 
 Objective = Literal["hard"]
+VALID = {"labels": "--labels", "pattern": "--pattern", "json_schema": "--json-schema"}
+"""The options that say which answers are valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +23,13 @@ class Config:
     Args:
         task: the task's name; None: the task is made of `prompt` and `queries`.
         task_options: the task's own options.
-        prompt: a file that holds the prompt, instead of the task's own.
+        prompt: a file that holds the prompt, instead of the task's own; or a folder of several, NAME.txt each.
         queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
-        columns: the file's own names of the columns query, messages, id, reference, slices and group.
+        columns: the file's own names of the columns query, messages, id, reference, slices, group and prompt.
         labels: the answers that count, for a task made of files.
+        agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
+        pattern: a regular expression that all of an answer must match, for a task made of files.
+        json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
         stop: texts that end an answer.
@@ -44,6 +50,7 @@ class Config:
         batch_size: examples a step.
         rank: of the LoRA adapter.
         from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
+        warm_start: whether the training begins with the student of `from_run`, instead of anew.
         force: go on even where there seems to be nothing to distil, or the teacher's answers are mostly unusable.
         max_cost: USD that the run must not pass, with all its stages and interruptions.
     """
@@ -54,6 +61,9 @@ class Config:
     queries: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     labels: tuple[str, ...] | None = None
+    agreement: Likeness | None = None
+    pattern: str | None = None
+    json_schema: Path | None = None
     format: Format | None = None
     student_prompt: Path | None = None
     stop: tuple[str, ...] = ()
@@ -74,20 +84,22 @@ class Config:
     batch_size: int | None = None
     rank: int = 32
     from_run: Path | None = None
+    warm_start: bool = False
     force: bool = False
     max_cost: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what needs no file and no plugin.
+        """Check what needs no file and no plugin; a path may be given as a text, and a tuple as a list.
 
         Raises:
             UsageError: a value is out of range, or two options contradict each other.
         """
+        self._tidy()
         self._check_ranges()
-        if self.task is not None and self.labels is not None:
-            raise UsageError(
-                f"--labels goes with --prompt and --queries, not with --task {self.task}, which has its own"
-            )
+        self._check_answers()
+        if self.agreement is not None and (self.task or self.labels):
+            has = f"--task {self.task}, which has its own" if self.task else "--labels, which are equal or not"
+            raise UsageError(f"--agreement {self.agreement} goes with --prompt and --queries, not with {has}")
         if self.task is None and (self.prompt is None or self.queries is None):
             missing = "--prompt" if self.prompt is None else "--queries"
             other = "--queries" if self.prompt is None else "--prompt"
@@ -101,6 +113,26 @@ class Config:
         if self.samples > 1 and self.temperature == 0:
             raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
 
+    def _tidy(self) -> None:
+        for name in (*FILE_KEYS, "run_dir", "from_run"):
+            value: Any = getattr(self, name)
+            if isinstance(value, str):
+                object.__setattr__(self, name, Path(value))
+        for name in ("labels", "stop"):
+            value = getattr(self, name)
+            if isinstance(value, list | str):
+                object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
+    def _check_answers(self) -> None:
+        """Check what says which answers are valid."""
+        given = [flag for name, flag in VALID.items() if getattr(self, name) is not None]
+        if self.task is not None and given:
+            raise UsageError(
+                f"{given[0]} goes with --prompt and --queries, not with --task {self.task}, which has its own"
+            )
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} can't both hold; say by one of them which answers are valid")
+
     def _check_ranges(self) -> None:
         positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank", "max_cost")
         for name in positive:
@@ -111,8 +143,7 @@ class Config:
             raise UsageError(f"--temperature {self.temperature} is not 0 or a number above it")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
-        if self.labels is not None and (len(set(self.labels)) < len(self.labels) or not all(self.labels)):
-            raise UsageError(f"--labels {','.join(self.labels)} has an empty label or one twice")
+        check_labels(self.labels)
         if any(not stop for stop in self.stop):
             raise UsageError("--stop is empty; give the text that ends an answer")
 
@@ -131,12 +162,23 @@ class Config:
         return {key: _plain(getattr(self, key)) for key in OPTION_KEYS}
 
 
+def check_labels(labels: tuple[str, ...] | None) -> None:
+    """Guarantee that labels, if there are some, can be told apart.
+
+    Raises:
+        UsageError: one is empty or there twice.
+    """
+    if labels is not None and (len(set(labels)) < len(labels) or not all(labels)):
+        raise UsageError(f"--labels {','.join(labels)} has an empty label or one twice")
+
+
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "format", "stop", "backend", "backend_options", "teacher", "limit", "seed",
+    "task", "task_options", "labels", "agreement", "pattern", "format", "stop", "backend", "backend_options", "teacher",
+    "limit", "seed",
     "temperature", "top_p", "max_tokens", "samples",
 )  # fmt: skip
-TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank")
-FILE_KEYS = ("prompt", "queries", "student_prompt")
+TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
+FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
 OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
 
 

@@ -8,8 +8,9 @@ from pdistill.core.interfaces import Renderer
 from pdistill.core.models import ROLES, Role
 from pdistill.core.prices import Prices, Tokens
 from pdistill.core.prompts import Messages, Prompt
+from pdistill.core.repeated import repeated
 from pdistill.core.rows import read_log
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
 
 Stage = Literal["generate", "train", "evaluate"]
 Counts = Mapping[Stage, Mapping[Role, Tokens]]
@@ -46,14 +47,28 @@ def money(tokens: Mapping[Role, Tokens], prices: Mapping[Role, Prices | None]) -
 
 
 def tokens_spent(run: RunDirectory) -> Counts:
-    """Return the tokens of the rows that are stored, by stage and side; reused answers were not paid for."""
+    """Return the tokens of the rows that are stored, of steps that were trained twice and of the adapter's check.
+
+    They are given by stage and side; reused answers were not paid for.
+    """
+    note = run.read_json(f"adapter/{REMOTE_NOTE}")
     arms = {arm: total(map(_of_answer, run.predictions(arm).rows())) for arm in ARMS}
     teacher, base = (total(map(_of_answer, run.preflight(arm).rows())) for arm in ("teacher", "base"))
     return {
         "generate": {"teacher": teacher + total(map(_of_answer, run.responses(1).rows())), "student": base},
-        "train": {"student": total(Tokens(trained=row["sequence_tokens"]) for row in run.metrics().rows())},
+        "train": {"student": total(map(_of_step, run.metrics().rows())) + repeated(run) + of_check(note)},
         "evaluate": {"teacher": arms.pop("teacher"), "student": total(arms.values())},
     }
+
+
+def of_check(note: Mapping[str, Any] | None) -> Tokens:
+    """Return the tokens that a service was asked with to check an adapter, by the note beside it."""
+    asked = note.get("prompt_tokens", 0) if note else 0
+    return Tokens(prompt=asked, sampled=note.get("examples", 0)) if note and asked else Tokens()
+
+
+def _of_step(row: Mapping[str, Any]) -> Tokens:
+    return Tokens(trained=row["sequence_tokens"])
 
 
 def _of_answer(row: Mapping[str, Any]) -> Tokens:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pdistill.core.heldout import HeldOut
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.scores import Judged, Scores, judged
 from pdistill.core.work import Work
@@ -24,7 +23,7 @@ def confusions(scores: Scores, labels: tuple[str, ...] | None) -> dict[str, Any]
     return {"labels": list(labels), "rows": rows}
 
 
-def disagreements(work: Work, run: RunDirectory, held_out: HeldOut, scores: Scores) -> dict[str, Any]:
+def disagreements(work: Work, run: RunDirectory, scores: Scores) -> dict[str, Any]:
     """Return the held-out queries on which the student does not fully agree: those of the worst slices first.
 
     At most 200 are shown, and of a text its first 1,000 characters; `n` counts them all.
@@ -34,14 +33,14 @@ def disagreements(work: Work, run: RunDirectory, held_out: HeldOut, scores: Scor
     places = [place for place in scores.places if agreement[place] not in (None, 1)]
     first = {place: at for at, place in enumerate(sorted(places, key=lambda place: (rank[place], place))[:SHOWN])}
     rows: list[dict[str, Any]] = [{}] * len(first)
-    for place, (query, learnt, answers) in enumerate(judged(work, run, held_out, ("base", "student"))):
+    for place, (query, learnt, answers) in enumerate(judged(work, run, ("base", "student"))):
         if place in first:
             rows[first[place]] = {
                 "id": query.id,
-                "query": _cut(query.text),
+                "query": cut(query.text),
                 "slices": list(query.slices),
-                "reference": None if query.reference is None else _cut(query.reference),
-                "teacher": _cut(learnt or ""),
+                "reference": None if query.reference is None else cut(query.reference),
+                "teacher": cut(learnt or ""),
                 **{arm: _said(answer) for arm, answer in answers.items()},
                 "agreement": agreement[place],
             }
@@ -59,8 +58,9 @@ def _ranks(scores: Scores) -> list[float]:
 
 
 def _said(answer: Judged) -> Mapping[str, Any]:
-    return {"response": _cut(answer.row["response"]), "rejected": answer.text is None}
+    return {"response": cut(answer.row["response"]), "rejected": answer.text is None}
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return the text, or its first 1,000 characters and an ellipsis."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

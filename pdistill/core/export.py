@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pdistill.core.ask import TrainedStudent, trained_student
-from pdistill.core.card import Parity, card
+from pdistill.core.card import ADAPTER_CONFIG, Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.evaluate import ADAPTER
 from pdistill.core.exporter import Exported, Exporter, ExportForm
@@ -23,6 +23,7 @@ from pdistill.core.version import versions
 MIN_PARITY = 0.99
 """The share of equal answers that is asked of a student that answered in another precision than its export's, or on a service."""
 RECORD = "export.json"
+BASE_KEY = "base_model_name_or_path"
 
 
 def export(
@@ -104,11 +105,20 @@ def _write(
             f"only {parity.equal:,} of {parity.queries:,} held-out answers of the export are those of the evaluated "
             f"student, and {least:.2%} are asked for; nothing was exported; lower the bar with --min-parity"
         )
+    if isinstance(trained.student, RemoteStudent) and not merge:
+        _name_base(run.adapter / ADAPTER_CONFIG, directory / ADAPTER_CONFIG)
     record = {"schema": 1, "merged": merge, **asdict(parity), "adapter": adapter_hashes(run), "versions": versions()}
     (directory / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     page = card(report(run), directory, parity, trained.sampling)
     (directory / "README.md").write_text(page, encoding="utf-8")
     return parity
+
+
+def _name_base(named: Path, exported: Path) -> None:
+    """Name the base as the service does, and not by the place where this machine has it."""
+    config = json.loads(exported.read_text(encoding="utf-8"))
+    config[BASE_KEY] = json.loads(named.read_text(encoding="utf-8"))[BASE_KEY]
+    exported.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, progress: Progress) -> Parity:
@@ -120,7 +130,7 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, pro
     renderer, task = trained.student.renderer(), trained.work.task
     queries = [query for query, _ in HeldOut(run)]
     for query in queries:
-        if list(exported.prompt_ids(query.text)) != list(renderer.prompt_ids(task.student_prompt(query))):
+        if list(exported.prompt_ids(query.tagged)) != list(renderer.prompt_ids(task.student_prompt(query))):
             raise BackendError(
                 f"no chat template can be made for this student: query {query.id!r} would be asked with other tokens "
                 "than in the run; nothing was exported"
@@ -128,7 +138,7 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, pro
     recorded = list(read_rows(run.check(run.predictions("student").path)))
     progress.begin("compare", len(queries), 0, "answers")
     equal = stopped = 0
-    for place, answer in exported.answers([query.text for query in queries]):
+    for place, answer in exported.answers([query.tagged for query in queries]):
         text, cut = trained.sampling.cut(answer.text)
         same = (text, "stop" if cut else answer.finish) == (recorded[place]["response"], recorded[place]["finish"])
         equal, stopped = equal + same, stopped + (same and cut)

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from pdistill.core.batches import TokenIds
 from pdistill.core.interfaces import WeightsURI
 from pdistill.core.prompts import Prompt
-from pdistill.core.sampling import Completion
+from pdistill.core.sampling import Completion, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,14 @@ class Exporter(Protocol):
     def read_export(self, directory: Path) -> AbstractContextManager[Exported]:
         """Return what `write_export` has written, loaded afresh."""
 
-    def serve_export(self, directory: Path, name: str, host: str, port: int, ready: Callable[[str], None]) -> None:
+    def serve_export(
+        self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
+    ) -> None:
         """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
 
         Args:
             directory: a merged export.
+            sampling: what ends its answers, besides its end tokens and what a request asks for.
             ready: is told the address when the server listens.
 
         Raises:

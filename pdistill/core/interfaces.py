@@ -28,11 +28,19 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA adapter to be trained: its rank, its scale alpha (None: twice the rank) and the seed it starts from."""
+    """A LoRA adapter to be trained.
+
+    Args:
+        rank: of its matrices.
+        alpha: its scale; None: twice the rank.
+        seed: what a new adapter begins with.
+        start: a folder that `Trainer.export` wrote, whose weights it begins with instead.
+    """
 
     rank: int = 32
     alpha: float | None = None
     seed: int = 0
+    start: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,18 @@ class Sampler(Protocol):
         Raises:
             ContextError: a request does not fit the model's context.
             BackendError: the model can't answer.
+        """
+
+
+@runtime_checkable
+class Streamer(Sampler, Protocol):
+    """A sampler that can show an answer while it is made."""
+
+    def stream(self, request: Request, sampling: Sampling) -> Iterator[str]:
+        """Yield the pieces of one answer, which together are the text that `generate` gives.
+
+        Raises:
+            ContextError: the request does not fit the model's context.
         """
 
 

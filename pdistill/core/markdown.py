@@ -6,7 +6,7 @@ from typing import Any
 from pdistill.core.cost import STAGES
 from pdistill.core.prices import MILLION, usd
 from pdistill.core.report import arms_of
-from pdistill.core.statistics import LEAST_GAP, LEAST_N
+from pdistill.core.statistics import LEAST_GAP, LEAST_N, SUSPICIOUS
 
 FIRST, SHORT = 10, 200
 ARM_NAMES = {
@@ -39,6 +39,7 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         grouped(report),
         "",
+        *([" ".join(judgement(report["judge"])), ""] if report["judge"] else []),
         f"A call costs {tokens['prompt_teacher']:,.0f} input tokens with the prompt and {tokens['prompt_student']:,.0f} "
         f"without: {tokens['saved_per_call']:,.0f} are saved.",
         "",
@@ -82,6 +83,30 @@ def verdict(report: Mapping[str, Any]) -> str:
         f"Without the prompt the student agrees with the teacher on {student:.1%} of the held-out queries; "
         f"before training it was {base:.1%}."
     )
+
+
+def judgement(found: Mapping[str, Any]) -> list[str]:
+    """Return what a judge model says, a sentence an arm, and whether the order of the answers decided."""
+    lines = [f"Judged by {found['judge']}, each pair of answers in both orders:"]
+    for arm, said in found["arms"].items():
+        counts = (
+            f"{said['identical']:,} identical, {said['same']:,} the same in substance, {said['better']:,} better, "
+            f"{said['worse']:,} worse, {said['undecided']:,} undecided (counted half), {said['rejected']:,} rejected"
+        )
+        unreadable = f", {said['unreadable']:,} unreadable verdicts left out" if said["unreadable"] else ""
+        good = said["as_good"]
+        lines.append(
+            f"{ARM_NAMES[arm]}: at least as good as the teacher's answer on {figure(good)} of {good['n']:,} queries: "
+            f"{counts}{unreadable}."
+        )
+    order = found["order"]
+    preferred = order["first"] + order["second"]
+    if preferred:
+        leans = "more than chance explains" if order["p"] < SUSPICIOUS else "no more than chance explains"
+        lines.append(
+            f"Where it preferred one, it was the answer shown first {order['first']:,} of {preferred:,} times, {leans}."
+        )
+    return lines
 
 
 def cost_of_stages(cost: Mapping[str, Any]) -> str:

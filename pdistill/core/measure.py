@@ -42,7 +42,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     """Return the speed of the student and of the base under the prompt, both served alike, one after the other.
 
     Args:
-        requests: held-out queries to ask; the first serves to warm up and does not count.
+        requests: held-out queries to ask, of one prompt; the first serves to warm up and does not count.
 
     Raises:
         RunError: the run has no trained student.
@@ -50,10 +50,12 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     """
     trained = trained_student(run)
     exporter, task = exporter_of(trained), trained.work.task
-    queries = [query for query, _ in islice(HeldOut(run), requests + 1)]
-    teacher = task.teacher_prompt(Query(QUERY_FIELD))
+    held = (query for query, _ in HeldOut(run))
+    first = next(held)
+    queries = [first, *islice((query for query in held if query.prompt == first.prompt), requests)]
+    teacher = task.teacher_prompt(Query(QUERY_FIELD, prompt=first.prompt))
     sides: dict[str, tuple[bool, Prompt, list[Body]]] = {
-        "student": (True, task.student_prompt(Query(QUERY_FIELD)), [_bare(query.text) for query in queries]),
+        "student": (True, task.student_prompt(Query(QUERY_FIELD)), [_bare(query.tagged) for query in queries]),
         "base_prompted": (
             False,
             teacher if isinstance(teacher, Text) else BARE,
@@ -150,4 +152,5 @@ def _served(run: RunDirectory, folder: Path) -> Iterator[str]:
 
 
 def _serve(path: Path, folder: Path, sending: Any) -> None:
-    exporter_of(trained_student(RunDirectory(path))).serve_export(folder, NAME, "127.0.0.1", 0, sending.send)
+    trained = trained_student(RunDirectory(path))
+    exporter_of(trained).serve_export(folder, NAME, trained.sampling, "127.0.0.1", 0, sending.send)

@@ -38,21 +38,37 @@ def sides(config: Config, task: Task) -> dict[Role, Side]:
     Raises:
         UsageError: an unknown backend, an option that it has not, or no model is named.
     """
-    teacher = _side(config, task, "teacher", config.teacher)
+    teacher = one_side(config.teacher, "teacher", config.backend, config.backend_options, task.models)
     named = config.student or (f"{teacher.backend}:{teacher.model}" if config.teacher else None)
-    return {"teacher": teacher, "student": _side(config, task, "student", named)}
+    student = one_side(named, "student", config.backend, config.backend_options, task.models)
+    return {"teacher": teacher, "student": student}
 
 
-def _side(config: Config, task: Task, role: Role, named: str | None) -> Side:
+def one_side(
+    named: str | None,
+    role: Role,
+    backend: str,
+    backend_options: Mapping[str, Any],
+    defaults: Mapping[str, str] | None = None,
+) -> Side:
+    """Return one side.
+
+    Args:
+        named: its model as [BACKEND:]MODEL, or None.
+        backend: runs a model that names none.
+        defaults: by backend, the model where none is named.
+
+    Raises:
+        UsageError: an unknown backend, an option that it has not, or no model is named.
+    """
     backends = installed().backends
-    backend, colon, model = (named or "").partition(":")
-    if not colon or backend not in backends:
-        backend, model = config.backend, named or ""
+    before, colon, after = (named or "").partition(":")
+    backend, model = (before, after) if colon and before in backends else (backend, named or "")
     entry = backends[backend]
-    options = role_options(config.backend_options, role)
+    options = role_options(backend_options, role)
     built: Any = build(entry.options, options, f"backend {backend}")
     if not model:
-        default = task.models.get(backend) or entry.create(built).default_model
+        default = (defaults or {}).get(backend) or entry.create(built).default_model
         if not default:
             raise UsageError(f"there is no model; give --{role} MODEL (backend {backend} has no default for this task)")
         model = default

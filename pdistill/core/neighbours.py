@@ -6,6 +6,7 @@ with 64 permutations, 8 bits of each, and 8 bands: Broder 1997; Li and König 20
 
 from array import array
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,6 @@ class Neighbours:
     """Collects texts, then finds which belong together; 68 bytes a text are held, and about 30 more while it searches."""
 
     def __init__(self) -> None:
-        # The generator whose numbers never change with numpy's version: the split depends on them.
-        drawn = np.random.RandomState(1)
-        self.factors = drawn.randint(0, 1 << 31, PERMUTATIONS, np.uint32) * np.uint32(2) + np.uint32(1)
-        self.terms = drawn.randint(0, 1 << 32, PERMUTATIONS, np.uint32)
         self._parents = array("i")
         self._sketches = bytearray()
         self._waiting: list[str] = []
@@ -63,7 +60,7 @@ class Neighbours:
 
     def _sketch(self) -> None:
         if self._waiting:
-            self._sketches += sketched(self._waiting, self.factors, self.terms).tobytes()
+            self._sketches += sketched(self._waiting).tobytes()
             self._waiting.clear()
 
     def _join_equal(self, bands: Numbers) -> Numbers:
@@ -117,11 +114,30 @@ class Neighbours:
         self._parents[max(a, b)] = min(a, b)
 
 
-def sketched(texts: Sequence[str], factors: Numbers, terms: Numbers) -> Numbers:
+class Distinct:
+    """Texts of which none is a near-duplicate of another, by the same measure, one after the other."""
+
+    def __init__(self) -> None:
+        self._sketches: list[Numbers] = []
+        self._places: dict[tuple[int, bytes], list[int]] = {}
+
+    def add(self, text: str) -> bool:
+        """Return whether the text is unlike all those before; it is one of them then."""
+        sketch = sketched([text])[0]
+        keys = [(at, band.tobytes()) for at, band in enumerate(np.split(sketch, BANDS))]
+        suspects = {place for key in keys for place in self._places.get(key, ())}
+        if any((self._sketches[place] == sketch).mean() >= SIMILAR for place in suspects):
+            return False
+        for key in keys:
+            self._places.setdefault(key, []).append(len(self._sketches))
+        self._sketches.append(sketch)
+        return True
+
+
+def sketched(texts: Sequence[str]) -> Numbers:
     """Return the low 8 bits of the MinHash of each text, (texts, permutations).
 
-    Case and the width of white space make no difference. Each permutation is h -> factor * h + term in 32 bits, with odd
-    factors (N,) and terms (N,).
+    Case and the width of white space make no difference. Each permutation is h -> factor * h + term in 32 bits.
     """
     padded = [f" {' '.join(text.casefold().split())} ".ljust(PIECE) for text in texts]
     ends = np.cumsum([len(text) for text in padded])
@@ -129,13 +145,21 @@ def sketched(texts: Sequence[str], factors: Numbers, terms: Numbers) -> Numbers:
     hashes = _pieces("".join(padded))
     for behind in range(1, PIECE):  # pieces that would reach into the next text: its first one instead
         hashes[ends[:-1] - behind] = hashes[starts[:-1]]
-    minima = np.empty((len(factors), len(texts)), np.uint32)
+    minima = np.empty((PERMUTATIONS, len(texts)), np.uint32)
     permuted = np.empty_like(hashes)
-    for row, factor, term in zip(minima, factors, terms, strict=True):
+    for row, factor, term in zip(minima, *_permutations(), strict=True):
         np.multiply(hashes, factor, out=permuted)
         permuted += term
         np.minimum.reduceat(permuted, starts, out=row)
     return minima.T.astype(np.uint8)
+
+
+@cache
+def _permutations() -> tuple[Numbers, Numbers]:
+    """Return odd factors and terms; by the generator whose numbers no version of numpy changes: the split depends on them."""
+    drawn = np.random.RandomState(1)
+    factors = drawn.randint(0, 1 << 31, PERMUTATIONS, np.uint32) * np.uint32(2) + np.uint32(1)
+    return factors, drawn.randint(0, 1 << 32, PERMUTATIONS, np.uint32)
 
 
 def _pieces(text: str) -> Numbers:

@@ -26,6 +26,7 @@ from pdistill.core.split import Groups
 from pdistill.core.train import Training, train_student, training_rows
 from pdistill.core.work import work_from, work_of
 
+PAGES = {"report.md": markdown, "report.html": page}
 MOSTLY = 0.5
 
 
@@ -69,7 +70,7 @@ def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory
                 progress.say(note)
             for model in (planned.teacher, planned.student):
                 if isinstance(model, Remote):
-                    model.reach(Lora(rank=config.rank))
+                    model.reach(Lora(rank=config.rank, start=directory.start if config.warm_start else None))
             stage = open_run(planned, config, hashes, directory)
         if directory.examples.exists():
             if not directory.adapter.exists():
@@ -162,7 +163,8 @@ def train(
         both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
         models = Models(both, stage["resolved"] if stage else None)
         student = models.student(directory.path)
-        lora = Lora(rank=options["rank"], seed=config.seed)
+        start = directory.start if options["warm_start"] else None
+        lora = Lora(rank=options["rank"], seed=config.seed, start=start)
         if stage is None and isinstance(student, Remote):
             student.reach(lora)
         budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
@@ -241,8 +243,7 @@ def report(directory: RunDirectory) -> dict[str, Any]:
         PdistillError: what went wrong, in one line.
     """
     there = directory.read_json("report.json")
-    pages = {"report.md": markdown, "report.html": page}
-    if there is not None and all((directory.path / name).exists() for name in pages):
+    if there is not None and all((directory.path / name).exists() for name in PAGES):
         return there
     generated, trained, evaluated = (directory.stage(name) for name in ("generate", "train", "evaluate"))
     _, work = work_of(directory, generated["settings"]["format"])
@@ -250,7 +251,7 @@ def report(directory: RunDirectory) -> dict[str, Any]:
         raise RunError(f"'{directory.path}' is not evaluated yet; go on with pdistill evaluate {directory.path}")
     with directory.lock():
         made = make_report(work, directory, generated, trained, evaluated)
-        for name, shown in pages.items():
+        for name, shown in PAGES.items():
             write_file(directory.path / name, shown(made).encode())
         directory.write_json("report.json", made)
     return made

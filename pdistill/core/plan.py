@@ -1,16 +1,18 @@
 """What a run would do, settled before any model is opened: what `--dry-run` shows and what generate.json holds."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pdistill.core.config import GENERATE_KEYS, TRAIN_KEYS, Config
-from pdistill.core.errors import BackendError, RunError
+from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.interfaces import Ability, Student, Teacher
 from pdistill.core.models import ROLES, Models, Role, alike, changing_rows, sides
 from pdistill.core.prices import Prices
 from pdistill.core.prompts import check_prompt
-from pdistill.core.rundir import HASHED, RunDirectory, differences
+from pdistill.core.rows import storage_error
+from pdistill.core.rundir import HASHED, RunDirectory, differences, find_run
 from pdistill.core.version import versions
 from pdistill.core.work import Work, store
 
@@ -42,13 +44,16 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     teacher, student = models.teacher(), models.student(config.directory)
     _require(both["teacher"].id, teacher.can, "generate")
     _require(both["student"].id, student.can, "generate", "train-hard")
+    if config.warm_start:
+        earlier_student(config)
     renderer = student.renderer()
     task.format = config.format or ("chat" if renderer.has_chat_template else "text")
     asking = teacher.renderer()
     for side, name in ((renderer, both["student"].id), (asking, both["teacher"].id)):
         if side is not None and task.format == "chat" and not side.has_chat_template:
             raise BackendError(f"{name} has no chat template; take --format text, with {{query}} in the prompt file")
-    check_prompt(task.prompt, task.student_frame, task.format)
+    for prompt in task.prompts.values() or [task.prompt]:
+        check_prompt(prompt, task.student_frame, task.format)
     settings = {
         "teacher": both["teacher"].id,
         "student": both["student"].id,
@@ -70,6 +75,44 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     return Plan(work, teacher, student, settings, models.resolved, prices, alike(both), tuple(notes))
 
 
+def earlier_student(config: Config) -> RunDirectory:
+    """Return the run whose student the training begins with.
+
+    Raises:
+        UsageError: no run is named.
+        RunError: it has no student yet, or was split by another seed.
+    """
+    if config.from_run is None:
+        raise UsageError("--warm-start begins with the student of a run; name it by --from RUN")
+    earlier = find_run(str(config.from_run))
+    if not earlier.adapter.exists():
+        raise RunError(f"the student in '{earlier.path}' is not trained yet; go on with pdistill train {earlier.path}")
+    seed = earlier.stage("generate")["settings"]["seed"]
+    if seed != config.seed:
+        raise RunError(
+            f"the student in '{earlier.path}' was trained with --seed {seed}, so it may have seen queries that are held out "
+            f"with --seed {config.seed}; give --seed {seed}, or leave --warm-start out"
+        )
+    return earlier
+
+
+def keep_start(earlier: RunDirectory, run: RunDirectory) -> None:
+    """Guarantee that the run holds a copy of the earlier student, to begin the training with.
+
+    Raises:
+        RunError: it can't be written.
+    """
+    if run.start.exists():
+        return
+    part = run.start.with_suffix(".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(earlier.adapter, part)
+        part.replace(run.start)
+    except OSError as error:
+        raise storage_error(error, run.start) from None
+
+
 def _require(name: str, can: frozenset[Ability], *needed: Ability) -> None:
     for ability in needed:
         if ability not in can:
@@ -87,7 +130,7 @@ def check_same(config: Config, work: Work, hashes: Mapping[str, Any], run: RunDi
     if not run.exists:
         return
     asked, options = run.asked(), config.asked()
-    now = {key: options[key] for key in GENERATE_KEYS} | {key: hashes[key] for key in HASHED}
+    now = {key: options[key] for key in GENERATE_KEYS} | {key: hashes.get(key) for key in HASHED}
     before = {**asked["options"], **asked["hashes"]}
     for values in (before, now):
         values["backend_options"] = changing_rows(values["backend_options"])
@@ -100,12 +143,14 @@ def check_same(config: Config, work: Work, hashes: Mapping[str, Any], run: RunDi
 
 
 def open_run(plan: Plan, config: Config, hashes: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
-    """Return generate.json after run.json, the copies of prompt and queries, and itself have been written."""
+    """Return generate.json after run.json, the copies of prompt, queries and start, and itself have been written."""
     if not run.exists:
         run.write_json(
             "run.json", {"schema": 1, "options": config.asked(), "hashes": dict(hashes), "versions": versions()}
         )
     store(plan.work, run)
+    if config.warm_start:
+        keep_start(earlier_student(config), run)
     stage = {"task": config.name, "settings": plan.settings, "resolved": plan.resolved}
     run.write_json("generate.json", stage)
     return stage

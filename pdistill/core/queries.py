@@ -1,13 +1,16 @@
 """The queries: what a task asks."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from pdistill.core.errors import UsageError
 from pdistill.core.prompts import Message
+
+TAG = ": "
+"""What stands between a prompt's name and the query, where a student learns several prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Query:
         group: queries of one group never straddle the split.
         number: the place in the task, from 0; the core sets it.
         earlier: the turns of the conversation before `text`, in chat.
+        prompt: the name of the prompt that the teacher answers under, where a run has several.
     """
 
     text: str
@@ -31,6 +35,12 @@ class Query:
     group: str | None = None
     number: int = 0
     earlier: tuple[Message, ...] = ()
+    prompt: str = ""
+
+    @property
+    def tagged(self) -> str:
+        """The text as it is put to the student: behind its prompt's name, where there are several."""
+        return f"{self.prompt}{TAG}{self.text}" if self.prompt else self.text
 
     def row(self) -> dict[str, Any]:
         """Return the query as a row of queries.jsonl."""
@@ -44,6 +54,8 @@ class Query:
         }
         if self.earlier:
             row["earlier"] = [{"role": turn.role, "content": turn.content} for turn in self.earlier]
+        if self.prompt:
+            row["prompt"] = self.prompt
         return row
 
 
@@ -51,7 +63,36 @@ def query_from_row(row: Mapping[str, Any]) -> Query:
     """Return the query that a row of queries.jsonl holds."""
     turns = row.get("earlier")
     earlier = tuple(Message(turn["role"], turn["content"]) for turn in turns) if turns else ()
-    return Query(row["query"], row["id"], row["reference"], tuple(row["slices"]), row["group"], row["number"], earlier)
+    return Query(
+        text=row["query"],
+        id=row["id"],
+        reference=row["reference"],
+        slices=tuple(row["slices"]),
+        group=row["group"],
+        number=row["number"],
+        earlier=earlier,
+        prompt=row.get("prompt", ""),
+    )
+
+
+def untagged(query: Query, prompts: Collection[str]) -> Query:
+    """Return a query that was typed as it is put to the student, with its prompt's name told apart.
+
+    Args:
+        prompts: the names of the prompts; where there are none, nothing is told apart.
+
+    Raises:
+        UsageError: the text does not begin with one of the names.
+    """
+    name, tag, text = query.text.partition(TAG)
+    if not prompts:
+        return query
+    if not tag or name not in prompts:
+        raise UsageError(
+            f"{query.text[:40]!r} does not say which prompt it is for; begin it with "
+            f"{' or '.join(repr(f'{known}{TAG}') for known in sorted(prompts))}"
+        )
+    return replace(query, text=text, prompt=name)
 
 
 def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -> Iterator[Query]:
@@ -69,7 +110,7 @@ def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -
     for number, query in enumerate(islice(queries(), limit)):
         name = query.id or str(number)
         hashes.append(hash(name))
-        yield Query(query.text, name, query.reference, query.slices, query.group, number, query.earlier)
+        yield replace(query, id=name, number=number)
     ordered = np.sort(hashes)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):

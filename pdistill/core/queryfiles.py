@@ -12,7 +12,7 @@ from pdistill.core.errors import UsageError, nearest, unknown
 from pdistill.core.prompts import Message
 from pdistill.core.queries import Query
 
-COLUMNS = ("query", "messages", "id", "reference", "slices", "group")
+COLUMNS = ("query", "messages", "id", "reference", "slices", "group", "prompt")
 """What a row may hold, instead of `query` also `messages`: a conversation whose last turn is the query."""
 ENDINGS = (".txt", ".jsonl", ".csv", ".parquet")
 
@@ -101,6 +101,7 @@ def query_of(row: Row, where: str) -> Query:
         slices=tuple(slices or ()),
         group=_text(row, "group"),
         earlier=earlier,
+        prompt=_text(row, "prompt") or "",
     )
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from pdistill.core.cost import cost_of
 from pdistill.core.disagreements import confusions, disagreements
-from pdistill.core.heldout import HeldOut
 from pdistill.core.rows import read_log, read_rows
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
 from pdistill.core.scores import Scores, score
 from pdistill.core.statistics import worse_slices
 from pdistill.core.work import Work
@@ -23,13 +22,22 @@ FEW = 20
 def make_report(
     work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return report.json: the five arms, recovery, tokens and seconds.
+    """Return report.json, in the published form.
 
     Args:
         generate: generate.json; likewise `train` and `evaluate`.
     """
-    held_out = HeldOut(run)
-    scores = score(work, run, held_out)
+    from pdistill.core.reportform import require_form
+
+    made = _report(work, run, generate, train, evaluate)
+    require_form(made)
+    return made
+
+
+def _report(
+    work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
+) -> dict[str, Any]:
+    scores = score(work, run)
     by = "accuracy" if scores.with_references else "agreement"
     return {
         "schema": SCHEMA,
@@ -48,12 +56,13 @@ def make_report(
         "cost": cost_of(run),
         "worse_slices": _worse_slices(scores),
         "confusions": confusions(scores, work.task.labels),
-        "disagreements": disagreements(work, run, held_out, scores),
+        "disagreements": disagreements(work, run, scores),
         "preflight": run.read_json("preflight.json"),
+        "judge": run.read_json("judgement.json"),
         "training": train["settings"]["schedule"],
         "loss": _loss(run),
         "made": _made(run, generate, train),
-        "remote": run.read_json("adapter/remote.json"),
+        "remote": run.read_json(f"adapter/{REMOTE_NOTE}"),
         "seconds": run.seconds(),
     }
 

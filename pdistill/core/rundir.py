@@ -15,7 +15,15 @@ from pdistill.core.errors import RunError, unknown
 from pdistill.core.rowfile import RowFile
 from pdistill.core.rows import append_row, read_log, storage_error, write_file
 
-HASHED = {"prompt": "another prompt", "student_prompt": "another student prompt", "queries": "other queries"}
+HASHED = {
+    "prompt": "another prompt",
+    "student_prompt": "another student prompt",
+    "queries": "other queries",
+    "json_schema": "another JSON schema",
+    "prompts": "other prompts",
+}
+REMOTE_NOTE = "remote.json"
+"""What adapter/ holds beside the adapter of a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
 
 
@@ -27,6 +35,7 @@ class RunDirectory:
         self.queries = path / "queries.jsonl"
         self.examples = path / "examples.jsonl"
         self.adapter = path / "adapter"
+        self.start = path / "start"
         self.report = path / "report.json"
 
     @property
@@ -78,7 +87,10 @@ class RunDirectory:
         Raises:
             RunError: it can't be written.
         """
-        write_file(self.path / name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        write_file(
+            self.path / name, text.encode("utf-8", "backslashreplace")
+        )  # a lone surrogate becomes its JSON escape
 
     def asked(self) -> dict[str, Any]:
         """Return run.json.

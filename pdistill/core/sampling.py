@@ -60,7 +60,7 @@ class Completion:
         text: the answer; white space at its start is kept.
         finish: "stop" where the model ended it, "length" where it was cut off, "error" where the backend gave up.
         prompt_tokens: tokens of the prompt and query together.
-        tokens: tokens of the answer, its end token included.
+        tokens: tokens of the answer, its end token included. Where it was drawn twice, both are those of both draws.
     """
 
     text: str
@@ -71,5 +71,5 @@ class Completion:
 
 def request_seed(seed: int, query_id: str, sample: int) -> int:
     """Return a seed of 63 bits for one sample of one query: the same on every machine and in any order."""
-    digest = hashlib.sha256(f"{seed}\0{query_id}\0{sample}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}\0{query_id}\0{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1

@@ -1,7 +1,7 @@
 """How right each arm is, query by query, and how far it agrees with the teacher."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,10 @@ class Judged:
     agreement: float | None
     accuracy: float | None
     row: Mapping[str, Any]
+
+
+Row = tuple[Query, str | None, dict[str, Judged]]
+"""A held-out query, what the student learns there or None, and the answers by arm."""
 
 
 @dataclass(slots=True)
@@ -97,28 +101,31 @@ class Scores:
         return [self.arms[arm].known(by, places) for arm in arms]
 
 
-def score(work: Work, run: RunDirectory, held_out: HeldOut) -> Scores:
+def score(work: Work, run: RunDirectory) -> Scores:
     """Return the scores of all arms on the held-out queries."""
+    return collect(judged(work, run, ARMS))
+
+
+def collect(rows: Iterable[Row]) -> Scores:
+    """Return the scores of these queries, in their order."""
     scores = Scores()
-    for place, (query, learnt, answers) in enumerate(judged(work, run, held_out, ARMS)):
+    for place, (query, learnt, answers) in enumerate(rows):
         for name in query.slices:
             scores.slices.setdefault(name, []).append(place)
         for arm, answer in answers.items():
             scores.arms[arm].agreement.append(_SAME.get(answer.agreement, answer.agreement))
             scores.arms[arm].accuracy.append(_SAME.get(answer.accuracy, answer.accuracy))
             scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
-        if learnt is not None and work.task.labels is not None:
+        if learnt is not None:
             scores.pairs[learnt, answers["student"].text] += 1
     scores.slices = dict(sorted(scores.slices.items()))
     return scores
 
 
-def judged(
-    work: Work, run: RunDirectory, held_out: HeldOut, arms: Sequence[str]
-) -> Iterator[tuple[Query, str | None, dict[str, Judged]]]:
+def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[Row]:
     """Yield each held-out query with what the student learns there, or None, and the arms' answers."""
     answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in arms}
-    for query, example in held_out:
+    for query, example in HeldOut(run):
         learnt = example["target"]
         yield query, learnt, {arm: _judge(arm, work.task, query, learnt, next(answers[arm])) for arm in arms}
 

@@ -12,14 +12,16 @@ from pdistill.core.exporter import Exporter
 from pdistill.core.pipeline import report
 from pdistill.core.progress import Progress
 from pdistill.core.rundir import RunDirectory
+from pdistill.core.sampling import Sampling
 
 
 @dataclass(frozen=True, slots=True)
 class Servable:
-    """A student that is ready to be served: the folder of its merged export, and the name that clients call it."""
+    """A student that is ready to be served: the folder of its merged export, what ends its answers, and its clients' name for it."""
 
     exporter: Exporter
     folder: Path
+    sampling: Sampling
     name: str
 
     def serve(self, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -31,7 +33,7 @@ class Servable:
         Raises:
             BackendError: the address can't be listened on, or what serves is not installed.
         """
-        self.exporter.serve_export(self.folder, self.name, host, port, ready)
+        self.exporter.serve_export(self.folder, self.name, self.sampling, host, port, ready)
 
 
 def servable(run: RunDirectory, progress: Progress) -> Servable:
@@ -41,14 +43,15 @@ def servable(run: RunDirectory, progress: Progress) -> Servable:
         RunError: the run has no evaluated student.
         BackendError: the student can't be exported.
     """
-    exporter = exporter_of(trained_student(run))
+    trained = trained_student(run)
+    exporter = exporter_of(trained)
     folder = run.path / "merged"
     report(run)  # it locks the run itself
     with run.lock():
         if not _current(run, folder):
             shutil.rmtree(folder, ignore_errors=True)
             export(run, folder, merge=True, progress=progress)
-    return Servable(exporter, folder, run.path.resolve().name)
+    return Servable(exporter, folder, trained.sampling, run.path.resolve().name)
 
 
 def _current(run: RunDirectory, folder: Path) -> bool:

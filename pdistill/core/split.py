@@ -14,7 +14,7 @@ HELD_OUT = 0.2
 
 def part_of(group: str, seed: int) -> Part:
     """Return the part of a group: a hash of seed and group, so that one query more moves no other."""
-    digest = sha256(f"{seed}\0{group}".encode()).digest()
+    digest = sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
     return "eval" if int.from_bytes(digest[:8], "big") < HELD_OUT * 2**64 else "train"
 
 

@@ -81,7 +81,7 @@ def worse_slices(scores: Sequence[float], slices: Mapping[str, Sequence[int]]) -
     A query counts as right where its score is 1. Fisher's exact test, one-sided, for every slice; corrected for the
     number of slices, which may overlap, by Benjamini and Yekutieli (2001).
     """
-    from scipy.stats import false_discovery_control, fisher_exact
+    from scipy.stats import fisher_exact
 
     right = [score == 1 for score in scores]
     tables = {}
@@ -89,13 +89,35 @@ def worse_slices(scores: Sequence[float], slices: Mapping[str, Sequence[int]]) -
         inside = sum(right[place] for place in places)
         outside = sum(right) - inside
         tables[name] = [[inside, len(places) - inside], [outside, len(right) - len(places) - outside]]
-    if not tables:
+    chances = {name: float(fisher_exact(table, alternative="less").pvalue) for name, table in tables.items()}
+    return {name: chance for name, chance in _corrected(chances).items() if chance < SUSPICIOUS}
+
+
+def moved_slices(
+    one: Sequence[float | None], other: Sequence[float | None], slices: Mapping[str, Sequence[int]]
+) -> dict[str, float]:
+    """Return for each slice the corrected p-value of a change in how many queries are right.
+
+    A query counts as right where its score is 1; one without a score in either counts for nothing. McNemar's exact test,
+    two-sided, corrected for the number of slices by Benjamini and Yekutieli (2001).
+    """
+    from scipy.stats import binomtest
+
+    chances = {}
+    for name, places in slices.items():
+        pairs = [(one[place] == 1, other[place] == 1) for place in places if None not in (one[place], other[place])]
+        better, worse = pairs.count((False, True)), pairs.count((True, False))
+        chances[name] = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+    return _corrected(chances)
+
+
+def _corrected(chances: Mapping[str, float]) -> dict[str, float]:
+    from scipy.stats import false_discovery_control
+
+    if not chances:
         return {}
-    chances = [float(fisher_exact(table, alternative="less").pvalue) for table in tables.values()]
-    corrected = false_discovery_control(chances, method="by")
-    return {
-        name: round(float(chance), 6) for name, chance in zip(tables, corrected, strict=True) if chance < SUSPICIOUS
-    }
+    corrected = false_discovery_control(list(chances.values()), method="by")
+    return {name: round(float(chance), 6) for name, chance in zip(chances, corrected, strict=True)}
 
 
 def _bootstrap(samples: Sequence[Sequence[float]], statistic: Statistic) -> tuple[float, float]:

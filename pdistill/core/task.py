@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from pdistill.core import prompts
+from pdistill.core.constraint import Constraint
+from pdistill.core.likeness import Likeness, likeness
 from pdistill.core.prompts import QUERY_FIELD, Format, Prompt
 from pdistill.core.queries import Query
 from pdistill.core.sampling import Completion
@@ -20,7 +22,9 @@ class Task(ABC):
     """
 
     prompt: str
-    """The long prompt, as the teacher gets it."""
+    """The long prompt, as the teacher gets it; all of them, one after the other, where there are several."""
+    prompts: Mapping[str, str] = {}
+    """The prompts by name, where there are several: each query names its own, and the student is asked with that name."""
     labels: tuple[str, ...] | None = None
     """The answers that count; None where any text does."""
     student_frame: str = QUERY_FIELD
@@ -38,11 +42,12 @@ class Task(ABC):
 
     def teacher_prompt(self, query: Query) -> Prompt:
         """Return what the teacher is asked with: the prompt and the query."""
-        return prompts.teacher_prompt(self.prompt, query.text, self.format, query.earlier)
+        prompt = self.prompts[query.prompt] if query.prompt else self.prompt
+        return prompts.teacher_prompt(prompt, query.text, self.format, query.earlier)
 
     def student_prompt(self, query: Query) -> Prompt:
         """Return what the student is asked with: the query in the student's own frame."""
-        return prompts.student_prompt(self.student_frame, query.text, self.format, query.earlier)
+        return prompts.student_prompt(self.student_frame, query.tagged, self.format, query.earlier)
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
         """Return what the student learns from a response: the label, or the text without white space at its ends."""
@@ -71,12 +76,36 @@ class Task(ABC):
 
 
 class FileTask(Task):
-    """The task made of files alone: a prompt and queries that the user brings, and labels where there are some."""
+    """The task made of files alone: a prompt and queries that the user brings, and what answers must be, where that is said."""
 
-    def __init__(self, labels: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        labels: tuple[str, ...] | None = None,
+        constraint: Constraint | None = None,
+        way: Likeness | None = None,
+    ) -> None:
         self.prompt = ""
         self.labels = labels
+        self.constraint = constraint
+        self._way = way
 
     def queries(self) -> Iterable[Query]:
         """Return none: they come from the user's file."""
         return ()
+
+    def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
+        """Return the answer without white space at its ends, or why it is not what answers must be."""
+        target = super().target(query, completion)
+        return target if self.constraint is None or isinstance(target, Rejected) else self.constraint.read(target.text)
+
+    def agreement(self, query: Query, text: str, teacher_text: str) -> float:
+        """Return how far two targets agree: in the way that was asked for, or as the constraint compares them, or whether they are equal."""
+        if self._way is not None:
+            return likeness(self._way, text, teacher_text)
+        if self.constraint is None:
+            return super().agreement(query, text, teacher_text)
+        return self.constraint.agreement(text, teacher_text)
+
+    def score(self, query: Query, text: str) -> float | None:
+        """Return how far a target agrees with the reference; None where there is no reference."""
+        return None if query.reference is None else self.agreement(query, text, query.reference)

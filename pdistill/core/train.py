@@ -1,6 +1,5 @@
 """The second stage: the student is trained on the examples, without the prompt."""
 
-import shutil
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -8,25 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
-from pdistill.core.batches import Batch, HardRow, TokenIds, hard_batch, hard_row
+from pdistill.core.adapter import export_student
+from pdistill.core.batches import Batch, HardRow, hard_batch, hard_row
 from pdistill.core.budget import Budget
 from pdistill.core.errors import BrokenOffError, TaskError
 from pdistill.core.interfaces import Lora, RemoteStudent, Renderer, StateURI, StepMetrics, Student, Trainer
 from pdistill.core.prices import Tokens
 from pdistill.core.progress import Progress
 from pdistill.core.queries import Query, query_from_row
+from pdistill.core.repeated import note_repeated
 from pdistill.core.rowfile import RowWriter
-from pdistill.core.rows import Row, RowIndex, append_row, read_log, storage_error
+from pdistill.core.rows import Row, RowIndex, append_row, read_log
 from pdistill.core.rundir import RunDirectory
-from pdistill.core.sampling import Key, Request
 from pdistill.core.schedule import Schedule
 from pdistill.core.task import Task
 
 IN_FLIGHT = 2
 TRIES = 3
 """Batches that are under way at once; how often a training that breaks off goes on without a new checkpoint."""
-CHECKED = 32
-"""Held-out examples that an export is checked with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +119,14 @@ def _train_from(last: "_Checkpoint | None", training: Training) -> None:
             _note_checkpoint(training.run, 0, trainer.save_state("step-000000").result())
         if not metrics.complete:
             with metrics.open(steps) as writer:
-                writer.keep(last.step if last else 0)
+                start = last.step if last else 0
+                if isinstance(training.student, RemoteStudent):
+                    note_repeated(training.run, start)
+                writer.keep(start)
                 training.progress.begin("train", steps, writer.count, "steps")
                 _Loop(training, trainer, writer).go()
                 training.progress.end()
-        _export(training, trainer)
+        export_student(training, trainer)
 
 
 class _Loop:
@@ -138,9 +139,18 @@ class _Loop:
         self._trainer = trainer
         self._writer = writer
         self._pending: deque[tuple[int, int, Future[StepMetrics], Future[StateURI] | None]] = deque()
+        self._reserved = Tokens()
 
     def go(self) -> None:
-        """Take all steps that are missing, then complete metrics.jsonl."""
+        """Train all steps that have no metrics yet; where that breaks off, what is in flight counts as paid for."""
+        try:
+            self._go()
+        finally:
+            if self._budget.limit is not None:
+                flying = Tokens(trained=sum(count for _, count, _, _ in self._pending))
+                self._budget.settle("student", self._reserved, flying)
+
+    def _go(self) -> None:
         start = self._writer.count
         for step, places in enumerate(self._schedule.batches(start), start=start):
             if step % self._schedule.checkpoint_every == 0:
@@ -167,11 +177,14 @@ class _Loop:
             while self._pending:
                 self._settle()
             raise self._budget.reached("student", most, "the training up to its next checkpoint")
+        self._reserved += most
 
     def _settle(self) -> None:
-        done, count, future, state = self._pending.popleft()
+        done, count, future, state = self._pending[0]
         metrics = future.result()
+        self._pending.popleft()
         self._budget.settle("student", Tokens(trained=count), Tokens(trained=count))
+        self._reserved -= Tokens(trained=count)
         rate = self._schedule.rate(done - 1)
         row = {"step": done, "loss": metrics.loss, "tokens": metrics.tokens, "sequence_tokens": count}
         self._writer.append([{**row, "learning_rate": rate}])
@@ -184,40 +197,6 @@ class _Loop:
 
 def _note_checkpoint(run: RunDirectory, step: int, uri: StateURI) -> None:
     append_row(run.path / "checkpoints.jsonl", {"step": step, "state": uri})
-
-
-def _export(training: Training, trainer: Trainer) -> None:
-    """Guarantee that adapter/ holds the student; it appears whole or not at all."""
-    run, student = training.run, training.student
-    part = run.path / "adapter.part"
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        weights = trainer.save_weights("final").result()
-        trainer.export(weights, part)
-        if isinstance(student, RemoteStudent):
-            training.progress.say(student.check_export(weights, part, _held_out(run, training.rows)))
-        student.release(weights)
-        part.replace(run.adapter)
-    except OSError as error:
-        raise storage_error(error, part) from None
-
-
-def _held_out(run: RunDirectory, rows: TrainingRows) -> list[tuple[Request, TokenIds]]:
-    """Return the first held-out examples as the student is asked, with the ids of their targets."""
-
-    def held_out(row: Row) -> bool:
-        return row["split"] == "eval" and row["target"] is not None
-
-    found = []
-    with RowIndex(run.examples, held_out) as examples:
-        for place in range(min(CHECKED, len(examples))):
-            example = examples[place]
-            query = query_from_row(rows.queries[example["number"]])
-            prompt = rows.task.student_prompt(query)
-            request = Request(Key(query.number), prompt)
-            found.append((request, rows.renderer.target_ids(prompt, example["target"])))
-    return found
 
 
 def _last_checkpoint(run: RunDirectory, student: Student) -> _Checkpoint | None:

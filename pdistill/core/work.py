@@ -1,12 +1,15 @@
 """The work of a run: its task with the prompt, the frame and the queries that it really uses."""
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from pdistill.core.config import Config, config_from
-from pdistill.core.errors import RunError, TaskError
+from pdistill.core.constraint import Constraint, JsonSchema, Pattern
+from pdistill.core.errors import RunError, TaskError, UsageError
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
 from pdistill.core.prompts import Format
@@ -19,13 +22,23 @@ from pdistill.core.task import FileTask, Task
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A task and the queries that it is asked, numbered and limited."""
+    """A task, the queries that it is asked, numbered and limited, and the JSON schema that was given for its answers."""
 
     task: Task
     queries: Callable[[], Iterator[Query]]
+    schema: str | None = None
+
+    def texts(self) -> dict[str, str]:
+        """Return what the run keeps a copy of, by file: prompts, frame and schema."""
+        texts = {"prompt.txt": self.task.prompt, "student_prompt.txt": self.task.student_frame}
+        if self.task.prompts:
+            texts["prompts.json"] = json.dumps(self.task.prompts, indent=2, ensure_ascii=False)
+        if self.schema is not None:
+            texts["json_schema.json"] = self.schema
+        return texts
 
     def hashes(self) -> dict[str, Any]:
-        """Return the hashes of prompt, frame and queries, and the number of queries.
+        """Return the hashes of prompt, frame, queries and schema, and the number of queries.
 
         Raises:
             TaskError: there are no queries.
@@ -36,12 +49,8 @@ class Work:
             count += 1
         if not count:
             raise TaskError("there are no queries; the file or the task holds none")
-        return {
-            "prompt": sha256(self.task.prompt.encode()).hexdigest(),
-            "student_prompt": sha256(self.task.student_frame.encode()).hexdigest(),
-            "queries": state.hexdigest(),
-            "count": count,
-        }
+        hashes = {Path(name).stem: sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
+        return {**hashes, "queries": state.hexdigest(), "count": count}
 
 
 def work_from(config: Config) -> Work:
@@ -50,9 +59,11 @@ def work_from(config: Config) -> Work:
     Raises:
         UsageError: an unknown task or option, or a file that can't be read.
     """
-    task = create_task(config)
+    schema = None if config.json_schema is None else read_text(config.json_schema)
+    task = create_task(config, schema)
     if config.prompt is not None:
-        task.prompt = read_text(config.prompt)
+        task.prompts = _prompts(config.prompt) if config.prompt.is_dir() else {}
+        task.prompt = "\n\n".join(task.prompts.values()) or read_text(config.prompt)
     if config.student_prompt is not None:
         task.student_frame = read_text(config.student_prompt)
 
@@ -61,11 +72,37 @@ def work_from(config: Config) -> Work:
 
     def queries() -> Iterator[Query]:
         for query in numbered(own, config.limit):
+            prompt = _prompt_of(query, task.prompts)
             slices, group = task.slices(query), task.group(query)
-            same = slices == query.slices and group == query.group
-            yield query if same else replace(query, slices=slices, group=group)
+            named = (prompt, *slices) if prompt and prompt not in slices else slices
+            same = named == query.slices and group == query.group and prompt == query.prompt
+            yield query if same else replace(query, slices=named, group=group, prompt=prompt)
 
-    return Work(task, queries)
+    return Work(task, queries, schema)
+
+
+def _prompts(folder: Path) -> dict[str, str]:
+    """Return the prompts of a folder by name.
+
+    Raises:
+        UsageError: there are none, or one can't be read.
+    """
+    found = {path.stem: read_text(path) for path in sorted(folder.glob("*.txt"))}
+    if not found:
+        raise UsageError(f"there is no prompt in '{folder}'; name a file, or put NAME.txt there for each prompt")
+    return found
+
+
+def _prompt_of(query: Query, prompts: Mapping[str, str]) -> str:
+    """Return the name of the query's prompt; empty where there is one for all.
+
+    Raises:
+        UsageError: the query names none of them.
+    """
+    if prompts and query.prompt not in prompts:
+        said = f"names the prompt '{query.prompt}', which is not there" if query.prompt else "names no prompt"
+        raise UsageError(f'query {query.id!r} {said}; give each row "prompt", one of {", ".join(sorted(prompts))}')
+    return query.prompt if prompts else ""
 
 
 def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
@@ -76,11 +113,13 @@ def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
         UsageError: the task is no longer installed.
     """
     config = config_of(run)
-    task = create_task(config)
-    task.prompt = _read(run, "prompt")
-    task.student_frame = _read(run, "student_prompt")
+    schema = None if config.json_schema is None else _read(run, "json_schema.json")
+    task = create_task(config, schema)
+    task.prompt = _read(run, "prompt.txt")
+    task.prompts = json.loads(_read(run, "prompts.json")) if "prompts" in run.asked()["hashes"] else {}
+    task.student_frame = _read(run, "student_prompt.txt")
     task.format = format
-    return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)))
+    return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)), schema)
 
 
 def config_of(run: RunDirectory) -> Config:
@@ -93,31 +132,40 @@ def config_of(run: RunDirectory) -> Config:
     return config_from({**options, "run_dir": run.path})
 
 
-def create_task(config: Config) -> Task:
+def create_task(config: Config, schema: str | None = None) -> Task:
     """Return the task that the options name, or the one made of files.
 
+    Args:
+        schema: the JSON schema of its answers, as text.
+
     Raises:
-        UsageError: an unknown task or option.
+        UsageError: an unknown task or option; a pattern or a schema that is none.
     """
     if config.task is None:
-        return FileTask(config.labels)
+        return FileTask(config.labels, _constraint(config, schema), config.agreement)
     entry = installed().tasks[config.task]
     return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
 
 
+def _constraint(config: Config, schema: str | None) -> Constraint | None:
+    if config.pattern is not None:
+        return Pattern(config.pattern)
+    return None if schema is None else JsonSchema(schema, f"'{config.json_schema}'")
+
+
 def store(work: Work, run: RunDirectory) -> None:
-    """Guarantee that the run directory holds its own copy of prompt, frame and queries."""
-    write_file(run.path / "prompt.txt", work.task.prompt.encode())
-    write_file(run.path / "student_prompt.txt", work.task.student_frame.encode())
+    """Guarantee that the run directory holds its own copy of prompts, frame, schema and queries."""
+    for name, text in work.texts().items():
+        write_file(run.path / name, text.encode())
     write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
 
 
 def _read(run: RunDirectory, name: str) -> str:
-    path = run.path / f"{name}.txt"
+    path = run.path / name
     try:
         content = path.read_bytes()
     except OSError as error:
         raise storage_error(error, path) from None
-    if sha256(content).hexdigest() != run.asked()["hashes"][name]:
+    if sha256(content).hexdigest() != run.asked()["hashes"][path.stem]:
         raise RunError(f"'{path}' was changed after the run began; restore it, or start a new run with --run-dir")
     return content.decode()

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from pdistill.core.interfaces import Backend
     from pdistill.core.task import Task
 
-__all__ = ["backend_checks", "check_backend", "check_task", "fake_backend", "run_directory", "task_checks"]
+__all__ = [
+    "backend_checks",
+    "check_backend",
+    "check_task",
+    "fake_backend",
+    "run_directory",
+    "task_checks",
+    "teacher_checks",
+]
 
 
 @pytest.fixture
@@ -61,6 +69,13 @@ def backend_checks() -> tuple[str, ...]:
     return tuple(CHECKS)
 
 
+def teacher_checks() -> tuple[str, ...]:
+    """Return the names of those checks of a backend that need no student: what a backend that only answers must pass."""
+    from pdistill.testing.backends import TEACHER_CHECKS
+
+    return tuple(TEACHER_CHECKS)
+
+
 def check_task(task: "Task", *names: str) -> None:
     """Guarantee that a task keeps what the core relies on.
 
@@ -86,7 +101,8 @@ def check_backend(
         backend: the backend, as its plugin makes it.
         names: the checks to run, out of `backend_checks()`; none: all of them.
         teacher_model: a model that it runs as a teacher.
-        student_model: a model that it trains; a small one, as it is trained a dozen steps for each check.
+        student_model: a model that it trains; a small one, as it is trained a dozen steps for each check. The checks of
+            `teacher_checks()` train none.
         directory: an empty folder for the student's files.
         exact: whether a resumed training must give the same bytes as one that was never stopped; else its losses may
             differ by 0.001.

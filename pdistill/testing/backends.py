@@ -16,3 +16,4 @@ def tells_prices(bench: Bench) -> None:
 
 
 CHECKS = {check.__name__: check for check in (*sampling.CHECKS, *training.CHECKS, tells_prices)}
+TEACHER_CHECKS = {check.__name__: check for check in (*sampling.TEACHER_CHECKS, tells_prices)}

@@ -231,10 +231,7 @@ def scores_tokens(bench: Bench) -> None:
         )
 
 
-CHECKS: tuple[Callable[[Bench], None], ...] = (
-    renders_targets,
-    renders_prompts,
-    tells_renderers_apart,
+TEACHER_CHECKS: tuple[Callable[[Bench], None], ...] = (
     answers_each_request_once,
     answers_do_not_depend_on_order,
     ends_at_stop_texts,
@@ -245,5 +242,5 @@ CHECKS: tuple[Callable[[Bench], None], ...] = (
     names_what_does_not_fit,
     refuses_models_that_are_not_there,
     resolves_once,
-    scores_tokens,
 )
+CHECKS = (renders_targets, renders_prompts, tells_renderers_apart, scores_tokens, *TEACHER_CHECKS)

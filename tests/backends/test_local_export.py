@@ -1,6 +1,7 @@
 """Exports of local students: what stands in them, and that plain PEFT and transformers answer by them as the run did."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,29 @@ def test_a_merged_export_is_a_float32_model_that_decodes_greedily(text: LocalRun
     assert config.dtype == torch.float32
     assert (settings.do_sample, settings.eos_token_id, settings.max_new_tokens) == (False, [1], 6)
     assert {tensor.dtype for tensor in load_file(tmp_path / "out" / "model.safetensors").values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_every_file_can_be_read_by_whom_the_umask_lets(text: LocalRun, tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        export(text.directory, tmp_path / "out", merge=True)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()}
+    assert modes == dict.fromkeys(modes, mode)
+    assert "model.safetensors" in modes
+
+
+def test_a_run_in_half_precision_may_differ_in_one_answer_of_a_hundred(tmp_path: Path) -> None:
+    half = run_student(tmp_path / "half", *RUNS["text"], backend_options={"student.dtype": "bfloat16"})
+    weights = half.directory.adapter / "adapter_model.safetensors"
+    save_file({name: -5 * tensor for name, tensor in load_file(weights).items()}, weights)
+    with pytest.raises(BackendError, match=r"only \d+ of \d+ held-out answers .* 99.00% are asked for"):
+        export(half.directory, tmp_path / "out")
+    assert export(half.directory, tmp_path / "out", min_parity=0, merge=True).queries == len(half.answers)
+    config: Any = AutoConfig.from_pretrained(tmp_path / "out")
+    assert config.dtype == torch.float32
 
 
 def test_the_template_of_a_chat_student_still_takes_a_conversation(run: LocalRun, tmp_path: Path) -> None:

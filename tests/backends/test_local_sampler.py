@@ -11,8 +11,10 @@ from pdistill.backends.local import LocalOptions, native
 from pdistill.backends.local.backend import LocalBackend, LocalTeacher
 from pdistill.backends.local.cascade import Cascade
 from pdistill.backends.local.drawing import Drawer
+from pdistill.backends.local.sampler import BEGINNING, FEW, alike
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
+from pdistill.core.interfaces import Streamer
 from pdistill.core.prompts import Format, student_prompt, teacher_prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
@@ -72,6 +74,32 @@ def test_equal_to_one_by_one(teachers: dict[str, LocalTeacher], family: str, pro
         prompt_tokens = len(teacher.renderer().prompt_ids(request.prompt))
         expected = Completion(text, "stop" if ended else "length", prompt_tokens, len(tokens))
         assert given[request.key] == expected
+
+
+def test_prompts_that_begin_alike_go_together() -> None:
+    one, two = (tuple(range(start, start + BEGINNING)) for start in (0, 100))
+    mixed = [(*(one if number % 3 else two), number) for number in range(3 * FEW)]
+    assert [list(places) for places in alike(mixed)] == [
+        [place for place in range(3 * FEW) if not place % 3],
+        [place for place in range(3 * FEW) if place % 3],
+    ]
+    assert alike(mixed[1:]) == [range(3 * FEW - 1)]
+    assert alike([(number,) for number in range(30)]) == [range(30)]
+
+
+def test_answers_under_several_prompts_are_those_under_each(teachers: dict[str, LocalTeacher]) -> None:
+    teacher = teachers["llama"]
+    prompts = [f"{name} You are a careful clerk. {' and '.join('ABCDEFGHIJKLMNOP' * 2)}" for name in ("Now.", "Then:")]
+    queries = [f"{query} {number}" for number, query in enumerate(QUERIES * 2)]
+    asked = [
+        Request(Key(number), teacher_prompt(prompts[number % 2], query, "chat")) for number, query in enumerate(queries)
+    ]
+    sampling = Sampling(max_tokens=6)
+    with teacher.sampler() as sampler:
+        assert len(alike([sampler.renderer.prompt_ids(request.prompt) for request in asked])) == 2
+        together = dict(sampler.generate(asked, sampling))
+        apart = {**dict(sampler.generate(asked[::2], sampling)), **dict(sampler.generate(asked[1::2], sampling))}
+    assert together == apart
 
 
 def test_stop_texts_end_some_rows_before_others(teachers: dict[str, LocalTeacher]) -> None:
@@ -135,6 +163,21 @@ def test_stop_texts_end_an_answer(teachers: dict[str, LocalTeacher]) -> None:
     assert stopped.text == whole.text[: whole.text.index(stop)]
     assert stopped.finish == "stop"
     assert stopped.tokens < whole.tokens
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pieces_make_up_the_answer(teachers: dict[str, LocalTeacher], family: str) -> None:
+    several = 0
+    with teachers[family].sampler() as sampler:
+        assert isinstance(sampler, Streamer)
+        for request in requests(family):
+            whole = dict(sampler.generate([request], Sampling(max_tokens=12)))[request.key].text
+            stops = tuple({whole[at : at + 2] for at in range(1, len(whole) - 1)} - {""})[:1]
+            for sampling in (Sampling(max_tokens=12), Sampling(max_tokens=12, stop=stops)):
+                pieces = list(sampler.stream(request, sampling))
+                assert "".join(pieces) == dict(sampler.generate([request], sampling))[request.key].text
+                several += sum(map(bool, pieces)) > 1
+    assert several
 
 
 def test_a_request_that_does_not_fit_is_named_before_anything_runs(

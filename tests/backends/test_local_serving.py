@@ -15,17 +15,19 @@ from pdistill.backends.local import serving
 from pdistill.backends.local.exported import Export
 from pdistill.core.errors import BackendError
 from pdistill.core.export import export
+from pdistill.core.sampling import Sampling
 from tests.backends.local_runs import CHAT_FRAME, LocalRun, run_student
 
 RUNS = {"chat": ("qwen3", CHAT_FRAME), "text": ("gpt2", "{query}\tis")}
 NAME = "kinds"
+GREEDY = Sampling()
 
 
 class Served:
     """A server in a thread of this process."""
 
-    def __init__(self, folder: Path, grace: int = 1) -> None:
-        self.student = serving.Student(Export(folder, "cpu"), NAME)
+    def __init__(self, folder: Path, grace: int = 1, sampling: Sampling = GREEDY) -> None:
+        self.student = serving.Student(Export(folder, "cpu"), NAME, sampling)
         self.listening = serving._listen("127.0.0.1", 0)
         self.server = serving.server(self.student, grace)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
@@ -88,6 +90,44 @@ def test_tokens_are_counted_and_the_answer_is_cut_where_it_was_asked_to_be(serve
     assert answer.usage.prompt_tokens == len(served.student.export.prompt_ids(query))
 
 
+def said(served: Served, query: str, stream: bool, **settings: Any) -> tuple[str, str]:
+    """Return an answer and why it ended."""
+    answer = served.ask(query, stream=stream, **settings)
+    if not stream:
+        return answer.choices[0].message.content, answer.choices[0].finish_reason
+    chunks = [chunk.choices[0] for chunk in answer]
+    return "".join(chunk.delta.content or "" for chunk in chunks), chunks[-1].finish_reason
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_stop_text_of_the_request_ends_the_answer(served: Served, run: LocalRun, stream: bool) -> None:
+    query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
+    last = answer.rstrip()[-1]
+    assert said(served, query, stream, stop=last) == (answer[: answer.index(last)], "stop")
+    assert said(served, query, stream, stop=["nowhere", last]) == (answer[: answer.index(last)], "stop")
+    assert said(served, query, stream, stop=["nowhere", f"{last}more"]) == (answer, "stop")
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_stop_texts_of_the_run_end_every_answer(folder: Path, run: LocalRun, stream: bool) -> None:
+    query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
+    last = answer.rstrip()[-1]
+    stopping = Served(folder, sampling=Sampling(stop=(last,)))
+    try:
+        assert said(stopping, query, stream) == (answer[: answer.index(last)], "stop")
+    finally:
+        stopping.stop()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_ends_with_its_last_token_was_not_cut_off(served: Served, run: LocalRun, stream: bool) -> None:
+    counts = {query: served.ask(query).usage.completion_tokens for query in run.answers}
+    query, tokens = next((query, tokens) for query, tokens in counts.items() if tokens > 1)
+    assert said(served, query, stream, max_tokens=tokens) == (run.answers[query], "stop")
+    assert said(served, query, stream, max_tokens=tokens - 1)[1] == "length"
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "says"),
     [
@@ -99,6 +139,8 @@ def test_tokens_are_counted_and_the_answer_is_cut_where_it_was_asked_to_be(serve
         ({"messages": [{"role": "user", "content": "x" * (1 << 21)}]}, 413, "bigger than 1,048,576 bytes"),
         ({"n": 2}, 400, "n must be 1"),
         ({"stream": "yes"}, 400, "true or false"),
+        ({"stop": ["a", ""]}, 400, "a list of at most 4 texts, none of them empty"),
+        ({"stop": list("abcde")}, 400, "at most 4 texts"),
         ({"max_tokens": 0}, 400, "an integer above 0, not 0"),
         ({"extra_body": {"chat_template_kwargs": {}}}, 400, "unknown field 'chat_template_kwargs'"),
     ],
@@ -160,4 +202,4 @@ def test_an_answer_under_way_is_finished_before_the_server_ends(folder: Path) ->
 def test_an_address_that_is_taken(folder: Path, served: Served) -> None:
     port = served.listening.getsockname()[1]
     with pytest.raises(BackendError, match=f"can't listen on 127.0.0.1, port {port}: .* take another --port"):
-        serving.serve(served.student.export, NAME, "127.0.0.1", port, print)
+        serving.serve(served.student.export, NAME, GREEDY, "127.0.0.1", port, print)

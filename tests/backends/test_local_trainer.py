@@ -150,6 +150,21 @@ def test_a_resumed_training_ends_in_the_same_bytes(folders: dict[str, Path], tmp
     assert weights(tmp_path / "thrice", (1, 2, 5)) == whole
 
 
+def test_a_training_begins_with_the_adapter_of_another(student: LocalStudent, tmp_path: Path) -> None:
+    batch = hard_batch(rows(student))
+    with student.trainer(LORA, None) as worker:
+        settled(worker, batch)
+        weights = worker.save_weights("there").result()
+        after = worker.step(batch, 1e-2).result().loss
+    with student.trainer(Lora(rank=4, seed=5, start=tmp_path / weights), None) as worker:
+        assert worker.step(batch, 1e-2).result().loss == pytest.approx(after, rel=1e-5)
+    with (
+        pytest.raises(BackendError, match="another model or has another rank"),
+        student.trainer(Lora(rank=8, start=tmp_path / weights), None),
+    ):
+        pass
+
+
 def test_the_seed_settles_the_adapter(student: LocalStudent) -> None:
     def start(seed: int) -> dict[str, torch.Tensor]:
         with student.trainer(Lora(rank=4, seed=seed), None) as worker:

@@ -1,5 +1,4 @@
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -68,10 +67,6 @@ def test_short_helps_are_those_of_the_commands() -> None:
         command = pdistill.get_command(context, name)
         assert command is not None
         assert (command.name, command.get_short_help_str(200)) == (name, listed.help)
-
-
-def test_only_what_works_is_offered(call: Callable[..., Result]) -> None:
-    assert not re.findall(r"^  (?:queries|new-task) ", call("--help").stdout, re.MULTILINE)
 
 
 def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:

@@ -1,14 +1,22 @@
+import contextlib
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from pdistill.cli.sample import BATCH, LONGEST, read_batches
+from pdistill.core.ask import OpenArm
 from pdistill.core.errors import UsageError
+from pdistill.core.prompts import Text
+from pdistill.core.queries import Query
+from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 Call = Callable[..., Result]
 
@@ -86,3 +94,68 @@ def test_a_query_that_does_not_fit_has_an_error_and_the_others_answers(
     first, last = result.stderr.splitlines()
     assert first.startswith("error: query '2' does not fit")
     assert last == "error: 1 of 3 queries have no answer"
+
+
+@pytest.mark.parametrize("arm", ["teacher", "base", "base_prompted", "student", "student_prompted"])
+def test_every_arm_answers_as_it_was_evaluated(call: Call, finished: Path, arm: str) -> None:
+    there = [json.loads(line) for line in (finished / f"predictions-{arm}.jsonl").read_text().splitlines()]
+    said = call("sample", finished, "--arm", arm, "--json", *(row["query"] for row in there)).stdout.splitlines()
+    assert [json.loads(line)["response"] for line in said] == [row["response"] for row in there]
+
+
+def test_a_file_is_asked_as_it_is_read_for_a_run(call: Call, finished: Path, files: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (files / "queries.jsonl").read_text().splitlines()]
+    said = call("sample", finished, "--queries", files / "queries.jsonl", "--json").stdout.splitlines()
+    assert [json.loads(line)["query"] for line in said] == [row["query"] for row in rows]
+    by_argument = call("sample", finished, "--json", *(row["query"] for row in rows)).stdout.splitlines()
+    assert said == by_argument
+    result = call("sample", finished, "--queries", tmp_path / "gone.txt")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: can't read ")
+    result = call("sample", finished, "--queries", files / "queries.jsonl", "sky")
+    assert (result.exit_code, result.stderr.splitlines()[-1].endswith("give one of them")) == (2, True)
+
+
+def test_answers_come_out_in_order_as_soon_as_they_are_there() -> None:
+    class Slow:
+        """Finishes the second of three first."""
+
+        chunk: int | None = None
+        given = 0
+
+        def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
+            keys = [request.key for request in requests]
+            for at in (1, 0, 2):
+                self.given += 1
+                yield keys[at], Completion(str(at), "stop")
+
+    slow = Slow()
+    answers = OpenArm(lambda query: Text(query.text), slow, Sampling(), 0).answer(map(Query, "abc"))
+    assert (next(answers).text, slow.given) == ("0", 2)
+    assert [answer.text for answer in answers] == ["1", "2"]
+
+
+def test_a_conversation_in_the_terminal(call: Call, finished: Path) -> None:
+    one, other = call("sample", finished, "--arm", "teacher", "sky 1", "leaf 2").stdout.splitlines()
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pdistill", "sample", finished, "--arm", "teacher"],
+        stdin=follower,
+        stdout=follower,
+        stderr=subprocess.DEVNULL,
+        close_fds=True,
+    )
+    os.close(follower)
+    said = b""
+    for line in (b"sky 1\n", b"leaf 2\n", b"\x04"):
+        while not said.endswith(b"> "):
+            said += os.read(leader, 1024)
+        os.write(leader, line)
+        said += b"|"
+    with contextlib.suppress(OSError):  # the terminal is gone when the process ends
+        while read := os.read(leader, 1024):
+            said += read
+    assert process.wait(60) == 0
+    os.close(leader)
+    shown = re.sub(r"\x1b\[\?2004[hl]", "", said.decode()).replace("\r", "")
+    assert f"> |sky 1\n{one}\n> |leaf 2\n{other}\n> |" in shown

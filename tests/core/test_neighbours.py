@@ -34,8 +34,7 @@ def test_sketches_estimate_the_share_of_common_pieces(shared: int) -> None:
             " ".join([*common, *words(20 - shared, 1_000 + seed)]),
             " ".join([*common, *words(20 - shared, seed + 5_000)]),
         ]
-    neighbours = Neighbours()
-    sketches = sketched(texts, neighbours.factors, neighbours.terms)
+    sketches = sketched(texts)
     estimated = (sketches[::2] == sketches[1::2]).mean()
     sets = list(map(pieces, texts))
     true = np.mean([len(one & other) / len(one | other) for one, other in zip(sets[::2], sets[1::2], strict=True)])
@@ -44,10 +43,9 @@ def test_sketches_estimate_the_share_of_common_pieces(shared: int) -> None:
 
 def test_a_text_has_the_same_sketch_alone_and_among_others() -> None:
     texts = ["", "a", "the first text", "another, longer one\nwith two lines", "\ud800", "日本語の文"]
-    neighbours = Neighbours()
-    together = sketched(texts, neighbours.factors, neighbours.terms)
+    together = sketched(texts)
     for text, sketch in zip(texts, together, strict=True):
-        assert np.array_equal(sketched([text], neighbours.factors, neighbours.terms)[0], sketch)
+        assert np.array_equal(sketched([text])[0], sketch)
 
 
 def test_nothing_has_no_neighbours() -> None:

@@ -108,13 +108,23 @@ def test_what_a_report_may_lack_is_left_out(report: dict[str, Any]) -> None:
     assert "nats a trained token" not in shown
 
 
-def test_costs_are_shown_where_there_are_some(report: dict[str, Any]) -> None:
-    stage = {"prompt_tokens": 12_345, "sampled_tokens": 678, "usd": 0.1234}
-    changed = {**report, "cost": {"generate": stage, "train": {"usd": None}, "break_even_calls": 4_321.0}}
-    shown = Tags(page(changed)).text
-    assert "12,345" in shown
-    assert "0.1234" in shown
-    assert "after 4,321 calls" in shown
+def test_costs_are_shown_by_stage(report: dict[str, Any]) -> None:
+    cost = report["cost"]
+    asked = {"prompt_tokens": 12_345, "sampled_tokens": 678, "usd": 0.1234}
+    trained = {"sequence_tokens": 98_765, "usd": None}
+    paid = {
+        "generate": asked,
+        "train": trained,
+        "break_even_calls": 4_321,
+        "break_even_in": "usd",
+        "saved_usd_per_call": 1e-5,
+    }
+    shown = Tags(page({**report, "cost": {**cost, **paid}})).text
+    for figure in ("12,345", "678", "0.1234", "98,765", "save $10.00", "after 4,321"):
+        assert figure in shown
+    assert "prices" not in shown
+    shown = Tags(page({**report, "cost": {**cost, "break_even_calls": 4_321, "break_even_in": "tokens"}})).text
+    assert "In tokens, the run took as many as 4,321 calls" in shown
 
 
 def test_a_curve_spans_its_drawing() -> None:

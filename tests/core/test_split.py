@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterable
 
+from pdistill.core.neighbours import Distinct
 from pdistill.core.queries import Query
 from pdistill.core.split import Groups, part_of
 
@@ -31,6 +32,12 @@ def test_named_groups_and_near_duplicates_join_up() -> None:
 
 def test_empty_and_odd_texts_have_groups() -> None:
     assert len(groups(lambda: [query("", 0), query(" ", 1), query("\ud800", 2)])) == 3
+
+
+def test_texts_are_kept_apart_by_the_same_measure() -> None:
+    distinct = Distinct()
+    assert [distinct.add(line) for line in LINES] == [True, True, False, True]
+    assert [distinct.add(line) for line in ("", " ", "\ud800", LINES[1])] == [True, False, True, False]
 
 
 def test_the_split_is_a_fifth_and_depends_on_seed_and_group_alone() -> None:

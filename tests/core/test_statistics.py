@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from pdistill.core.statistics import LESS, MORE, difference, recovery, share, worse_slices
+from pdistill.core.statistics import LESS, MORE, difference, moved_slices, recovery, share, worse_slices
 
 
 def test_wilson_interval_of_a_published_example() -> None:
@@ -90,3 +90,15 @@ def test_a_slice_is_worse_only_where_chance_does_not_explain_it() -> None:
     assert list(found) == ["bad"]
     assert found["bad"] < 0.001
     assert worse_slices(scores, {}) == {}
+
+
+def test_a_slice_has_moved_only_where_chance_does_not_explain_it() -> None:
+    before: list[float | None] = [1.0] * 200
+    after: list[float | None] = [0.0] * 12 + [None] * 3 + [1.0] * 184 + [0.0]
+    slices = {"bad": list(range(20)), "unlucky": list(range(180, 200)), "none": [5], "empty": [12]}
+    found = moved_slices(before, after, slices)
+    assert found["bad"] < 0.01
+    assert found["unlucky"] == found["empty"] == 1
+    # McNemar's exact test of 12 against 0, times 4 slices and 1 + 1/2 + 1/3 + 1/4
+    assert found["bad"] == pytest.approx(2 * 0.5**12 * 4 * 25 / 12, abs=1e-6)
+    assert moved_slices(before, after, {}) == {}

@@ -7,6 +7,7 @@ from pdistill.core.sampling import Completion
 from pdistill.core.split import Groups
 from pdistill.core.targets import EMPTY, NOT_A_LABEL, HardTarget
 from pdistill.tasks.langid import LABELS, LanguageIdentification
+from pdistill.testing import check_task, task_checks
 
 LANGUAGES = [label for label in LABELS if label != "ot"]
 RULES = ("code", "number", "mixed", "short", "romanized", "noisy")
@@ -20,6 +21,11 @@ def task() -> LanguageIdentification:
 @pytest.fixture(scope="module")
 def queries(task: LanguageIdentification) -> list[Query]:
     return list(numbered(task.queries))
+
+
+@pytest.mark.parametrize("check", task_checks())
+def test_the_task_keeps_its_promises(check: str, task: LanguageIdentification) -> None:
+    check_task(task, check)
 
 
 def test_there_are_queries_for_every_language_and_every_rule(queries: list[Query]) -> None:

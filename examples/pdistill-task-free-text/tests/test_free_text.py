@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pdistill_task_free_text import Museum, Orders
 
-from pdistill import Completion, Config, HardTarget, Query, Rejected, Task, run
+from pdistill import Completion, Config, HardTarget, Query, Rejected, RunDirectory, Task, judge, run
 from pdistill.testing import check_task, task_checks
 
 ORDER = Query("two croissants for Sunday", reference='{"item": "croissant", "count": 2, "day": "sun"}')
@@ -45,3 +45,14 @@ def test_a_whole_run_with_a_teacher_of_our_own(run_directory: Path, fake_backend
     assert report["arms"]["teacher"]["accuracy"]["value"] == 1
     assert report["arms"]["student"]["agreement"]["value"] > report["arms"]["base"]["agreement"]["value"]
     assert report["confusions"] is None
+
+
+def test_a_judge_compares_what_words_do_not(run_directory: Path, fake_backend: Callable[..., object]) -> None:
+    """The student's answers that are other words than the guide's go to a judge, which takes them for the same."""
+    fake_backend(teacher={query.text: query.reference for query in Museum().queries()}, name="guide")
+    fake_backend(teacher=lambda prompt, case: "SAME", name="lenient")
+    run(Config(task="museum", backend="guide", run_dir=run_directory, force=True))
+    found = judge(RunDirectory(run_directory), "lenient:scripted")
+    student = found["arms"]["student"]
+    assert student["as_good"]["n"] == student["identical"] + student["same"] + student["rejected"]
+    assert student["same"]

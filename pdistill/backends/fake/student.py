@@ -93,6 +93,8 @@ class FakeStudent:
             BackendError: there is no such state.
         """
         linear, steps = LinearModel(), 0
+        if lora.start is not None:
+            linear = model_from_json(self._read(lora.start.absolute())["nodes"])
         if resume is not None:
             state = self._read(resume)
             linear, steps = model_from_json(state["nodes"]), state["step"]
@@ -106,7 +108,7 @@ class FakeStudent:
         """Delete the file of a saved state or of saved weights, where it is there."""
         (self._directory / uri).unlink(missing_ok=True)
 
-    def _read(self, uri: str) -> dict[str, Any]:
+    def _read(self, uri: str | Path) -> dict[str, Any]:
         path = self._directory / uri
         path = path / ADAPTER if path.is_dir() else path
         try:

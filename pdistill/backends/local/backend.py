@@ -27,6 +27,7 @@ from pdistill.core.evaluate import ADAPTER
 from pdistill.core.exporter import ExportForm
 from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
 from pdistill.core.prices import FREE, Prices
+from pdistill.core.sampling import Sampling
 
 keep_freed_memory()
 log = logging.getLogger("pdistill")
@@ -197,6 +198,8 @@ class LocalStudent:
         options = self.opened.backend.options
         torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
+        if lora.start is not None and resume is None:
+            adapter.load(student, lora.start)
         if options.recompute:
             recompute_layers(student)
         yield LocalTrainer(student, self.id, self.directory, resume)
@@ -221,7 +224,9 @@ class LocalStudent:
         """Give an export, loaded afresh by transformers and PEFT."""
         yield Export(directory, self.opened.backend.resolved.device)
 
-    def serve_export(self, directory: Path, name: str, host: str, port: int, ready: Callable[[str], None]) -> None:
+    def serve_export(
+        self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
+    ) -> None:
         """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
 
         Raises:
@@ -229,7 +234,7 @@ class LocalStudent:
         """
         from pdistill.backends.local.serving import serve
 
-        serve(Export(directory, self.opened.backend.resolved.device), name, host, port, ready)
+        serve(Export(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""

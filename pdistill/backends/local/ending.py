@@ -31,13 +31,14 @@ class Ending:
         full = len(tokens) >= self.sampling.max_tokens
         if not (ended or full or self.by_text):
             return None
-        text, cut = self.sampling.cut(self._decoded(tokens[:-1] if ended else tokens))
+        text, cut = self.sampling.cut(self.decoded(tokens[:-1] if ended else tokens))
         if not (ended or cut or full):
             return None
         finish: Finish = "stop" if ended or cut else "length"
         return Completion(text, finish, tokens=len(tokens))
 
-    def _decoded(self, tokens: Sequence[int]) -> str:
+    def decoded(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
         decode = self.renderer.tokenizer.decode
         return str(decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from pdistill.backends.local import adapter
 from pdistill.backends.local.ending import end_tokens
@@ -58,6 +59,14 @@ def write(
     tokenizer.chat_template = template
     tokenizer.clean_up_tokenization_spaces = False
     tokenizer.save_pretrained(directory)
+    _open_as_usual(directory)
+
+
+def _open_as_usual(directory: Path) -> None:
+    """Let weights be read by whom other files may be read: transformers writes them for the user alone."""
+    usual = (directory / GENERATION_CONFIG_NAME).stat().st_mode
+    for path in directory.rglob("*.safetensors"):
+        path.chmod(usual)
 
 
 def _place(source: Source) -> str:

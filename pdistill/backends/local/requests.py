@@ -7,9 +7,12 @@ from jinja2 import TemplateError
 
 from pdistill.backends.local.exported import Export
 
-TAKEN = ("model", "messages", "stream", "max_tokens", "max_completion_tokens", "n")
+TAKEN = ("model", "messages", "stream", "max_tokens", "max_completion_tokens", "n", "stop")
 IGNORED = ("temperature", "top_p", "seed", "user", "metadata", "store", "stream_options", "service_tier")
 """Fields that many clients send always; the student decodes greedily, whatever they say."""
+
+MOST_STOPS = 4
+"""Stop texts of one request, as many as OpenAI takes."""
 
 
 class Refused(Exception):  # noqa: N818 - an answer to a client, no error of this program
@@ -39,9 +42,9 @@ def checked(body: Any, export: Export, name: str) -> dict[str, Any]:
     if body.get("stream") not in (None, True, False):
         raise Refused(400, "stream must be true or false")
     messages = _messages(body.get("messages"))
-    most = _most_tokens(body, export)
+    most, stop = _most_tokens(body, export), _stop(body.get("stop"))
     _check_length(messages, most, export)
-    return {"messages": messages, "stream": bool(body.get("stream")), "max_completion_tokens": most}
+    return {"messages": messages, "stream": bool(body.get("stream")), "max_completion_tokens": most, "stop": stop}
 
 
 def _messages(messages: Any) -> list[dict[str, str]]:
@@ -67,6 +70,13 @@ def _most_tokens(body: Mapping[str, Any], export: Export) -> int:
     if not isinstance(most, int) or isinstance(most, bool) or most < 1:
         raise Refused(400, f"max_completion_tokens must be an integer above 0, not {most!r}")
     return most
+
+
+def _stop(given: Any) -> list[str]:
+    stop = [] if given is None else [given] if isinstance(given, str) else given
+    if not isinstance(stop, list) or len(stop) > MOST_STOPS or not all(isinstance(text, str) and text for text in stop):
+        raise Refused(400, f"stop must be a text or a list of at most {MOST_STOPS} texts, none of them empty")
+    return stop
 
 
 def _check_length(messages: list[dict[str, str]], most: int, export: Export) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 
 import torch
 
+from pdistill.backends.local.cutter import Cutter
 from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.drawing import Drawer
 from pdistill.backends.local.ending import Ending, end_tokens
@@ -14,6 +15,11 @@ from pdistill.core.batches import TokenIds
 from pdistill.core.errors import ContextError
 from pdistill.core.interfaces import TokenScores
 from pdistill.core.sampling import Completion, Key, Request, Sampling
+
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+"""What an answer ends in whose last character is not whole yet."""
+BEGINNING, FEW = 64, 8
+"""First tokens by which prompts are told to be alike; prompts too few for a prefix of their own."""
 
 
 class LocalSampler:
@@ -52,14 +58,40 @@ class LocalSampler:
 
     def _chunk(self, asked: Sequence[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
         prompts = [self.renderer.prompt_ids(request.prompt) for request in asked]
+        self._check(asked, prompts, self._shared(prompts), [sampling.max_tokens] * len(asked))
+        for places in alike(prompts) if self.decoder.shares else [range(len(prompts))]:
+            yield from self._answers([asked[at] for at in places], [prompts[at] for at in places], sampling)
+
+    def _answers(
+        self, asked: Sequence[Request], prompts: Sequence[TokenIds], sampling: Sampling
+    ) -> Iterator[tuple[Key, Completion]]:
         shared = self._shared(prompts)
-        self._check(asked, prompts, shared, [sampling.max_tokens] * len(asked))
         prefix = self.decoder.prefix(prompts[0][:shared]) if asked else None
         rows = [ids[shared:] for ids in prompts]
         growing = Growing(Ending(sampling, self.ends, self.renderer), [request.seed for request in asked])
         for _ in self.decoder.engine.answers(rows, prefix, shared, sampling.max_tokens, growing.choose):
             for row, completion in growing.ended():
                 yield asked[row].key, replace(completion, prompt_tokens=len(prompts[row]))
+
+    def stream(self, request: Request, sampling: Sampling) -> Iterator[str]:
+        """Yield the pieces of one answer as they are made.
+
+        Raises:
+            ContextError: the request does not fit the model's context.
+        """
+        ids = self.renderer.prompt_ids(request.prompt)
+        self._check([request], [ids], 0, [sampling.max_tokens])
+        growing = Growing(Ending(sampling, self.ends, self.renderer), [request.seed])
+        cutter, seen, shown = Cutter(sampling), 0, 0
+        for _ in self.decoder.engine.answers([ids], None, 0, sampling.max_tokens, growing.choose):
+            for _, answer in growing.ended():
+                yield answer.text[shown:]
+                return
+            text = growing.text(0)
+            if not text.endswith(INCOMPLETE):
+                piece = cutter.feed(text[seen:])
+                seen, shown = len(text), shown + len(piece)
+                yield piece
 
     def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
         """Yield the log-probabilities of the given tokens after each request's prompt.
@@ -93,6 +125,18 @@ class LocalSampler:
                 raise ContextError(request.key.number, shared, len(ids) - shared, tokens, self.context)
 
 
+def alike(prompts: Sequence[TokenIds]) -> list[Sequence[int]]:
+    """Return the places of the prompts that begin alike, together: those under one long prompt, where there are several.
+
+    Where that would leave few together, as with prompts that begin with the query, all are in one.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, ids in enumerate(prompts):
+        groups.setdefault(tuple(ids[:BEGINNING]), []).append(place)
+    few = any(len(places) < FEW for places in groups.values())
+    return [range(len(prompts))] if few else list(groups.values())
+
+
 class Growing:
     """The answers of one chunk while they grow.
 
@@ -117,6 +161,10 @@ class Growing:
                 self._ended.append((row, completion))
             chosen.append(token if completion is None else None)
         return chosen
+
+    def text(self, row: int) -> str:
+        """Return what a row's answer says so far."""
+        return self.ending.decoded(self._answers[row])
 
     def ended(self) -> list[tuple[int, Completion]]:
         """Return (row, answer) of the answers that ended since this was last asked."""

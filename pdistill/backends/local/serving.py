@@ -3,20 +3,15 @@
 import asyncio
 import json
 import socket
-import threading
 import uuid
 from collections.abc import Callable, Mapping
-from concurrent.futures import TimeoutError as TooLate
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
-
-import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
 
 from pdistill.backends.local.exported import Export
 from pdistill.backends.local.requests import Refused, checked
 from pdistill.core.errors import BackendError
+from pdistill.core.sampling import Sampling
 
 try:
     import uvicorn
@@ -28,6 +23,8 @@ try:
     from transformers.cli.serving.chat_completion import ChatCompletionHandler
     from transformers.cli.serving.model_manager import ModelManager
     from transformers.cli.serving.utils import GenerationState
+
+    from pdistill.backends.local.stopping import StoppingManager
 except (ImportError, NameError) as error:  # transformers names what its own extra lacks only when it is used
     raise BackendError("serving needs packages that are not installed; run: pip install 'pdistill[serve]'") from error
 
@@ -47,15 +44,10 @@ class Model:
 
     config = SimpleNamespace(model_type="student")
 
-    def __init__(self, export: Export) -> None:
+    def __init__(self, export: Export, manager: StoppingManager) -> None:
         self.device = export.model.device
         self.generation_config = export.settings
-        self.stop = threading.Event()
-        self._generate = export.model.generate
-
-    def generate(self, **arguments: Any) -> Any:
-        """Return the ids of prompt and answer; ends at the next token once `stop` is set."""
-        return self._generate(**arguments, stopping_criteria=StoppingCriteriaList([_When(self.stop)]))
+        self.generate = manager.generate
 
 
 class Student(ChatCompletionHandler):
@@ -64,13 +56,17 @@ class Student(ChatCompletionHandler):
     Args:
         export: the model.
         name: what clients call it.
+        sampling: what ends its answers, besides its end tokens and what a request asks for.
     """
 
-    def __init__(self, export: Export, name: str) -> None:
-        super().__init__(ModelManager(device="cpu"), GenerationState())
+    def __init__(self, export: Export, name: str, sampling: Sampling) -> None:
+        self.manager = StoppingManager(export, sampling)
+        state: Any = GenerationState()
+        state.get_manager = lambda *_, **__: self.manager
+        super().__init__(ModelManager(device="cpu"), state)
         self.export = export
         self.name = name
-        self.model = Model(export)
+        self.model = Model(export, self.manager)
         export.tokenizer.response_template = None
 
     def _resolve_model(self, body: dict[str, Any]) -> tuple[str, Any, Any]:
@@ -78,27 +74,15 @@ class Student(ChatCompletionHandler):
 
     def close(self) -> None:
         """End the answers that are under way at their next token."""
-        self.model.stop.set()
-        manager: Any = self.generation_state.get_manager(self.name)
-        with suppress(TooLate):
-            manager.submit(lambda: None).result(GRACE)
+        self.manager.close(GRACE)
 
 
-class _When(StoppingCriteria):
-    """Ends all answers of a batch once an event is set."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self.event = event
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **rest: Any) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self.event.is_set(), device=input_ids.device)
-
-
-def serve(export: Export, name: str, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(export: Export, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]) -> None:
     """Answer requests until the process is told to stop.
 
     Args:
         name: what clients call the model.
+        sampling: what ends its answers, besides its end tokens and what a request asks for.
         port: 0 is any that is free.
         ready: is told the address when it listens.
 
@@ -106,7 +90,7 @@ def serve(export: Export, name: str, host: str, port: int, ready: Callable[[str]
         BackendError: the address can't be listened on.
     """
     listening = _listen(host, port)
-    student = Student(export, name)
+    student = Student(export, name, sampling)
     place, number = listening.getsockname()[:2]
     ready(f"http://{f'[{place}]' if ':' in place else place}:{number}/v1")
     try:

@@ -28,6 +28,7 @@ class OpenAIOptions:
     Args:
         api: "auto" asks chat messages by chat completions and text by completions; "chat" asks text by chat completions
             too, as one user message.
+        batch: whether the service's batch API is asked: answers within a day, for a lower price.
         extra: a JSON object of more fields of every request, such as '{"reasoning_effort": "low"}'.
         base_url: the service's address; none is OPENAI_BASE_URL, or else OpenAI's own.
         window: requests in flight.
@@ -38,6 +39,7 @@ class OpenAIOptions:
     """
 
     api: Literal["auto", "chat"] = "auto"
+    batch: bool = field(default=False, metadata=HARMLESS)
     extra: str = "{}"
     base_url: str | None = field(default=None, metadata=HARMLESS)
     window: int = field(default=32, metadata=HARMLESS)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.backends.openai import OpenAIOptions
+from pdistill.backends.openai.batches import BatchSampler
 from pdistill.backends.openai.connection import address, connected
 from pdistill.backends.openai.sampler import OpenAISampler
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Lora, Student
+from pdistill.core.interfaces import Ability, Lora, Sampler, Student
 from pdistill.core.prices import Prices, given_prices
 
 
@@ -75,8 +76,9 @@ class OpenAITeacher:
             connection.check(self.id)
 
     @contextmanager
-    def sampler(self) -> Iterator[OpenAISampler]:
+    def sampler(self) -> Iterator[Sampler]:
         """Give the model, opened."""
         with connected(self._options) as connection:
             connection.check(self.id)
-            yield OpenAISampler(connection, self.id, self._options)
+            kind = BatchSampler if self._options.batch else OpenAISampler
+            yield kind(connection, self.id, self._options)

@@ -84,7 +84,7 @@ class Connection:
         http: Any = GatedClient(
             self.gate, options.window
         )  # newer clients take this kind too, but are typed for another
-        self._client = openai.AsyncOpenAI(
+        self.client = openai.AsyncOpenAI(
             api_key=key_for(self.url), base_url=self.url, max_retries=0, timeout=waits, http_client=http
         )
 
@@ -102,7 +102,7 @@ class Connection:
             return
         message = {"role": "user", "content": "."}
         try:
-            answer = self._wait(self.create(True, model=model, messages=[message], max_tokens=1))
+            answer = self.wait(self.create(True, model=model, messages=[message], max_tokens=1))
             if not hasattr(answer, "choices"):
                 raise BackendError(self._no_model(model, names))
         except openai.APIStatusError as error:
@@ -115,7 +115,7 @@ class Connection:
 
     def create(self, chat: bool, **fields: Any) -> Coroutine[Any, Any, Any]:
         """Return the service's answer-to-be to one request, by chat completions or by completions."""
-        resource: Any = self._client.chat.completions if chat else self._client.completions
+        resource: Any = self.client.chat.completions if chat else self.client.completions
         request: Coroutine[Any, Any, Any] = resource.create(**fields)
         return request
 
@@ -125,7 +125,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connections."""
-        self._wait(self._client.close())
+        self.wait(self.client.close())
 
     def _models(self) -> list[str]:
         """Return the names of the models that the service lists; none where it has no list.
@@ -143,7 +143,7 @@ class Connection:
                 )
             _answered.add(self.url)
         try:
-            found: Any = self._wait(self._client.get("/models", cast_to=object))
+            found: Any = self.wait(self.client.get("/models", cast_to=object))
         except openai.APIStatusError as error:
             if error.status_code in NO_LIST:
                 return []
@@ -163,7 +163,8 @@ class Connection:
         more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
         return f"the service at {self.url} has no model '{model}'{said}{near}{' ' if near else '; '}choose from {listed}{more}"
 
-    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns, once it has."""
         return self.background.submit(work).result()
 
 

@@ -8,16 +8,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception_type,
-    retry_if_result,
-    wait_random,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, wait_random, wait_random_exponential
 
 from pdistill.backends.remote.notices import Notices
+from pdistill.backends.remote.retried import retried
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
 LONGEST_TOLD = 60.0
@@ -62,15 +56,17 @@ class Gate:
         Raises:
             httpx.TransportError: there was no answer for as long as patience lasts.
         """
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(may_pass),
+        began = time.monotonic()
+        return await retried(
+            lambda: self._attempt(once),
+            lambda found: (
+                isinstance(found, httpx.TransportError) or (isinstance(found, httpx.Response) and may_pass(found))
+            ),
             wait=wait_as_told(wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE)),
             stop=lambda state: state.idle_for >= self._patience or isinstance(_error(state), Silence),
             before_sleep=self._note,
-            retry_error_callback=self._give_up,
+            retry_error_callback=lambda state: self._give_up(state, time.monotonic() - began),
         )
-        response: httpx.Response = await retrying(self._attempt, once)
-        return response
 
     async def listen(self, once: Send) -> httpx.Response:
         """Return the answer to a request that is not tried again: that it came is a sign of life."""
@@ -100,8 +96,8 @@ class Gate:
         pause = state.next_action.sleep if state.next_action else 0.0
         self._notices.say(f"retry {_kind(state)}", f"the service {_what(state)}; trying again in {pause:.1f} s")
 
-    def _give_up(self, state: RetryCallState) -> httpx.Response:
-        self.failure = f"the service {_what(state)}, and did so for {state.seconds_since_start or 0:.0f} s"
+    def _give_up(self, state: RetryCallState, seconds: float) -> httpx.Response:
+        self.failure = f"the service {_what(state)}, and did so for {seconds:.0f} s"
         assert state.outcome is not None
         response: httpx.Response = state.outcome.result()
         return response

@@ -10,7 +10,7 @@ from typing import Any
 from pdistill.backends.remote.background import Background
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.backends.tinker import TinkerOptions, home
-from pdistill.backends.tinker.connection import Connection, check_served, connected
+from pdistill.backends.tinker.connection import Connection, check_served, connected, once_only
 from pdistill.backends.tinker.export import read_note
 from pdistill.backends.tinker.failures import detail, explained, verdict
 from pdistill.backends.tinker.prices import listed_prices
@@ -108,9 +108,10 @@ class ServedModel:
         with connected(self.options) as connection:
             context = self.context(connection)
             what = {"base_model": self.name} if weights is None else {"model_path": weights}
+            once = once_only()
             yield TinkerSampler(
                 connection,
-                lambda service: service.create_sampling_client(**what),
+                lambda service: service.create_sampling_client(**what, retry_config=once),
                 self.renderer,
                 self.options.window,
                 context,
@@ -164,6 +165,10 @@ class TinkerStudent:
         Raises:
             BackendError: it doesn't.
         """
+        if lora is not None and lora.start is not None:
+            raise BackendError(
+                "the Tinker service takes no adapter from this machine to begin a training with; leave --warm-start out"
+            )
         if lora is not None and lora.rank & (lora.rank - 1):
             below = 1 << (lora.rank.bit_length() - 1)
             raise BackendError(

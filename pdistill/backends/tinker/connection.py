@@ -135,10 +135,9 @@ class Connection:
         last = transport.gate_of(f"{self.url}/")
         failure = self.gate.failure or (last.failure if last else None)
         if failure is not None:
-            raise BackendError(
-                f"{failure} ({self.url}); all that was done is kept, run the command again later, or with a longer "
-                "-B patience=SECONDS"
-            )
+            later = "run the command again later, or with a longer -B patience=SECONDS"
+            then = "do that, and run the command again" if failure == transport.UNPAID else later
+            raise BackendError(f"{failure} ({self.url}); all that was done is kept, {then}")
 
 
 @contextmanager
@@ -179,6 +178,13 @@ def address(options: TinkerOptions) -> str:
     from tinker.lib.base_url import resolve_base_url
 
     return str(resolve_base_url(options.base_url))
+
+
+def once_only() -> Any:
+    """Return the client's settings for asking once: by itself it asks anew, and pays, without end where an answer is lost."""
+    from tinker.lib.retry_handler import RetryConfig
+
+    return RetryConfig(enable_retry_logic=False, enable_stuck_detection=False)
 
 
 def load_client() -> Any:

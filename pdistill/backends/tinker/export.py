@@ -12,6 +12,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 from pdistill.backends.remote.gate import may_pass
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail
+from pdistill.backends.tinker.tokenizer import hub_name
 from pdistill.core.errors import BackendError, RunError
 from pdistill.core.interfaces import WeightsURI
 from pdistill.core.rows import write_file
@@ -33,6 +34,7 @@ class Note:
         reason: why it was not, or was found to differ.
         base: where this machine has the base model's weights, if it was checked.
         examples: held-out examples that both models scored.
+        prompt_tokens: tokens of them all, which the service was asked with; it drew one more for each.
         difference: the mean absolute difference of their tokens' log-probabilities, nats.
         tolerance: the largest such difference that counts as the same.
     """
@@ -43,6 +45,7 @@ class Note:
     reason: str | None = None
     base: str | None = None
     examples: int = 0
+    prompt_tokens: int = 0
     difference: float | None = None
     tolerance: float | None = None
 
@@ -161,7 +164,7 @@ def _settle_config(directory: Path, model: str) -> None:
     path = directory / CONFIG
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        config["base_model_name_or_path"] = model
+        config["base_model_name_or_path"] = hub_name(model)
     except (ValueError, TypeError) as error:
         raise BackendError(f"the adapter that the service gave has a {CONFIG} that can't be read: {error}") from None
     write_file(path, (json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())

@@ -78,7 +78,8 @@ def _compared(
     local = _local_backend(options)
     base = _base(options, note.model)
     at_home = local.student(base, folder.parent)
-    if dict(at_home.renderer().identity()) != dict(remote.renderer().identity()):
+    renderer = remote.renderer()
+    if dict(at_home.renderer().identity()) != dict(renderer.identity()):
         return replace(note, reason=f"'{base}' has another tokenizer or chat template")
     with at_home.sampler(WeightsURI(folder.name)) as here:
         mine = _scored(here, examples)
@@ -96,6 +97,7 @@ def _compared(
         reason=reason,
         base=base,
         examples=len(theirs),
+        prompt_tokens=sum(len(renderer.prompt_ids(request.prompt)) + len(target) for request, target in examples),
         difference=difference,
         tolerance=TOLERANCE,
     )

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 
 from pdistill.backends.remote.background import Background, blocking
+from pdistill.backends.remote.retried import retried
 from pdistill.backends.remote.window import in_window
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.backends.tinker.connection import Connection
@@ -103,13 +104,19 @@ class TinkerSampler:
                 yield request.key, scores
 
     async def _answer(self, asked: Asked, sampling: Sampling) -> Completion:
-        """Return the answer; where a newline must not end an empty line, such an answer is drawn again without it."""
+        """Return the answer; where a newline must not end an empty line, such an answer is drawn again without it.
+
+        Its tokens are then those of both draws, which are both paid for.
+        """
         stops = [*sampling.stop, *([NEWLINE] if sampling.first_line else [])]
         tokens, stopped = await self._draw(asked, sampling, stops)
-        if sampling.first_line and stopped and not self._text(asked, tokens).strip():
+        paid = [len(tokens)]
+        empty = stopped and not self._ended(asked, tokens) and not self._text(asked, tokens).strip()
+        if sampling.first_line and empty:
             tokens, stopped = await self._draw(asked, sampling, list(sampling.stop))
+            paid.append(len(tokens))
         text, cut = sampling.cut(self._text(asked, tokens))
-        return Completion(text, "stop" if cut or stopped else "length", len(asked.ids), len(tokens))
+        return Completion(text, "stop" if cut or stopped else "length", len(paid) * len(asked.ids), sum(paid))
 
     async def _draw(self, asked: Asked, sampling: Sampling, stops: list[str]) -> tuple[list[int], bool]:
         """Return the tokens of an answer, and whether the model or a stop text ended it."""
@@ -123,8 +130,7 @@ class TinkerSampler:
             top_p=sampling.top_p,
         )
         tokens = list(response.sequences[0].tokens)
-        ended = bool(tokens) and tokens[-1] in ends
-        return tokens, ended or response.sequences[0].stop_reason == "stop"
+        return tokens, self._ended(asked, tokens) or response.sequences[0].stop_reason == "stop"
 
     async def _score(self, asked: Asked, top_k: int) -> TokenScores:
         count = len(asked.targets)
@@ -159,15 +165,15 @@ class TinkerSampler:
                     await self._reopen(session)
                 raise
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: verdict(error) in ("again", "lost")),
-            wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
-            stop=stop_after_attempt(ATTEMPTS),
-            before_sleep=self._note,
-            reraise=True,
-        )
         try:
-            return await retrying(once)
+            return await retried(
+                once,
+                lambda found: isinstance(found, Exception) and verdict(found) in ("again", "lost"),
+                wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
+                stop=stop_after_attempt(ATTEMPTS),
+                before_sleep=self._note,
+                reraise=True,
+            )
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
             raise explained(error, self._connection.url) from None
 
@@ -195,9 +201,12 @@ class TinkerSampler:
         chat = [self._renderer.chat_end_token] if isinstance(prompt, Messages) else []
         return list(dict.fromkeys([*chat, self._renderer.end_token]))
 
+    def _ended(self, asked: Asked, tokens: Sequence[int]) -> bool:
+        """Return whether the model itself ended an answer."""
+        return bool(tokens) and tokens[-1] in self._ends(asked.request.prompt)
+
     def _text(self, asked: Asked, tokens: Sequence[int]) -> str:
-        ended = bool(tokens) and tokens[-1] in self._ends(asked.request.prompt)
-        said = list(tokens[:-1] if ended else tokens)
+        said = list(tokens[:-1] if self._ended(asked, tokens) else tokens)
         decode = self._renderer.tokenizer.decode
         return str(decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 

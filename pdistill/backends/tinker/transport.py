@@ -12,6 +12,9 @@ from pdistill.backends.remote.gate import Gate
 UNGUARDED = ("telemetry", "session_heartbeat", "finish", "dynamic_config", "cancel_future")
 """Last parts of the paths of requests that the client sends by itself: whether they arrive is no matter of the run."""
 
+UNPAID = "the service wants its bill settled (402)"
+"""Why the service is given up then: the client by itself would wait for an hour."""
+
 _gates: dict[str, Gate] = {}
 
 
@@ -36,6 +39,9 @@ def _guarded(original: Any) -> Any:
             return await original.send(self, request, **options)
         unguarded = request.url.path.rpartition("/")[2] in UNGUARDED
         way = gate.listen if unguarded else gate.send
-        return await way(lambda: original.send(self, request, **options))
+        response = await way(lambda: original.send(self, request, **options))
+        if response.status_code == 402:
+            gate.failure = UNPAID
+        return response
 
     return type(original.__name__, (original,), {"send": send, "through_a_gate": True})

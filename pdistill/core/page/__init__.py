@@ -6,13 +6,16 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
+from pdistill.core.cost import STAGES
 from pdistill.core.escape import lines, one_line
-from pdistill.core.markdown import ARM_NAMES, grouped, recovery_note, verdict
+from pdistill.core.markdown import ARM_NAMES, grouped, judgement, pay_back, recovery_note, verdict
 from pdistill.core.page.curve import curve
 from pdistill.core.page.matrix import matrix
 from pdistill.core.report import FEW, arms_of
 
 FOLDER = files(__name__)
+TOKENS = {"prompt_tokens": "input tokens", "sampled_tokens": "answer tokens", "sequence_tokens": "trained tokens"}
+"""What a stage's tokens are called, by their key in the report."""
 
 
 def page(report: Mapping[str, Any]) -> str:
@@ -43,6 +46,10 @@ def page(report: Mapping[str, Any]) -> str:
         matrix=matrix(report["confusions"]),
         curve=curve(report["loss"]),
         few=FEW,
+        judgement=judgement(report["judge"]) if report["judge"] else [],
+        stages=STAGES,
+        token_kinds=TOKENS,
+        pay_back=pay_back(report["cost"]),
     )
     return text.encode("utf-8", "backslashreplace").decode()
 

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
 
+from tests.backends.openai.toy_batches import Batches
+
 MODEL, KEY = "org/toy-model", "sk-toy-key-4711"
 CONTEXT = 4096
 Body = dict[str, Any]
@@ -39,6 +41,9 @@ class Toy:
     key: str | None = KEY
     asked: list[Body] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.batches = Batches(lambda path, body: self.answered(path, f"Bearer {self.key}", body))
+
     def __enter__(self) -> "Toy":
         toy = self
 
@@ -47,14 +52,16 @@ class Toy:
             wbufsize = -1
 
             def do_GET(self) -> None:
-                self._send(*toy.listed(self.path, self.headers.get("Authorization")))
+                key = self.headers.get("Authorization")
+                self._send(*(toy.batches.got(self.path) or toy.listed(self.path, key)))
 
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._send(*toy.answered(self.path, self.headers.get("Authorization"), body))
+                key, content = self.headers.get("Authorization"), self.rfile.read(int(self.headers["Content-Length"]))
+                told = toy.batches.posted(self.path, content)
+                self._send(*(told or toy.answered(self.path, key, json.loads(content))))
 
-            def _send(self, status: int, body: Body) -> None:
-                content = json.dumps(body).encode()
+            def _send(self, status: int, body: Body | bytes) -> None:
+                content = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))

@@ -72,3 +72,12 @@ def trained(answered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_of(answered, tmp_path_factory.mktemp("trained") / "run")
     pipeline.train(find_run(str(folder)), {})
     return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run, with its arms answered on the service, and reported, without faults."""
+    folder = copy_of(trained, tmp_path_factory.mktemp("evaluated") / "run")
+    pipeline.evaluate(find_run(str(folder)))
+    pipeline.report(find_run(str(folder)))
+    return folder

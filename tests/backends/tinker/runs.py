@@ -3,14 +3,16 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pdistill.core.config import Config
 from pdistill.core.progress import Silent
 from pdistill.core.rows import read_log, read_rows
+from tests.backends.messages import Message
 from tests.backends.proxy import Answered
+from tests.backends.tape import Tape
 from tests.backends.tinker.server import BUILTIN
 
 QUERIES, BATCH, EPOCHS = 24, 8, 3
@@ -74,5 +76,24 @@ def losses(run: Path) -> list[float]:
 
 def prompts(calls: Iterable[Answered]) -> Counter[tuple[int, ...]]:
     """Return how often the server took a request to sample from each prompt."""
-    taken = (json.loads(seen.call.body) for seen in calls if seen.fault is None or seen.fault.late)
-    return Counter(tuple(asked["prompt"]["chunks"][0]["tokens"]) for asked in taken)
+    return Counter(tuple(asked["prompt"]["chunks"][0]["tokens"]) for asked in taken(calls))
+
+
+def taken(calls: Iterable[Answered]) -> Iterator[dict[str, Any]]:
+    """Yield what the server was asked to sample or to score, where a request reached it."""
+    for seen in calls:
+        if seen.call.kind == "sampling" and (seen.fault is None or seen.fault.late):
+            yield json.loads(seen.call.body)
+
+
+class Opened(Tape):
+    """Keeps of all answers only which sampling session asks which weights; those of the base are an empty text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: dict[str, str] = {}
+
+    def add(self, method: str, path: str, body: bytes, answer: Message) -> None:
+        if path.endswith("/create_sampling_session"):
+            session = json.loads(answer.body)["sampling_session_id"]
+            self.weights[session] = json.loads(body).get("model_path") or ""

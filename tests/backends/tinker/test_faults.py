@@ -1,5 +1,7 @@
 """Faulty answers cost time and nothing else: no row is lost, none is there twice, and the figures are the same."""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,13 +9,24 @@ import pytest
 
 from pdistill.core import pipeline
 from pdistill.core.errors import PdistillError
-from pdistill.core.rundir import find_run
+from pdistill.core.rundir import ARMS, find_run
 from tests.backends.faults import BROKEN, CUT, HUNG, TOO_MANY, Fault, at, share
 from tests.backends.proxy import Proxy
-from tests.backends.tinker.runs import OPTIONS, QUERIES, Said, copy_of, losses, prompts, small_config, start_like
+from tests.backends.tinker.runs import (
+    OPTIONS,
+    QUERIES,
+    Said,
+    copy_of,
+    losses,
+    prompts,
+    small_config,
+    start_like,
+    taken,
+)
 
 MANY = (TOO_MANY, Fault(429, retry_after="0"), BROKEN, Fault(502), Fault(503), CUT)
 NEAR = 1e-4
+FIGURES = ("n", "arms", "recovery", "tokens", "cost", "disagreements")
 
 
 def test_answers_are_the_same_with_a_fifth_of_them_faulty(
@@ -37,6 +50,24 @@ def test_a_training_is_the_same_with_a_fifth_of_its_answers_faulty(
     pipeline.train(find_run(str(run)), {})
     assert losses(run) == pytest.approx(losses(trained), abs=NEAR)
     assert {HUNG, CUT} < {seen.fault for seen in faulty.of_kind("training")}
+
+
+def test_an_evaluation_is_the_same_with_a_fifth_of_its_answers_faulty(
+    trained: Path, evaluated: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    run = copy_of(trained, tmp_path / "run")
+    faulty = proxy(plan=share(0.2, (*MANY, HUNG), ("sampling", "retrieval"), seed=5))
+    pipeline.evaluate(find_run(str(run)))
+    report = pipeline.report(find_run(str(run)))
+    whole = json.loads((evaluated / "report.json").read_text())
+    assert {key: report[key] for key in FIGURES} == {key: whole[key] for key in FIGURES}
+    for arm in ARMS:
+        name = f"predictions-{arm}.jsonl"
+        assert (run / name).read_bytes() == (evaluated / name).read_bytes()
+    assert sum(seen.fault is not None for seen in faulty.calls) > 2
+    assert set(
+        Counter((asked["sampling_session_id"], str(asked["prompt"])) for asked in taken(faulty.calls)).values()
+    ) == {1}
 
 
 @pytest.mark.parametrize("number", [0, 9])

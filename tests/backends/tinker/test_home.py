@@ -7,28 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from pdistill.backends.local.exported import Export
 from pdistill.backends.tinker import export
 from pdistill.core import pipeline
-from pdistill.core.ask import open_student
+from pdistill.core.ask import open_arm
 from pdistill.core.config import Config
+from pdistill.core.errors import BackendError
+from pdistill.core.export import export as export_student
+from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import RunDirectory, find_run
 from tests.backends.faults import Call, Fault
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import OPTIONS, Said, copy_of, small_config
-from tests.backends.tinker.server import KEY
+from tests.backends.tinker.server import BUILTIN, KEY
 
 
 def note(run: Path) -> dict[str, object]:
     return dict(json.loads((run / "adapter" / export.NOTE).read_text()))
-
-
-@pytest.fixture(scope="module")
-def evaluated(trained: Path) -> Path:
-    """The trained run, with its arms answered on the service."""
-    pipeline.evaluate(find_run(str(trained)))
-    pipeline.report(find_run(str(trained)))
-    return trained
 
 
 def test_the_student_at_home_answers_as_on_the_service_without_an_account(
@@ -37,12 +33,42 @@ def test_the_student_at_home_answers_as_on_the_service_without_an_account(
     monkeypatch.delenv("TINKER_API_KEY")
     monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
     there = list(read_rows(evaluated / "predictions-student.jsonl"))
-    with open_student(RunDirectory(evaluated)) as student:
-        here = [answer.text for answer in student.answer(row["query"] for row in there)]
+    with open_arm(RunDirectory(evaluated)) as student:
+        here = [answer.text for answer in student.answer(Query(row["query"]) for row in there)]
     assert here == [row["response"] for row in there]
     found = note(evaluated)
     assert found["checked"] is True
     assert float(str(found["difference"])) < 1e-3
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_the_student_leaves_from_home_without_an_account(
+    evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merge: bool
+) -> None:
+    monkeypatch.delenv("TINKER_API_KEY")
+    monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
+    there = {row["query"]: row["response"] for row in read_rows(evaluated / "predictions-student.jsonl")}
+    parity = export_student(RunDirectory(evaluated), tmp_path / "out", merge=merge)
+    assert parity.queries == parity.equal == len(there)
+    plain = Export(tmp_path / "out", "cpu")
+    queries = list(there)
+    assert {queries[place]: answer.text for place, answer in plain.answers(queries)} == there
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    private = [KEY.encode(), b"127.0.0.1", *(str(place).encode() for place in (BUILTIN, evaluated, tmp_path))]
+    assert not [path.name for path in files if any(word in path.read_bytes() for word in private)]
+    if not merge:
+        config = json.loads((tmp_path / "out" / export.CONFIG).read_text())
+        assert config["base_model_name_or_path"] == "Qwen/Qwen3-30B-A3B"
+
+
+def test_a_student_on_its_service_alone_is_not_exported(answered: Path, tmp_path: Path) -> None:
+    run = copy_of(answered, tmp_path / "run")
+    _with_base(run, "none")
+    pipeline.train(find_run(str(run)), {"epochs": 1})
+    pipeline.evaluate(find_run(str(run)))
+    with pytest.raises(BackendError, match="is on its service alone: .* pdistill report says why"):
+        export_student(RunDirectory(run), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_report_says_that_it_was_checked(evaluated: Path) -> None:
@@ -85,8 +111,8 @@ def test_an_adapter_that_cannot_be_checked_stays_on_the_service(
         line.startswith("the adapter is unchecked, so the student is asked on the service") for line in said.lines
     )
     watched = proxy()
-    with open_student(RunDirectory(run)) as student:
-        (answer,) = student.answer(["Guten Tag"])
+    with open_arm(RunDirectory(run)) as student:
+        (answer,) = student.answer([Query("Guten Tag")])
     assert answer.finish in ("stop", "length")
     assert len(watched.of_kind("sampling")) == 1
 

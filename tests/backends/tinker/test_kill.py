@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +13,28 @@ from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.core import pipeline
 from pdistill.core.prompts import teacher_prompt
 from pdistill.core.rows import read_log
-from pdistill.core.rundir import find_run
+from pdistill.core.rundir import ARMS, find_run
 from tests.backends.faults import CUT, Call, Fault, Plan
 from tests.backends.proxy import Proxy
-from tests.backends.tinker.runs import QUERIES, WINDOW, copy_of, flags, losses, prompts, small_config, start_like
+from tests.backends.tinker.runs import (
+    QUERIES,
+    WINDOW,
+    Opened,
+    copy_of,
+    flags,
+    losses,
+    prompts,
+    small_config,
+    start_like,
+    taken,
+)
 from tests.backends.tinker.server import BUILTIN, KEY, MODEL
 
 ANSWERED = "responses.jsonl.part"
 ANSWERS, STEPS = (4, 10, 16), (2, 6)
 """Rows that are on disk when a run is killed: of 24 answers, and of 9 steps with a checkpoint after the fifth."""
+KILLED = (("student", 1), ("student", 2), ("student_prompted", 2))
+"""The arms, and how many of their answers are on disk then; one request is in flight."""
 
 
 class Killed:
@@ -114,3 +128,24 @@ def test_a_training_goes_on_from_its_last_checkpoint(
     assert losses(run) == pytest.approx(losses(trained), abs=1e-4)
     last_start = sum(seen.call.path.endswith("/forward_backward") for seen in watched.calls)
     assert last_start <= 3 * steps - sum(done)
+
+
+def test_an_evaluation_asks_for_no_answer_again_that_was_stored(
+    trained: Path, evaluated: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    run, opened = copy_of(trained, tmp_path / "run"), Opened()
+    watched = proxy(record=opened)
+    for arm, count in KILLED:
+        kill_at(watched, run / f"predictions-{arm}.jsonl.part", count, "evaluate", str(run), "-Bwindow=1")
+    pipeline.evaluate(find_run(str(run)))
+    for arm in ARMS:
+        name = f"predictions-{arm}.jsonl"
+        assert (run / name).read_bytes() == (evaluated / name).read_bytes()
+    students = Counter(
+        tuple(asked["prompt"]["chunks"][0]["tokens"])
+        for asked in taken(watched.calls)
+        if opened.weights[asked["sampling_session_id"]]
+    )
+    held_out = lines(run / "predictions-student.jsonl")
+    assert len(students) == 2 * held_out
+    assert sum(students.values()) - len(students) <= len(KILLED), "more than what was in flight was asked again"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pdistill.backends.tinker import TinkerOptions, create
+from pdistill.backends.tinker import sampler as samplers
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Teacher
@@ -81,14 +82,28 @@ def test_the_address_is_an_option_and_a_variable(service: Server, monkeypatch: p
     assert ask(Sampling(max_tokens=3), base_url=service.url) == by_variable
 
 
-def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(
+def test_project_and_tags_reach_the_service_from_the_environment(
     proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TINKER_PROJECT_ID", "proj-of-mine")
+    monkeypatch.setenv("TINKER_TAGS", "night,langid")
     watched = proxy()
-    ask(Sampling(max_tokens=4, first_line=True), format="text")
+    with teacher().sampler():
+        pass
+    (opened,) = [json.loads(seen.call.body) for seen in watched.calls if seen.call.path.endswith("/create_session")]
+    assert (opened["project_id"], sorted(opened["tags"])) == ("proj-of-mine", ["langid", "night"])
+    assert opened["user_metadata"] == {"made_by": "pdistill"}
+
+
+def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(proxy: Callable[..., Proxy]) -> None:
+    watched = proxy()
+    found = ask(Sampling(max_tokens=4, first_line=True), format="text")
     assert all("\n" in one["stop"] for one in asked(watched)[: len(LINES)])
     again = asked(watched)[len(LINES) :]
     assert all("\n" not in one["stop"] for one in again), "only an empty line is drawn again, without that stop"
+    by_model = [answer for answer in found if not answer.text and answer.tokens == 1]
+    assert by_model, "none of these texts is one that the model ends at once"
+    assert len(again) <= len(LINES) - len(by_model), "an answer that the model ended at once was paid for twice"
 
 
 def test_a_session_that_the_service_has_forgotten_is_opened_anew(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
@@ -108,6 +123,23 @@ def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> 
             found.extend(key.number for key, _ in sampler.generate([*requests(), long], Sampling(max_tokens=3)))
     assert sorted(found) == [0, 1, 2], "the answers in flight are kept"
     assert len(watched.of_kind("sampling")) == len(LINES)
+
+
+def test_a_bill_that_is_not_paid_ends_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+    watched = proxy(plan=lambda call: Fault(status=402) if call.kind == "sampling" else None)
+    with pytest.raises(BackendError, match=r"wants its bill settled \(402\).*do that, and run the command again"):
+        ask(Sampling(max_tokens=3))
+    assert len(watched.of_kind("sampling")) < 3 * len(LINES), "the client asks again for an hour"
+
+
+def test_an_answer_that_is_lost_again_and_again_is_not_paid_for_without_end(
+    proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samplers, "FIRST_PAUSE", 0.01)
+    watched = proxy(plan=lambda call: Fault(status=410) if call.kind == "retrieval" else None)
+    with pytest.raises(BackendError, match="run the command again"):
+        ask(Sampling(max_tokens=3), window=1)
+    assert len(watched.of_kind("sampling")) == samplers.ATTEMPTS
 
 
 def test_a_request_that_the_service_refuses_ends_in_one_line_and_is_sent_once(proxy: Callable[..., Proxy]) -> None:

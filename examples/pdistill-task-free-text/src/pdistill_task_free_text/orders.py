@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from pdistill import Completion, HardTarget, Query, Rejected, Task
+from pdistill import Completion, HardTarget, Query, Rejected, Task, likeness
 
 FIELDS = ("item", "count", "day")
 ITEMS = {
@@ -50,10 +50,7 @@ class Orders(Task):
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
         """Return the share of the fields that are equal."""
-        one, other = fields(text), fields(teacher_text)
-        if not one or not other:
-            return float(text == teacher_text)
-        return sum(bool(one.get(name) == other.get(name)) for name in FIELDS) / len(FIELDS)
+        return likeness("fields", text, teacher_text)
 
     def score(self, query: Query, text: str) -> float | None:
         """Return the share of the fields that are right."""

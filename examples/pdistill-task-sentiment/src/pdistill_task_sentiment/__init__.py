@@ -1,26 +1,29 @@
 """A task for pdistill: what the customers of a bicycle workshop think of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
-from pdistill import Query, Registry, Task, hookimpl
-from pdistill.core.queryfiles import read_queries, read_text
+from pdistill import Query, Registry, Task, hookimpl, read_queries, read_text
+from pdistill_task_sentiment.notes import notes
 
 HERE = Path(__file__).parent
 
 
 class Sentiment(Task):
-    """Says whether a customer's note is good, bad, mixed or none of these."""
+    """Says whether a customer's note is good, bad or none of both."""
 
-    labels = ("good", "bad", "mixed", "none")
+    labels = ("good", "bad", "none")
+    student_frame = "Note: {query}\nKind:"
     max_tokens = 8
 
     def __init__(self) -> None:
         self.prompt = read_text(HERE / "prompt.txt")
 
-    def queries(self) -> Iterable[Query]:
-        """Return the notes."""
-        return read_queries(HERE / "queries.jsonl")
+    def queries(self) -> Iterator[Query]:
+        """Yield the notes that were written one by one, then those that are put together."""
+        for note in read_queries(HERE / "queries.jsonl"):
+            yield Query(note.text, reference=note.reference, slices=("written",))
+        yield from notes()
 
 
 @hookimpl

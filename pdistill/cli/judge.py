@@ -1,0 +1,50 @@
+"""`pdistill judge`: what a judge model says of a run's answers."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pdistill.cli.escape import json_text, one_line
+from pdistill.cli.options import ABOVE_0, FILE, as_json, the_run
+
+
+@click.command()
+@the_run
+@click.option("--judge", "model", metavar="[BACKEND:]MODEL", required=True, help="Model that compares the answers.")
+@click.option(
+    "--judge-prompt",
+    metavar="FILE",
+    type=FILE,
+    help="Its instructions, instead of pdistill's; {prompt} stands for the run's own prompt.",
+)
+@click.option("-B", "backend_options", metavar="KEY=VALUE", multiple=True, help="Option of the judge's backend.")
+@click.option(
+    "--max-cost", metavar="USD", type=ABOVE_0, help="What the judging must not pass, all interruptions together."
+)
+@as_json
+def judge(run: str, model: str, judge_prompt: str | None, as_json: bool, **given: Any) -> None:
+    """Let a judge model compare answers with the teacher's.
+
+    RUN is the folder of a run, or its name under runs/. Where the answer of the student, or of the base, is another
+    text than the teacher's, the judge sees both, in both orders, and replies SAME, A or B. Its verdicts are stored one
+    by one, so that the same command goes on after an interruption, and what they come to stands in the report.
+    """
+    from pdistill.cli.listings import warn_of_plugins
+    from pdistill.cli.progress import showing
+    from pdistill.core.judge import PROMPT
+    from pdistill.core.judge import judge as let_judge
+    from pdistill.core.markdown import judgement
+    from pdistill.core.options import parse_pairs
+    from pdistill.core.queryfiles import read_text
+    from pdistill.core.rundir import find_run
+
+    warn_of_plugins()
+    directory = find_run(run)
+    prompt = read_text(Path(judge_prompt)) if judge_prompt else PROMPT
+    options = parse_pairs(given["backend_options"], "-B")
+    with showing() as progress:
+        found = let_judge(
+            directory, model, prompt=prompt, backend_options=options, max_cost=given["max_cost"], progress=progress
+        )
+    click.echo(json_text(found, indent=2) if as_json else "\n".join(map(one_line, judgement(found))))

@@ -1,0 +1,60 @@
+"""What queries are to be written for: each label, and each rule that the prompt states."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pdistill.core.prompts import QUERY_FIELD
+
+ITEM = re.compile(r"^\s*(?:[-*+\u2022]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
+HEADING = re.compile(r"^\s*#|:\s*$")
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+NAME = 40
+"""Characters of a rule that the name of its slice shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a query is asked for.
+
+    Args:
+        name: of the slice that the query will belong to.
+        label: the answer that it shall have, or None.
+        rule: the part of the prompt that it shall need, or None; without both, any query will do.
+    """
+
+    name: str
+    label: str | None = None
+    rule: str | None = None
+
+
+def aims_of(prompt: str, labels: Sequence[str], *, with_rules: bool) -> list[Aim]:
+    """Return the aims, the labels first; a line that only says what a label means is no rule besides."""
+    aims = [Aim(f"asked for {label}", label=label) for label in labels]
+    if with_rules:
+        rules = [rule for rule in rules_of(prompt) if not any(_defines(rule, label) for label in labels)]
+        aims += [Aim(f"rule {at}: {_short(rule)}", rule=rule) for at, rule in enumerate(rules, start=1)]
+    return aims or [Aim("asked for")]
+
+
+def rules_of(prompt: str) -> list[str]:
+    """Return what a prompt states, part by part: the items of its lists; without a list, its lines or sentences."""
+    lines = [line for line in prompt.split(QUERY_FIELD)[0].splitlines() if line.strip()]
+    items: list[str] = []
+    for line in lines:
+        if ITEM.match(line):
+            items.append(ITEM.sub("", line).strip())
+        elif items and line[:1].isspace():
+            items[-1] += " " + line.strip()
+    if len(items) > 1:
+        return items
+    told = [line.strip() for line in lines if not HEADING.search(line)]
+    return told if len(told) > 2 else [part for line in told for part in SENTENCE.split(line)]
+
+
+def _defines(rule: str, label: str) -> bool:
+    return re.search(rf"(?::|=|\u2192|->)\s*[\"'`]?{re.escape(label)}(?!\w)", rule) is not None
+
+
+def _short(rule: str) -> str:
+    return rule if len(rule) <= NAME else f"{rule[:NAME].rsplit(' ', 1)[0]}\u2026"

@@ -1,0 +1,35 @@
+"""The examples that a few-shot prompt shows, and the words that stand before queries and answers there."""
+
+import re
+from dataclasses import dataclass
+
+from pdistill.core.prompts import QUERY_FIELD
+from pdistill.core.queries import Query
+
+TEXT, LABEL = "Text:", "Label:"
+WORDS = re.compile(r".{0,40}[:>\])=]")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands before a query and before its answer in a few-shot prompt, such as "Review:" and "Sentiment:"."""
+
+    query: str = TEXT
+    answer: str = LABEL
+
+
+def frame_of(prompt: str) -> Frame:
+    """Return the prompt's own words before its last query and answer, or general ones where it has none."""
+    before, field, after = prompt.partition(QUERY_FIELD)
+    if not field:
+        return Frame()
+    query = before.rpartition("\n")[2].strip()
+    answer = next((line.strip() for line in after.splitlines() if line.strip()), "")
+    return Frame(query if WORDS.fullmatch(query) else TEXT, answer if WORDS.fullmatch(answer) else LABEL)
+
+
+def shots_of(prompt: str) -> list[Query]:
+    """Return the queries that a few-shot prompt shows in its frame, with their answers as references."""
+    frame, before = frame_of(prompt), prompt.partition(QUERY_FIELD)[0]
+    pair = rf"^{re.escape(frame.query)}[ \t]*(\S.*)\n{re.escape(frame.answer)}[ \t]*(\S.*)$"
+    return [Query(text.strip(), reference=answer.strip()) for text, answer in re.findall(pair, before, re.MULTILINE)]

@@ -1,0 +1,77 @@
+"""The queries that a model has written so far: which are kept, which aims still lack some, and what was left out."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, zip_longest
+from math import ceil
+from typing import Any
+
+from pdistill.core.aims import Aim
+from pdistill.core.neighbours import Distinct
+from pdistill.core.queries import Query
+from pdistill.core.querylines import Reader
+
+NEAR = "near-duplicates of others"
+SURPLUS = "more than were needed"
+GIVEN_UP = 2
+"""Rounds in which an aim gets nothing before it is given up."""
+
+
+class Written:
+    """Counts and keeps what answers hold, in the order in which they are read.
+
+    Args:
+        aims: what is asked for.
+        limit: queries that are wanted, shared among the aims.
+        reader: takes an answer apart.
+        seeds: no query is kept that is a near-duplicate of one of these.
+    """
+
+    def __init__(self, aims: Sequence[Aim], limit: int, reader: Reader, seeds: Iterable[Query]) -> None:
+        share, over = divmod(limit, len(aims))
+        self.wanted = {aim: share + (at < over) for at, aim in enumerate(aims)}
+        self.kept: dict[Aim, list[str]] = {aim: [] for aim in aims}
+        self.rows: list[dict[str, Any]] = []
+        self.left_out: Counter[str] = Counter()
+        self._reader = reader
+        self._barren: Counter[Aim] = Counter()
+        self._distinct = Distinct()
+        for seed in seeds:
+            self._distinct.add(seed.text)
+
+    def next_round(self, per_request: int, most: int | None = None) -> list[Aim]:
+        """Return the aims that are asked for next, one a request, in turn; none where there is nothing left to do.
+
+        Args:
+            per_request: queries that a request asks for.
+            most: requests of a round.
+        """
+        open_aims = [aim for aim in self.kept if self._barren[aim] < GIVEN_UP]
+        columns = [[aim] * ceil(self._lacks(aim) / per_request) for aim in open_aims]
+        turns = chain.from_iterable(zip_longest(*columns))
+        return [aim for aim in turns if aim is not None][:most]
+
+    def read_round(self, answers: Iterable[tuple[Aim, Mapping[str, Any]]]) -> None:
+        """Keep what the answers of a round hold, until each aim has enough."""
+        before = {aim: len(kept) for aim, kept in self.kept.items()}
+        asked = set()
+        for aim, row in answers:
+            asked.add(aim)
+            for query, fault in self._reader.read(row["response"], row["finish"]):
+                self._take(aim, query, fault)
+        for aim in asked:
+            self._barren[aim] = 0 if len(self.kept[aim]) > before[aim] else self._barren[aim] + 1
+
+    def _take(self, aim: Aim, query: str, fault: str | None) -> None:
+        if fault is None and not self._lacks(aim):
+            fault = SURPLUS
+        if fault is None and not self._distinct.add(query):
+            fault = NEAR
+        if fault is not None:
+            self.left_out[fault] += 1
+            return
+        self.kept[aim].append(query)
+        self.rows.append({"query": query, "slices": [aim.name]})
+
+    def _lacks(self, aim: Aim) -> int:
+        return self.wanted[aim] - len(self.kept[aim])

@@ -1,0 +1,146 @@
+"""Answers by the batch API: the same rows as without it, no request that was sent is sent again, none gets lost."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pdistill.backends.openai import batches
+from pdistill.core import pipeline
+from pdistill.core.errors import BackendError, ContextError
+from tests.backends.openai.runs import QUERIES, rows, small_config
+from tests.backends.openai.toy import Toy, refusal
+
+BATCH = {"teacher.batch": True}
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "LONGEST_PAUSE", 0.0)
+
+
+def answered(folder: Path, **changes: Any) -> list[dict[str, Any]]:
+    pipeline.generate(small_config(folder, **{"backend_options": BATCH, **changes}))
+    return rows(folder)
+
+
+def names(toy: Toy) -> list[str]:
+    """Every request that was ever sent in a batch."""
+    return [line["custom_id"] for batch in toy.batches.requests() for line in batch]
+
+
+@pytest.mark.parametrize("changes", [{}, {"temperature": 1.0, "samples": 3}, {"format": "text"}], ids=str)
+def test_a_run_by_batches_has_the_rows_of_one_without(toy: Toy, tmp_path: Path, changes: dict[str, Any]) -> None:
+    if "format" in changes:
+        changes = {**changes, "prompt": _text_prompt(tmp_path)}
+    whole = answered(tmp_path / "whole", **changes, backend_options={})
+    assert answered(tmp_path / "batched", **changes) == whole
+    assert len(set(names(toy))) == len(names(toy)) >= len(whole)
+
+
+def _text_prompt(folder: Path) -> Path:
+    path = folder / "text.txt"
+    path.write_text("Animals in {query}:", "utf-8")
+    return path
+
+
+def test_a_run_that_was_left_collects_what_was_sent(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(_: float) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as left:
+        left.setattr(time, "sleep", leave)
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                answered(tmp_path)
+    assert len(toy.batches.made) == 1
+    assert len(answered(tmp_path)) == QUERIES
+    assert len(set(names(toy))) == len(names(toy)) == QUERIES
+
+
+def test_the_answers_of_a_batch_that_has_ended_are_taken_from_it(toy: Toy, tmp_path: Path) -> None:
+    first = answered(tmp_path / "first")
+    sent = len(toy.batches.made)
+    assert answered(tmp_path / "second") == first
+    assert len(toy.batches.made) == sent
+
+
+def test_requests_that_expire_or_fail_for_now_are_sent_once_more(toy: Toy, tmp_path: Path) -> None:
+    toy.batches.lost = {0, 1}
+    busy = {"left": 3}
+
+    def reply(body: dict[str, Any]) -> Any:
+        busy["left"] -= 1
+        return (503, {"error": {"message": "busy"}}) if busy["left"] >= 0 and "messages" in body else None
+
+    toy.reply = reply
+    taken = toy.batches._finish
+
+    def finish(batch: dict[str, Any]) -> None:
+        taken(batch)
+        toy.batches.lost = set()
+
+    toy.batches._finish = finish  # type: ignore[method-assign]
+    assert len(answered(tmp_path)) == QUERIES
+    assert len(names(toy)) == QUERIES + 2 + 3
+
+
+def test_requests_that_never_get_an_answer_end_the_run(toy: Toy, tmp_path: Path) -> None:
+    toy.batches.lost = {0}
+    with pytest.raises(BackendError, match="without an answer; all that was done is kept"):
+        answered(tmp_path)
+    sent = len(toy.batches.made)
+    toy.batches.lost = set()
+    assert len(answered(tmp_path)) == QUERIES
+    assert len(toy.batches.requests()[sent]) < QUERIES
+
+
+def test_a_field_that_the_model_does_not_take_is_left_out_of_the_next_batch(toy: Toy, tmp_path: Path) -> None:
+    def reply(body: dict[str, Any]) -> Any:
+        if "max_tokens" not in body:
+            body["max_tokens"] = body["max_completion_tokens"]
+            return None
+        said = (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
+        return refusal(400, said, param="max_tokens", code="unsupported_parameter")
+
+    toy.reply = reply
+    assert len(answered(tmp_path)) == QUERIES
+
+
+@pytest.mark.parametrize(
+    ("told", "expected", "kind"),
+    [
+        (refusal(400, "maximum context length is 10 tokens"), "does not fit", ContextError),
+        (refusal(400, "temperature is not a number"), "refuses the request", BackendError),
+    ],
+)
+def test_what_can_not_succeed_is_an_error(
+    toy: Toy, tmp_path: Path, told: Any, expected: str, kind: type[Exception]
+) -> None:
+    toy.reply = lambda body: told
+    with pytest.raises(kind, match=expected):
+        answered(tmp_path)
+
+
+def test_a_filtered_query_is_rejected_and_the_others_are_answered(toy: Toy, tmp_path: Path) -> None:
+    toy.reply = lambda body: refusal(400, "filtered", code="content_filter") if "3" in str(body["messages"]) else None
+    found = [row["finish"] for row in answered(tmp_path)]
+    assert {"stop", "error"} <= set(found)
+    assert len(found) == QUERIES
+
+
+def test_a_batch_that_is_not_taken_says_why(toy: Toy, tmp_path: Path) -> None:
+    toy.batches.invalid = "the model can not be used with the batch API"
+    with pytest.raises(
+        BackendError, match=r"refuses the batch \(the model can not be used.*leave -B teacher.batch out"
+    ):
+        answered(tmp_path)
+
+
+def test_a_service_without_batches_says_so(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toy.batches, "got", lambda path: (404, {"detail": "Not Found"}) if "batches" in path else None)
+    with pytest.raises(BackendError, match="does it have a batch API"):
+        answered(tmp_path)

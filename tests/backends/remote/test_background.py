@@ -1,0 +1,28 @@
+"""Coroutines run while the block is open, and what was there before is left alone meanwhile."""
+
+import asyncio
+import gc
+from concurrent.futures import CancelledError
+
+import pytest
+
+from pdistill.backends.remote.background import Background
+
+
+async def double(number: int) -> int:
+    return 2 * number
+
+
+def test_results_come_and_what_still_runs_is_cancelled() -> None:
+    with Background() as background:
+        assert background.submit(double(4)).result() == 8
+        endless = background.submit(asyncio.sleep(3600))
+    with pytest.raises(CancelledError):
+        endless.result(10)
+
+
+def test_what_was_there_before_is_no_garbage_meanwhile_and_may_be_again() -> None:
+    before = gc.get_freeze_count()
+    with Background():
+        assert gc.get_freeze_count() > before
+    assert gc.get_freeze_count() == 0

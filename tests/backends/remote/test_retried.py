@@ -1,0 +1,54 @@
+"""Only what is worth it is tried again, and the first try counts."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from tenacity import stop_after_attempt
+
+from pdistill.backends.remote.retried import retried
+
+
+class Work:
+    """Gives or raises what it was made with, one a call."""
+
+    def __init__(self, outcomes: Iterable[Any]) -> None:
+        self._outcomes = list(outcomes)
+        self.calls = 0
+
+    async def __call__(self) -> Any:
+        outcome = self._outcomes[self.calls]
+        self.calls += 1
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def worth(found: Any) -> bool:
+    return found == "poor" or isinstance(found, ValueError)
+
+
+def given(work: Work) -> Any:
+    return asyncio.run(retried(work, worth, stop=stop_after_attempt(3), reraise=True))
+
+
+@pytest.mark.parametrize("failures", [[], ["poor"], [ValueError("a"), "poor"], [ValueError("a"), ValueError("b")]])
+def test_it_is_called_until_it_succeeds(failures: list[Any]) -> None:
+    work = Work([*failures, "good", "not asked for"])
+    assert given(work) == "good"
+    assert work.calls == len(failures) + 1
+
+
+def test_an_error_that_is_not_worth_it_passes_at_once() -> None:
+    work = Work([KeyError("x"), "good"])
+    with pytest.raises(KeyError):
+        given(work)
+    assert work.calls == 1
+
+
+def test_the_last_error_is_raised_after_as_many_calls_as_are_allowed() -> None:
+    work = Work([ValueError("a"), ValueError("b"), ValueError("c"), "good"])
+    with pytest.raises(ValueError, match="c"):
+        given(work)
+    assert work.calls == 3

@@ -1,0 +1,53 @@
+"""`--max-cost` on the service: nothing is asked that could pass the limit, in any stage, and the run goes on after it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from pdistill.cli.main import pdistill
+from pdistill.core.cost import by_role, tokens_spent
+from pdistill.core.rundir import RunDirectory
+from tests.backends.proxy import Proxy
+from tests.backends.tinker.runs import flags, small_config, taken
+
+PRICES = [f"-Bprice_{what}=1" for what in ("prompt", "sampled", "trained")]
+"""USD per million tokens: a token of any kind costs a millionth of a dollar."""
+STAGES = ("generate", "train", "evaluate")
+SHARE = 0.7
+"""Of what a stage costs, that the limit leaves for it."""
+
+
+def spent(run: Path) -> float:
+    """Return what is on disk of what was paid for, in USD."""
+    return sum(tokens.total for tokens in by_role(tokens_spent(RunDirectory(run))).values()) / 1e6
+
+
+def test_each_stage_stops_before_the_limit_on_the_service(
+    evaluated: Path, proxy: Callable[..., Proxy], tmp_path: Path
+) -> None:
+    run, watched = tmp_path / "run", proxy()
+    counts: dict[str, float] = {
+        stage: sum(tokens.total for tokens in sides.values()) / 1e6
+        for stage, sides in tokens_spent(RunDirectory(evaluated)).items()
+    }
+    command = ["run", *flags(small_config(run)), *PRICES, "--force"]
+    for number, stage in enumerate(STAGES):
+        limit = sum(counts[name] for name in STAGES[:number]) + SHARE * counts[stage]
+        result = CliRunner().invoke(pdistill, [*command, f"--max-cost={limit}"])
+        assert result.exit_code == 1, result.output
+        (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert f"--max-cost {limit:g} stops here" in line
+        assert "go on by the same command with a higher --max-cost, or without" in line
+        assert (run / f"{stage}.json").exists()
+        assert 0 < spent(run) <= limit
+        answers = [asked for asked in taken(watched.calls) if not asked["prompt_logprobs"]]
+        rows = [line for file in run.glob("p*-*.jsonl*") for line in file.read_text().splitlines()]
+        rows += [line for file in run.glob("responses.jsonl*") for line in file.read_text().splitlines()]
+        assert len(answers) == sum(not json.loads(row).get("reused") for row in rows), "an answer was paid for and lost"
+        steps = sum(seen.call.path.endswith("/forward_backward") for seen in watched.calls)
+        assert steps == sum(file.read_bytes().count(b"\n") for file in run.glob("metrics.jsonl*"))
+    result = CliRunner().invoke(pdistill, command)
+    assert result.exit_code == 0, result.output
+    assert RunDirectory(run).evaluated

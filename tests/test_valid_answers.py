@@ -1,0 +1,115 @@
+"""Whole runs on the fake backend in which answers must match a pattern or keep to a JSON schema."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pdistill.core import pipeline
+from pdistill.core.config import Config
+from pdistill.core.errors import RunError, TaskError, UsageError
+from pdistill.core.rows import read_rows
+from pdistill.core.rundir import RunDirectory
+from tests.runs import contents, write_task
+
+SCHEMA = {"type": "object", "properties": {"kind": {"enum": ["animal", "fruit"]}}, "required": ["kind", "length"]}
+
+
+def teacher(prompt: str, query: str) -> str:
+    """Answer by the query's first letter; every dog is a sentence."""
+    kind = "fruit" if query.startswith("a") else "animal"
+    return "It is a dog." if query.startswith("d") else json.dumps({"kind": kind, "length": len(query.split())})
+
+
+@pytest.fixture
+def config(tmp_path: Path, fake_backend: Callable[..., object]) -> Config:
+    fake_backend(teacher=teacher, name="zoo")
+    prompt, queries = write_task(tmp_path)
+    rows = [json.loads(line) for line in queries.read_text().splitlines()]
+    for row in rows:
+        row["reference"] = '{"length":5,"kind":"animal"}'
+    queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    return Config(
+        prompt=prompt, queries=queries, json_schema=tmp_path / "schema.json", backend="zoo", run_dir=tmp_path / "run"
+    )
+
+
+def rejected(run: RunDirectory) -> set[str | None]:
+    return {row["rejected"] for row in read_rows(run.examples)}
+
+
+def test_json_is_kept_in_the_teachers_words_and_compared_field_by_field(config: Config) -> None:
+    report = pipeline.run(config)
+    targets = [row["target"] for row in read_rows(config.directory / "examples.jsonl") if row["target"]]
+    assert set(map(str, targets)) <= {teacher("", query) for query in _queries(config)}
+    assert report["rejections"] == {"not JSON": 5}
+    teachers = report["arms"]["teacher"]
+    assert 0 < teachers["accuracy"]["value"] < 1  # kind right and length wrong is half right
+    assert report["arms"]["student"]["agreement"]["value"] > report["arms"]["base"]["agreement"]["value"] == 0
+    assert report["confusions"] is None
+
+
+def test_a_run_goes_on_without_the_schemas_file_and_changes_nothing(config: Config) -> None:
+    pipeline.generate(config)
+    assert config.json_schema is not None
+    config.json_schema.unlink()
+    run = RunDirectory(config.directory)
+    pipeline.train(run, {})
+    pipeline.evaluate(run)
+    pipeline.report(run)
+    before = contents(run.path)
+    pipeline.report(run)
+    assert contents(run.path) == before
+
+
+def test_another_schema_is_another_run_that_takes_the_answers(config: Config, tmp_path: Path) -> None:
+    pipeline.generate(config)
+    (tmp_path / "schema.json").write_text(json.dumps({**SCHEMA, "required": ["kind", "weight"]}))
+    with pytest.raises(RunError, match="was made otherwise: another JSON schema; take another --run-dir, with --from"):
+        pipeline.generate(config)
+    other = pipeline.generate(replace(config, run_dir=tmp_path / "other", from_run=config.directory))
+    assert rejected(other) == {"not JSON", "breaks the schema at required"}
+    assert all(row["reused"] for row in read_rows(other.responses(1).path))
+
+
+def test_a_pattern(config: Config, tmp_path: Path) -> None:
+    run = pipeline.generate(replace(config, json_schema=None, pattern=r"\{.*\}", run_dir=tmp_path / "pattern"))
+    assert rejected(run) == {None, "does not match the pattern"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pattern": "x"}, "--pattern and --json-schema can't both hold"),
+        ({"labels": ("a",)}, "--labels and --json-schema can't both hold"),
+        ({"json_schema": None, "pattern": "("}, "is no regular expression"),
+        ({"json_schema": Path("nowhere.json")}, "can't read 'nowhere.json'"),
+        ({"task": "langid", "prompt": None, "queries": None}, "--json-schema goes with --prompt and --queries"),
+    ],
+)
+def test_what_cant_be(config: Config, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        pipeline.generate(replace(config, **changes))  # type: ignore[arg-type]
+    assert not config.directory.exists()
+
+
+def test_a_schema_that_cant_be_met_is_refused_before_training(config: Config) -> None:
+    assert config.json_schema is not None
+    config.json_schema.write_text('{"type": "string", "enum": [1]}')
+    with pytest.raises(TaskError, match=r"can't be used \(\d+ breaks the schema at (type|enum)"):
+        pipeline.run(config)
+
+
+def test_runs_without_either_load_neither_library() -> None:
+    code = "import sys, pdistill.core.pipeline; print({'regex', 'jsonschema'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def _queries(config: Config) -> list[str]:
+    return [row["query"] for row in read_rows(config.directory / "queries.jsonl")]
