@@ -6,7 +6,7 @@ import pytest
 
 import pdistill
 
-HEAVY = ("torch", "transformers", "peft", "vllm", "tinker", "scipy", "pydantic", "datasketch")
+HEAVY = ("torch", "transformers", "peft", "vllm", "tinker", "scipy", "pydantic")
 ROOT = Path(__file__).parent.parent
 
 

@@ -14,7 +14,7 @@ from pdistill.core import querylines
 from pdistill.core.errors import BackendError, PdistillError, RunError, TaskError, UsageError
 from pdistill.core.plugins import installed
 from pdistill.core.queryfiles import read_queries
-from pdistill.core.split import groups
+from pdistill.core.split import Groups
 from pdistill.core.write import foresee_writing, write_queries
 from pdistill.core.writeplan import WriteConfig
 from pdistill.core.written import NEAR
@@ -60,7 +60,7 @@ def test_queries_are_written_for_each_label_and_rule_and_none_is_like_another(co
     assert all(row.keys() == {"query", "slices"} for row in written)
     texts = [*read_queries(config.output), *read_queries(config.queries or Path())]
     numbered = [replace(query, id=str(at)) for at, query in enumerate(texts)]
-    assert len(set(groups(lambda: numbered))) == 60 + len(SEEDS)
+    assert len({name for _, name in Groups(lambda: numbered)}) == 60 + len(SEEDS)
     assert set(made.left_out) >= {querylines.HEADING, querylines.ECHOED, querylines.TEMPLATE}
     kept_or_not = sum(made.left_out.values()) + len(written)
     assert (kept_or_not, made.usd) == (10 * made.answers, 0)

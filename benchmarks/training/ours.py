@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import torch
-from memory import above, start
+from measuring import above, start
 
 from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend

@@ -11,14 +11,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 from datasets import Dataset
-from memory import above, start
+from measuring import above, start
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 VARIANTS = {
     "by length": {"train_sampling_strategy": "group_by_length", "per_device_train_batch_size": 16},
-    "padding-free": {"padding_free": True, "per_device_train_batch_size": 16},
+    "padding-free": {"padding_free": True, "max_length": None, "per_device_train_batch_size": 16},
     "packed": {"packing": True, "max_length": 512, "per_device_train_batch_size": 2},
 }
 

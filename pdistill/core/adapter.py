@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdistill.core.batches import TokenIds
-from pdistill.core.budget import Budget
 from pdistill.core.cost import of_check
-from pdistill.core.interfaces import RemoteStudent, Student, Trainer
+from pdistill.core.interfaces import RemoteStudent, Trainer
 from pdistill.core.prices import Tokens
-from pdistill.core.progress import Progress
 from pdistill.core.queries import query_from_row
 from pdistill.core.rows import Row, RowIndex, storage_error
 from pdistill.core.rundir import REMOTE_NOTE, RunDirectory
 from pdistill.core.sampling import Key, Request
 
 if TYPE_CHECKING:
-    from pdistill.core.train import TrainingRows
+    from pdistill.core.train import Training, TrainingRows
 
 CHECKED = 32
 """Held-out examples that an export is checked with."""
@@ -26,14 +24,13 @@ CHECKED = 32
 Examples = Sequence[tuple[Request, TokenIds]]
 
 
-def export_student(
-    run: RunDirectory, trainer: Trainer, student: Student, rows: "TrainingRows", budget: Budget, progress: Progress
-) -> None:
+def export_student(training: "Training", trainer: Trainer) -> None:
     """Guarantee that adapter/ holds the student; it appears whole or not at all.
 
     Raises:
         RunError: the check of a student that a service trained could pass the limit of what the run may cost.
     """
+    run, student, rows, budget = training.run, training.student, training.rows, training.budget
     part = run.path / "adapter.part"
     examples = _held_out(run, rows) if isinstance(student, RemoteStudent) else []
     most = _at_most(examples, rows)
@@ -46,7 +43,7 @@ def export_student(
         weights = trainer.save_weights("final").result()
         trainer.export(weights, part)
         if isinstance(student, RemoteStudent):
-            progress.say(student.check_export(weights, part, examples))
+            training.progress.say(student.check_export(weights, part, examples))
             used = _used(part)
         student.release(weights)
         part.replace(run.adapter)

@@ -32,6 +32,7 @@ class Budget:
         self._spent = {role: spent.get(role, Tokens()) for role in ROLES}
         self._in_flight = dict.fromkeys(ROLES, Tokens())
         self._lock = Lock()
+        self._free = all(known is not None and known.free for known in prices.values())
 
     @property
     def spent(self) -> float | None:
@@ -59,7 +60,7 @@ class Budget:
 
     def note(self) -> str:
         """Return what was spent so far, for the progress display; empty where nothing costs money or it is unknown."""
-        spent = self.spent
+        spent = None if self._free else self.spent
         return f"{usd(spent)} so far" if spent else ""
 
     def reached(self, role: Role, most: Tokens, what: str) -> RunError:

@@ -100,11 +100,9 @@ def stored_prices(run: RunDirectory) -> dict[Role, Prices | None]:
 def cost_of(run: RunDirectory) -> dict[str, Any]:
     """Return what a run that is evaluated has cost, and when that is paid back, as the report holds it."""
     counts, prices = tokens_spent(run), stored_prices(run)
-    answers = {arm: list(map(_tokens, run.predictions(arm).rows())) for arm in ("teacher", "student")}
-    calls = len(answers["teacher"])
-    return as_row(counts, prices) | paid_back(
-        counts, prices, calls, total(answers["teacher"]), total(answers["student"])
-    )
+    with_prompt, without = (total(map(_tokens, run.predictions(arm).rows())) for arm in ("teacher", "student"))
+    calls = sum(1 for _ in run.predictions("teacher").rows())
+    return as_row(counts, prices) | paid_back(counts, prices, calls, with_prompt, without)
 
 
 def as_row(counts: Counts, prices: Mapping[Role, Prices | None]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What a run will cost at the most, before anything is sent: prompts are counted, answers are as long as they may be."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pdistill.core.config import Config
 from pdistill.core.cost import Counts, prompt_tokens
@@ -14,7 +16,7 @@ from pdistill.core.probes.asking import asked, sampling_of, scored_tokens, text_
 from pdistill.core.probes.questions import not_run, probe_rows
 from pdistill.core.rundir import PROBES
 from pdistill.core.schedule import plan
-from pdistill.core.split import groups, part_of
+from pdistill.core.split import Groups, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,45 +38,47 @@ class Estimate:
     counts: Counts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Prompts:
-    """Tokens of one query: with the prompt for the teacher, without and with it for the student."""
+    """Tokens of queries: with the prompt for the teacher, without and with it for the student."""
 
-    teacher: int
-    bare: int
-    prompted: int
-    held_out: bool
+    n: int = 0
+    teacher: int = 0
+    bare: int = 0
+    prompted: int = 0
+
+    def add(self, teacher: int, bare: int, prompted: int) -> None:
+        """Count one query more."""
+        self.n += 1
+        self.teacher += teacher
+        self.bare += bare
+        self.prompted += prompted
 
 
 def estimate(planned: Plan, config: Config) -> Estimate:
     """Return what the run will take at the most, if no target is longer than the answers may be."""
     settings, longest = planned.settings, planned.settings["max_tokens"]
-    prompts = _count(planned)
-    held_out = [each for each in prompts if each.held_out]
-    training = [each.bare + longest for each in prompts if not each.held_out]
-    with_prompt = sum(each.teacher for each in prompts)
+    every, held_out, looked_at, training = _count(planned)
     again_as_an_arm = not says_the_same_again(settings)
     prompted_arms = 1 if not again_as_an_arm and planned.alike else 2
-    looked_at = held_out[:WANTED] if len(held_out) >= LEAST else []
-    base_first = Tokens(sum(each.bare for each in looked_at), len(looked_at) * longest)
+    base_first = Tokens(looked_at.bare, looked_at.n * longest)
     again, again_first = (
-        Tokens(sum(each.teacher for each in some), len(some) * longest) if asked else Tokens()
+        Tokens(some.teacher, some.n * longest) if asked else Tokens()
         for some, asked in ((held_out, again_as_an_arm), (looked_at, settings["temperature"] > 0))
     )
     probes = {arm: _probes(planned, arm) for arm in ("teacher", "base", "student")}
     counts: Counts = {
         "generate": {
-            "teacher": Tokens(settings["samples"] * with_prompt, settings["samples"] * len(prompts) * longest)
+            "teacher": Tokens(settings["samples"] * every.teacher, settings["samples"] * every.n * longest)
             + again_first
             + probes["teacher"],
             "student": base_first,
         },
-        "train": {"student": Tokens(trained=_costliest(training, planned.student.defaults, config))},
+        "train": {"student": Tokens(trained=_costliest(training, longest, planned.student.defaults, config))},
         "evaluate": {
             "teacher": again - again_first,
             "student": Tokens(
-                sum(2 * each.bare + prompted_arms * each.prompted for each in held_out),
-                (2 + prompted_arms) * len(held_out) * longest,
+                2 * held_out.bare + prompted_arms * held_out.prompted, (2 + prompted_arms) * held_out.n * longest
             )
             - base_first
             + probes["base"]
@@ -82,20 +86,24 @@ def estimate(planned: Plan, config: Config) -> Estimate:
         },
     }
     countable = planned.teacher.renderer() is not None
-    return Estimate(
-        len(training), len(held_out), with_prompt if countable else None, sum(each.bare for each in prompts), counts
-    )
+    return Estimate(len(training), held_out.n, every.teacher if countable else None, every.bare, counts)
 
 
-def _count(planned: Plan) -> list[_Prompts]:
+def _count(planned: Plan) -> tuple[_Prompts, _Prompts, _Prompts, "array[int]"]:
+    """Return the tokens of all queries, the held-out and the looked at, and how long each is that trains, bare."""
     task, asking, renderer = planned.work.task, planned.teacher.renderer(), planned.student.renderer()
-    counted = []
-    for query, group in zip(planned.work.queries(), groups(planned.work.queries), strict=True):
-        prompt, held_out = task.teacher_prompt(query), part_of(group, planned.settings["seed"]) == "eval"
-        teacher = prompt_tokens(asking, prompt)
-        prompted = prompt_tokens(renderer, prompt) if held_out and not planned.alike else teacher
-        counted.append(_Prompts(teacher, prompt_tokens(renderer, task.student_prompt(query)), prompted, held_out))
-    return counted
+    every, held_out, looked_at, training = _Prompts(), _Prompts(), _Prompts(), array("i")
+    for query, group in Groups(planned.work.queries):
+        prompt = task.teacher_prompt(query)
+        teacher, bare = prompt_tokens(asking, prompt), prompt_tokens(renderer, task.student_prompt(query))
+        if part_of(group, planned.settings["seed"]) == "train":
+            every.add(teacher, bare, 0)
+            training.append(bare)
+            continue
+        prompted = teacher if planned.alike else prompt_tokens(renderer, prompt)
+        for some in (every, held_out) if held_out.n >= WANTED else (every, held_out, looked_at):
+            some.add(teacher, bare, prompted)
+    return every, held_out, looked_at if held_out.n >= LEAST else _Prompts(), training
 
 
 def _probes(planned: Plan, arm: str) -> Tokens:
@@ -116,18 +124,20 @@ def _probes(planned: Plan, arm: str) -> Tokens:
     return tokens
 
 
-def _costliest(lengths: Sequence[int], defaults: TrainingDefaults, config: Config) -> int:
-    """Return the tokens of the costliest training: answers may be rejected, and fewer examples can mean more epochs."""
+def _costliest(lengths: Sequence[int], longest: int, defaults: TrainingDefaults, config: Config) -> int:
+    """Return the tokens of the costliest training: answers may be rejected, and fewer examples can mean more epochs.
+
+    Args:
+        lengths: of the examples without their answers.
+        longest: of the answers.
+    """
+    given: Any = {"batch_size": config.batch_size, "epochs": config.epochs, "learning_rate": config.learning_rate}
+    whole = sum(lengths) + len(lengths) * longest
     most = together = 0
     for count, length in enumerate(sorted(lengths, reverse=True), start=1):
-        together += length
-        schedule, _ = plan(
-            count,
-            defaults,
-            batch_size=config.batch_size,
-            epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            seed=config.seed,
-        )
+        together += length + longest
+        schedule, departs = plan(count, defaults, seed=config.seed, **given)
         most = max(most, schedule.epochs * together)
+        if not departs:  # nor does it for more examples
+            return max(most, schedule.epochs * whole)
     return most

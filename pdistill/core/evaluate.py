@@ -1,18 +1,18 @@
 """The third stage: the five arms answer the held-out queries."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pdistill.core.answer import Answers, Question
 from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import TaskError
 from pdistill.core.generate import sampling_from, says_the_same_again
+from pdistill.core.heldout import HeldOut
 from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
 from pdistill.core.preflight import answered
 from pdistill.core.probes.asking import Probing
 from pdistill.core.progress import Progress
-from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Key, Request, Sampling, request_seed
@@ -27,14 +27,7 @@ STUDENT_ARMS = ("student", "student_prompted")
 PROMPTED = ("teacher", "base_prompted", "student_prompted")
 
 
-def held_out(work: Work, run: RunDirectory) -> Iterator[tuple[Query, dict[str, Any]]]:
-    """Yield the held-out queries with their examples."""
-    for query, example in zip(work.queries(), read_rows(run.examples), strict=True):
-        if example["split"] == "eval":
-            yield query, example
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arms:
     """The five arms of one run: who answers, and what is asked.
 
@@ -53,6 +46,7 @@ class Arms:
     made_by: Mapping[str, Any]
     budget: Budget
     progress: Progress
+    held_out: HeldOut = field(init=False)
 
     def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student]) -> None:
         """Guarantee that every arm has answered every held-out query, and base and student the probes.
@@ -63,9 +57,8 @@ class Arms:
             TaskError: no query is held out.
             RunError: the run could pass the limit of what it may cost; the answers that came are kept.
         """
-        self.run.check(self.run.queries)
-        self.run.check(self.run.examples)
-        if next(held_out(self.work, self.run), None) is None:
+        self.held_out = HeldOut(self.run)
+        if not len(self.held_out):
             raise TaskError(TOO_FEW)
         if says_the_same_again(self.settings):
             for arm in self._missing(("teacher", "base_prompted") if self.alike else ("teacher",)):
@@ -99,13 +92,12 @@ class Arms:
         prompt_of = task.teacher_prompt if arm in PROMPTED else task.student_prompt
 
         def questions() -> Iterator[Question]:
-            for query, _ in held_out(self.work, self.run):
+            for query, _ in self.held_out:
                 seed = request_seed(self.settings["seed"], query.id, sample)
                 yield Question(query, Request(Key(query.number), prompt_of(query), seed))
 
         with self.run.predictions(arm).open(self.settings["count"]) as rows:
-            total = sum(1 for _ in held_out(self.work, self.run))
-            self.progress.begin(arm.replace("_", " "), total, rows.count, "answers")
+            self.progress.begin(arm.replace("_", " "), len(self.held_out), rows.count, "answers")
             place = lambda question: question.query.number  # noqa: E731
             reuse = answered(self.run, arm, self.made_by)
             Answers(questions, sampling, rows, place, reuse, meter, self.progress).collect(sampler)
@@ -114,9 +106,12 @@ class Arms:
 
     def _copy(self, arm: str) -> None:
         """Take the teacher's stored answers as this arm's."""
-        wanted = {example["number"] for _, example in held_out(self.work, self.run)}
-        responses = self.run.check(self.run.responses(1).path)
+        responses, wanted = self.run.check(self.run.responses(1).path), iter(self.held_out.numbers)
         with self.run.predictions(arm).open(self.settings["count"]) as rows:
             rows.keep(0)
-            rows.append({**row, "reused": True} for row in read_rows(responses) if row["number"] in wanted)
+            number = next(wanted, None)
+            for row in read_rows(responses):
+                if row["number"] == number:
+                    rows.append([{**row, "reused": True}])
+                    number = next(wanted, None)
             rows.finish(self.run.seal)

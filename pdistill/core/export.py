@@ -8,8 +8,9 @@ from pathlib import Path
 from pdistill.core.ask import TrainedStudent, trained_student
 from pdistill.core.card import ADAPTER_CONFIG, Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
-from pdistill.core.evaluate import ADAPTER, held_out
+from pdistill.core.evaluate import ADAPTER
 from pdistill.core.exporter import Exported, Exporter, ExportForm
+from pdistill.core.heldout import HeldOut
 from pdistill.core.interfaces import RemoteStudent
 from pdistill.core.pipeline import report
 from pdistill.core.progress import Progress, Silent
@@ -126,10 +127,8 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, pro
     Raises:
         BackendError: the export asks its model with other tokens than the student was trained on.
     """
-    run.check(run.queries)
-    run.check(run.examples)
     renderer, task = trained.student.renderer(), trained.work.task
-    queries = [query for query, _ in held_out(trained.work, run)]
+    queries = [query for query, _ in HeldOut(run)]
     for query in queries:
         if list(exported.prompt_ids(query.tagged)) != list(renderer.prompt_ids(task.student_prompt(query))):
             raise BackendError(

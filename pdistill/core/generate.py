@@ -1,7 +1,7 @@
 """The first stage: the teacher answers every query under the prompt, and the answers become examples."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -11,6 +11,7 @@ from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import RunError
 from pdistill.core.interfaces import Sampler, Teacher
 from pdistill.core.progress import Progress
+from pdistill.core.queries import Query
 from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_rows
 from pdistill.core.rundir import RunDirectory
@@ -20,7 +21,7 @@ from pdistill.core.split import part_of
 from pdistill.core.targets import HardTarget, Rejected
 from pdistill.core.work import Work
 
-First = Callable[[Sampler, Meter, Callable[[Callable[[int], bool]], None]], None]
+First = Callable[[Sampler, Meter, Callable[[Sequence[int]], None]], None]
 Last = Callable[[Sampler, Meter], None]
 
 
@@ -53,10 +54,8 @@ def ask_teacher(
     if rows.complete:
         return
 
-    def questions(wanted: Callable[[int], bool] = lambda number: True) -> Iterator[Question]:
-        for query in work.queries():
-            if not wanted(query.number):
-                continue
+    def questions(wanted: Sequence[int] | None = None) -> Iterator[Question]:
+        for query in work.queries() if wanted is None else picked(work, wanted):
             prompt = work.task.teacher_prompt(query)
             for sample in range(samples):
                 seed = request_seed(settings["seed"], query.id, sample)
@@ -102,20 +101,32 @@ def sampling_from(settings: Mapping[str, Any]) -> Sampling:
     )
 
 
-def write_examples(work: Work, run: RunDirectory, settings: Mapping[str, Any], groups: list[str]) -> None:
-    """Guarantee that examples.jsonl holds one row a query: its part of the split, its target or why there is none."""
+def picked(work: Work, numbers: Sequence[int]) -> Iterator[Query]:
+    """Yield the queries of these numbers, which ascend; none after the last is read."""
+    among = set(numbers)
+    return (query for query in islice(work.queries(), numbers[-1] + 1) if query.number in among)
+
+
+def write_examples(
+    work: Work, run: RunDirectory, settings: Mapping[str, Any], groups: Iterable[tuple[Query, str]]
+) -> None:
+    """Guarantee that examples.jsonl holds one row a query: its part of the split, its target or why there is none.
+
+    Args:
+        groups: the queries, each with its group.
+    """
     if run.examples.exists():
         return
     write_rows(run.examples, _examples(work, run, settings, groups), run.seal)
 
 
 def _examples(
-    work: Work, run: RunDirectory, settings: Mapping[str, Any], groups: list[str]
+    work: Work, run: RunDirectory, settings: Mapping[str, Any], groups: Iterable[tuple[Query, str]]
 ) -> Iterator[dict[str, Any]]:
     samples = settings["samples"]
     selection = Selection(settings["select"], settings["min_confidence"])
     responses = read_rows(run.check(run.responses(samples).path))
-    for query, group in zip(work.queries(), groups, strict=True):
+    for query, group in groups:
         drawn = [read_target(work.task, query, row) for row in islice(responses, samples)]
         part = part_of(group, settings["seed"])
         target, confidence = selection.pick(work.task, query, drawn, part)

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 
 from pdistill.core.ask import trained_student
 from pdistill.core.errors import BackendError
-from pdistill.core.evaluate import ADAPTER, held_out
+from pdistill.core.evaluate import ADAPTER
 from pdistill.core.export import exporter_of
 from pdistill.core.exporter import ExportForm
+from pdistill.core.heldout import HeldOut
 from pdistill.core.progress import Progress
 from pdistill.core.prompts import QUERY_FIELD, Message, Messages, Prompt, Text
 from pdistill.core.queries import Query
@@ -49,7 +50,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     """
     trained = trained_student(run)
     exporter, task = exporter_of(trained), trained.work.task
-    held = (query for query, _ in held_out(trained.work, run))
+    held = (query for query, _ in HeldOut(run))
     first = next(held)
     queries = [first, *islice((query for query in held if query.prompt == first.prompt), requests)]
     teacher = task.teacher_prompt(Query(QUERY_FIELD, prompt=first.prompt))

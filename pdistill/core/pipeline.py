@@ -24,8 +24,8 @@ from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_file
 from pdistill.core.rundir import RunDirectory, find_run
 from pdistill.core.schedule import Schedule, plan
-from pdistill.core.split import groups
-from pdistill.core.train import train_student, training_rows
+from pdistill.core.split import Groups
+from pdistill.core.train import Training, train_student, training_rows
 from pdistill.core.work import work_from, work_of
 
 PAGES = {"report.md": markdown, "report.html": page}
@@ -100,9 +100,9 @@ def _generate(
         return open_budget(directory, models, config.max_cost, config.backend_options, progress, *ROLES)
 
     reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
-    names, sampling = list(groups(work.queries)), sampling_from(settings)
+    groups, sampling = Groups(work.queries), sampling_from(settings)
     made_by = base_made_by(settings["student"], stage["resolved"])
-    preflight = Preflight(work, directory, settings, names, made_by, strict, budget, progress)
+    preflight = Preflight(work, directory, settings, groups, made_by, strict, budget, progress)
     first = None
     if preflight.due:
         same = both["teacher"] == both["student"]  # else the base's weights shall go before the teacher's come
@@ -113,7 +113,7 @@ def _generate(
         heed(directory, strict, progress)
     last = probing_teacher(work.task, directory, settings, reuse.run)
     ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first, last)
-    write_examples(work, directory, settings, names)
+    write_examples(work, directory, settings, groups)
 
 
 def _refuse_useless(directory: RunDirectory, force: bool) -> None:
@@ -182,7 +182,7 @@ def train(
                 stage = {"options": options, "settings": details, "resolved": models.resolved}
                 directory.write_json("train.json", stage)
             schedule = Schedule.from_row(stage["settings"]["schedule"])
-            train_student(directory, student, rows, schedule, lora, budget, progress)
+            train_student(Training(directory, student, rows, schedule, lora, budget, progress))
 
 
 def _schedule(rows: int, student: Student, options: Mapping[str, Any], seed: int, progress: Progress) -> Schedule:

@@ -4,13 +4,15 @@ The first held-out queries are asked of the base, and of the teacher before all 
 so that, the stage which needs it takes it: no query is asked twice.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 from typing import Any
 
 from pdistill.core.answer import Answers, Question, Reuse
 from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import TaskError
+from pdistill.core.generate import picked
 from pdistill.core.interfaces import Sampler, Student
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.prompts import prompt_hash
@@ -27,7 +29,7 @@ WANTED = 40
 LEAST = 4
 FILE = "preflight.json"
 
-Wanted = Callable[[int], bool]
+Wanted = Sequence[int]
 
 
 @dataclass(slots=True)
@@ -36,7 +38,7 @@ class Preflight:
 
     Args:
         settings: what generate.json resolved.
-        groups: the group of each query.
+        groups: the queries, each with its group.
         made_by: what the base's answers depend on: the student's id, and what was resolved for it.
         strict: whether to refuse where there is nothing to distil; else it is only said.
         budget: makes the budget that answers are paid from.
@@ -45,22 +47,21 @@ class Preflight:
     work: Work
     run: RunDirectory
     settings: Mapping[str, Any]
-    groups: list[str]
+    groups: Iterable[tuple[Query, str]]
     made_by: Mapping[str, Any]
     strict: bool
     budget: Callable[[], Budget]
     progress: Progress
-    held_out: list[int] = field(init=False)
+    numbers: list[int] = field(init=False)
+    """The sample: the first held-out queries."""
 
     def __post_init__(self) -> None:
-        """Find the held-out queries."""
-        seed = self.settings["seed"]
-        self.held_out = [number for number, group in enumerate(self.groups) if part_of(group, seed) == "eval"]
+        """Find the sample."""
+        self.numbers = list(islice(self._held_out(), WANTED))
 
-    @property
-    def numbers(self) -> list[int]:
-        """The sample: the first held-out queries."""
-        return self.held_out[:WANTED]
+    def _held_out(self) -> Iterator[int]:
+        seed = self.settings["seed"]
+        return (query.number for query, group in self.groups if part_of(group, seed) == "eval")
 
     @property
     def due(self) -> bool:
@@ -111,13 +112,12 @@ class Preflight:
         progress: Progress,
     ) -> None:
         wanted = reaching(self.numbers, sampler.chunk)
-        numbers = {number for number in self.held_out if wanted(number)}
+        numbers = list(takewhile(lambda number: number <= wanted[-1], self._held_out()))
 
         def questions() -> Iterator[Question]:
-            for query in self.work.queries():
-                if query.number in numbers:
-                    seed = request_seed(self.settings["seed"], query.id, draw)
-                    yield Question(query, Request(Key(query.number), asked(query), seed))
+            for query in picked(self.work, numbers):
+                seed = request_seed(self.settings["seed"], query.id, draw)
+                yield Question(query, Request(Key(query.number), asked(query), seed))
 
         with rows.open(self.settings["count"]) as writer:
             progress.begin(name, len(numbers), writer.count, "answers")
@@ -128,7 +128,7 @@ class Preflight:
 
     def _looked(self) -> Looked:
         numbers = set(self.numbers)
-        queries = [query for query in self.work.queries() if query.number in numbers]
+        queries = list(picked(self.work, self.numbers))
         drawn: dict[int, list[Mapping[str, Any]]] = {number: [] for number in self.numbers}
         for row in read_rows(self.run.responses(self.settings["samples"]).part):
             if row["number"] in numbers:
@@ -143,10 +143,7 @@ class Preflight:
 
 def reaching(numbers: list[int], chunk: int | None) -> Wanted:
     """Return which queries are asked so that these are answered: only they, or all up to the end of their last chunk."""
-    if chunk is None:
-        return set(numbers).__contains__
-    end = (numbers[-1] // chunk + 1) * chunk
-    return lambda number: number < end
+    return numbers if chunk is None else range((numbers[-1] // chunk + 1) * chunk)
 
 
 def heed(run: RunDirectory, strict: bool, progress: Progress) -> None:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 from pdistill.core.errors import UsageError
 
@@ -88,9 +89,16 @@ def check_prompt(prompt: str, frame: str, format: Format) -> None:
 
 def prompt_hash(prompt: Prompt) -> str:
     """Return 16 hexadecimal digits of the SHA-256 of what the model is asked with, the query included."""
-    content: object
     if isinstance(prompt, Text):
-        content = prompt.text
-    else:
-        content = [[message.role, message.content] for message in prompt.messages]
-    return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(prompt.text).encode()).hexdigest()[:16]
+    *before, last = prompt.messages
+    state = _hashed(tuple(before)).copy()
+    state.update(f'["{last.role}", {json.dumps(last.content)}]]'.encode())
+    return str(state.hexdigest())[:16]
+
+
+@lru_cache(maxsize=8)
+def _hashed(messages: tuple[Message, ...]) -> Any:
+    """Return the hash, begun, of the messages that many prompts begin with."""
+    begun = "".join(f'["{message.role}", {json.dumps(message.content)}], ' for message in messages)
+    return hashlib.sha256(f"[{begun}".encode())

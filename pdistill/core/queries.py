@@ -61,7 +61,8 @@ class Query:
 
 def query_from_row(row: Mapping[str, Any]) -> Query:
     """Return the query that a row of queries.jsonl holds."""
-    earlier = tuple(Message(turn["role"], turn["content"]) for turn in row.get("earlier", ()))
+    turns = row.get("earlier")
+    earlier = tuple(Message(turn["role"], turn["content"]) for turn in turns) if turns else ()
     return Query(
         text=row["query"],
         id=row["id"],
@@ -110,9 +111,10 @@ def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -
         name = query.id or str(number)
         hashes.append(hash(name))
         yield replace(query, id=name, number=number)
-    found, counts = np.unique(hashes, return_counts=True)
-    if len(found) < len(hashes):
-        _refuse_equal(queries, set(found[counts > 1].tolist()))
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        _refuse_equal(queries, set(twice.tolist()))
 
 
 def _refuse_equal(queries: Callable[[], Iterable[Query]], suspects: set[int]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from pdistill.core.errors import UsageError, nearest, unknown
 from pdistill.core.prompts import Message
 from pdistill.core.queries import Query
@@ -167,12 +169,20 @@ def _renamed(row: Row, names: Mapping[str, str], where: str) -> Row:
 
 def _object(line: str, where: str) -> Row:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not valid JSON ({error})") from None
+        row = orjson.loads(line)
+    except ValueError:
+        row = _lenient(line, where)
     if not isinstance(row, dict):
         raise UsageError(f'{where}: not a JSON object; write {{"query": ...}}')
     return row
+
+
+def _lenient(line: str, where: str) -> Any:
+    """Return what the standard library reads where orjson refuses: lone surrogates, NaN."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: not valid JSON ({error})") from None
 
 
 def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pdistill.core.cost import cost_of
 from pdistill.core.disagreements import confusions, disagreements
-from pdistill.core.generate import rejections, says_the_same_again
+from pdistill.core.generate import says_the_same_again
 from pdistill.core.probes.findings import findings
 from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
@@ -39,8 +39,6 @@ def make_report(
 def _report(
     work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
 ) -> dict[str, Any]:
-    run.check(run.queries)
-    run.check(run.examples)
     scores = score(work, run)
     by = "accuracy" if scores.with_references else "agreement"
     return {
@@ -75,11 +73,15 @@ def _report(
 def _examples(run: RunDirectory) -> dict[str, Any]:
     """Return how many examples there are in each part, why answers were rejected, and how many queries are grouped."""
     parts: Counter[tuple[str, bool]] = Counter()
-    sizes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    followers: Counter[str] = Counter()
     for row in read_rows(run.examples):
         parts[row["split"], row["rejected"] is None] += 1
-        sizes[row["group"]] += 1
-    shared = [size for size in sizes.values() if size > 1]
+        if row["rejected"] is not None:
+            reasons[row["rejected"]] += 1
+        if row["group"] != row["id"]:
+            followers[row["group"]] += 1
+    shared = [1 + count for count in followers.values()]
     return {
         "n": {
             "train": parts["train", True],
@@ -87,7 +89,7 @@ def _examples(run: RunDirectory) -> dict[str, Any]:
             "rejected": parts["train", False] + parts["eval", False],
             "eval_rejected": parts["eval", False],
         },
-        "rejections": dict(rejections(run).most_common()),
+        "rejections": dict(reasons.most_common()),
         "groups": {"queries": sum(shared), "groups": len(shared), "largest": max(shared, default=0)},
     }
 

@@ -99,6 +99,7 @@ class RowWriter:
             del self._keys[last:], self._offsets[last:]
             self.count = last
             self._file.truncate(self._end)
+            self._file.seek(self._end)
 
     def append(self, rows: Iterable[Row]) -> None:
         """Append rows in one write.
@@ -113,7 +114,6 @@ class RowWriter:
             lines.append(line)
         content = b"".join(lines)
         try:
-            self._file.seek(self._end - len(content))
             self._write(content)
         except OSError as error:
             raise storage_error(error, self._rows.part) from None
@@ -169,6 +169,7 @@ class RowWriter:
                 except (KeyError, TypeError):
                     raise RunError(f"{self._rows.part}, line {at}: not a row of this file; restore it") from None
         self._file.truncate(self._end)
+        self._file.seek(self._end)
 
     def _note(self, key: int, length: int) -> None:
         if not 0 <= key < len(self._places) or self._places[key]:

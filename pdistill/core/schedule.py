@@ -2,6 +2,7 @@
 
 import math
 import random
+from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -52,11 +53,11 @@ class Schedule:
     def batches(self, start: int) -> Iterator[list[int]]:
         """Yield the rows of each batch from step `start` on; every epoch has an order of its own."""
         for epoch in range(start // self.steps_per_epoch, self.epochs):
-            order = list(range(self.rows))
+            order = array("q", range(self.rows))
             random.Random(f"{self.seed} {epoch}").shuffle(order)  # noqa: S311 - not for secrets
             first = start - epoch * self.steps_per_epoch if epoch == start // self.steps_per_epoch else 0
             for batch in range(first, self.steps_per_epoch):
-                yield order[batch * self.batch_size : (batch + 1) * self.batch_size]
+                yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Schedule":

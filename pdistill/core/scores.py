@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdistill.core.evaluate import held_out
+from pdistill.core.heldout import HeldOut
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
@@ -16,6 +16,8 @@ from pdistill.core.task import Task
 from pdistill.core.work import Work
 
 BY = ("agreement", "accuracy")
+_SAME: dict[float | None, float] = {0.0: 0.0, 1.0: 1.0}
+"""One object for each of the commonest scores, of which there may be millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class ArmScores:
 
 @dataclass(slots=True)
 class Scores:
-    """The scores of all arms, the queries of each slice, and how often which target met which answer."""
+    """The scores of all arms, the queries of each slice, and, where there are labels, how often which met which answer."""
 
     arms: dict[str, ArmScores] = field(default_factory=lambda: {arm: ArmScores() for arm in ARMS})
     slices: dict[str, list[int]] = field(default_factory=dict)
@@ -115,8 +117,8 @@ def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Score
         for name in query.slices:
             scores.slices.setdefault(name, []).append(place)
         for arm, answer in answers.items():
-            scores.arms[arm].agreement.append(answer.agreement)
-            scores.arms[arm].accuracy.append(answer.accuracy)
+            scores.arms[arm].agreement.append(_SAME.get(answer.agreement, answer.agreement))
+            scores.arms[arm].accuracy.append(_SAME.get(answer.accuracy, answer.accuracy))
             scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
         if learnt is not None:
             scores.pairs[answer_of(learnt), answers["student"].text] += 1
@@ -127,7 +129,7 @@ def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Score
 def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[Row]:
     """Yield each held-out query with what the student learns there, or None, and the arms' answers."""
     answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in arms}
-    for query, example in held_out(work, run):
+    for query, example in HeldOut(run):
         learnt = example["target"]
         yield query, learnt, {arm: _judge(arm, work.task, query, learnt, next(answers[arm])) for arm in arms}
 

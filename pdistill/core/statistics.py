@@ -1,12 +1,16 @@
 """Shares, differences and recovery, each with its 95 % interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Figure = dict[str, Any]
+Statistic = Callable[..., Any]
+"""A figure of the means of several samples, each an array (resamples,)."""
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
+DRAWN = 1_000_000
+"""Counts that a bootstrap draws at once."""
 LEAST_N = 200
 LEAST_GAP = 0.2
 SUSPICIOUS = 0.05
@@ -32,7 +36,7 @@ def share(values: Sequence[float]) -> Figure:
 
         interval = binomtest(round(sum(values)), len(values)).proportion_ci(CONFIDENCE, method="wilson")
         return _figure(mean, float(interval.low), float(interval.high), len(values))
-    return _figure(mean, *_bootstrap([[*values, LESS, MORE]], lambda sample, axis: sample.mean(axis=axis)), len(values))
+    return _figure(mean, *_bootstrap([[*values, LESS, MORE]], lambda mean: mean), len(values))
 
 
 def mean(groups: Sequence[Sequence[float]]) -> Figure:
@@ -43,11 +47,8 @@ def mean(groups: Sequence[Sequence[float]]) -> Figure:
     sums, sizes = [sum(group) for group in groups], [float(len(group)) for group in groups]
     if len(groups) < 2:
         return _figure(sum(sums) / sum(sizes), None, None, len(groups)) if sums else _figure(None, None, None, 0)
-
-    def statistic(total: Any, size: Any, axis: int) -> Any:
-        return total.sum(axis=axis) / size.sum(axis=axis)
-
-    return _figure(sum(sums) / sum(sizes), *_bootstrap([sums, sizes], statistic), len(groups))
+    bounds = _bootstrap([sums, sizes], lambda total, size: total / size)
+    return _figure(sum(sums) / sum(sizes), *bounds, len(groups))
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Figure:
@@ -59,11 +60,8 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Figure:
     if not one:
         return {"n": 0, "value": None, "low": None, "high": None}
 
-    def statistic(ones: Any, others: Any, axis: int) -> Any:
-        return ones.mean(axis=axis) - others.mean(axis=axis)
-
-    n = len(one)
-    return _figure((sum(one) - sum(other)) / n, *_bootstrap([[*one, LESS, MORE], [*other, MORE, LESS]], statistic), n)
+    n, samples = len(one), [[*one, LESS, MORE], [*other, MORE, LESS]]
+    return _figure((sum(one) - sum(other)) / n, *_bootstrap(samples, lambda ones, others: ones - others), n)
 
 
 def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[float]) -> Figure:
@@ -85,11 +83,8 @@ def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[
     if n < LEAST_N or gap < LEAST_GAP:
         return _figure(value, None, None)
 
-    def statistic(students: Any, bases: Any, teachers: Any, axis: int) -> Any:
-        floor = bases.mean(axis=axis)
-        return (students.mean(axis=axis) - floor) / (teachers.mean(axis=axis) - floor)
-
-    return _figure(value, *_bootstrap([[*student, LESS, MORE], [*base, 0.5, 0.5], [*teacher, MORE, LESS]], statistic))
+    samples = [[*student, LESS, MORE], [*base, 0.5, 0.5], [*teacher, MORE, LESS]]
+    return _figure(value, *_bootstrap(samples, lambda student, base, teacher: (student - base) / (teacher - base)))
 
 
 def worse_slices(scores: Sequence[float], slices: Mapping[str, Sequence[int]]) -> dict[str, float]:
@@ -137,22 +132,17 @@ def _corrected(chances: Mapping[str, float]) -> dict[str, float]:
     return {name: round(float(chance), 6) for name, chance in zip(chances, corrected, strict=True)}
 
 
-def _bootstrap(samples: Sequence[Sequence[float]], statistic: Any) -> tuple[float, float]:
+def _bootstrap(samples: Sequence[Sequence[float]], statistic: Statistic) -> tuple[float, float]:
+    """Return the percentile interval of a statistic of means; how often each distinct row is drawn is multinomial."""
     import numpy as np
-    from scipy.stats import bootstrap
 
-    interval = bootstrap(
-        [np.asarray(sample, dtype=float) for sample in samples],
-        statistic,
-        n_resamples=RESAMPLES,
-        paired=len(samples) > 1,
-        vectorized=True,
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(0),
-        batch=100,
-    ).confidence_interval
-    return float(interval.low), float(interval.high)
+    rows, counts = np.unique(np.array(samples, dtype=float).T, axis=0, return_counts=True)
+    n, drawn = counts.sum(), np.random.default_rng(0)
+    size = max(1, DRAWN // len(rows))
+    parts = [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
+    means = np.concatenate([drawn.multinomial(n, counts / n, size=part) @ rows / n for part in parts])
+    low, high = np.quantile(statistic(*means.T), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def _figure(value: float | None, low: float | None, high: float | None, n: int | None = None) -> Figure:

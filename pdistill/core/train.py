@@ -79,98 +79,83 @@ class _Checkpoint:
     state: StateURI
 
 
-def train_student(
-    run: RunDirectory,
-    student: Student,
-    rows: TrainingRows,
-    schedule: Schedule,
-    lora: Lora,
-    budget: Budget,
-    progress: Progress,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The training of one run: who learns what in which steps, what it is paid from, and who is told."""
+
+    run: RunDirectory
+    student: Student
+    rows: TrainingRows
+    schedule: Schedule
+    lora: Lora
+    budget: Budget
+    progress: Progress
+
+
+def train_student(training: Training) -> None:
     """Guarantee that adapter/ and metrics.jsonl are there; goes on from the last checkpoint, also where it breaks off.
 
     Raises:
         BrokenOffError: it broke off again and again without a new checkpoint.
         RunError: the run could pass the limit of what it may cost before the next checkpoint; stopped at the last one.
     """
-    tries = 0
+    run, student, tries = training.run, training.student, 0
     while not run.adapter.exists():
         last = _last_checkpoint(run, student)
         try:
-            _train_from(last, run, student, rows, schedule, lora, budget, progress)
+            _train_from(last, training)
         except BrokenOffError as error:
             now = _last_checkpoint(run, student)
             tries = tries + 1 if now == last else 1
             if tries == TRIES:
                 raise
-            progress.say(f"{error}; going on from step {now.step if now else 0}")
+            training.progress.say(f"{error}; going on from step {now.step if now else 0}")
 
 
-def _train_from(
-    last: "_Checkpoint | None",
-    run: RunDirectory,
-    student: Student,
-    rows: TrainingRows,
-    schedule: Schedule,
-    lora: Lora,
-    budget: Budget,
-    progress: Progress,
-) -> None:
-    metrics = run.metrics()
-    with student.trainer(lora, last.state if last else None) as trainer:
-        if last is None and isinstance(student, RemoteStudent):
-            _note_checkpoint(run, 0, trainer.save_state("step-000000").result())
+def _train_from(last: "_Checkpoint | None", training: Training) -> None:
+    metrics, steps = training.run.metrics(), training.schedule.steps
+    with training.student.trainer(training.lora, last.state if last else None) as trainer:
+        if last is None and isinstance(training.student, RemoteStudent):
+            _note_checkpoint(training.run, 0, trainer.save_state("step-000000").result())
         if not metrics.complete:
-            with metrics.open(schedule.steps) as writer:
+            with metrics.open(steps) as writer:
                 start = last.step if last else 0
-                if isinstance(student, RemoteStudent):
-                    note_repeated(run, start)
+                if isinstance(training.student, RemoteStudent):
+                    note_repeated(training.run, start)
                 writer.keep(start)
-                progress.begin("train", schedule.steps, writer.count, "steps")
-                _Loop(run, trainer, student, schedule, budget, writer, progress).go(rows)
-                progress.end()
-        export_student(run, trainer, student, rows, budget, progress)
+                training.progress.begin("train", steps, writer.count, "steps")
+                _Loop(training, trainer, writer).go()
+                training.progress.end()
+        export_student(training, trainer)
 
 
 class _Loop:
     """Steps with a batch always in flight; a checkpoint is noted only after the metrics of all steps before it."""
 
-    def __init__(
-        self,
-        run: RunDirectory,
-        trainer: Trainer,
-        student: Student,
-        schedule: Schedule,
-        budget: Budget,
-        writer: RowWriter,
-        progress: Progress,
-    ) -> None:
-        self._run = run
+    def __init__(self, training: Training, trainer: Trainer, writer: RowWriter) -> None:
+        self._training = training
+        self._schedule = training.schedule
+        self._budget = training.budget
         self._trainer = trainer
-        self._student = student
-        self._schedule = schedule
-        self._budget = budget
         self._writer = writer
-        self._progress = progress
         self._pending: deque[tuple[int, int, Future[StepMetrics], Future[StateURI] | None]] = deque()
         self._reserved = Tokens()
 
-    def go(self, rows: TrainingRows) -> None:
+    def go(self) -> None:
         """Train all steps that have no metrics yet; where that breaks off, what is in flight counts as paid for."""
         try:
-            self._go(rows)
+            self._go()
         finally:
             if self._budget.limit is not None:
                 flying = Tokens(trained=sum(count for _, count, _, _ in self._pending))
                 self._budget.settle("student", self._reserved, flying)
 
-    def _go(self, rows: TrainingRows) -> None:
+    def _go(self) -> None:
         start = self._writer.count
         for step, places in enumerate(self._schedule.batches(start), start=start):
             if step % self._schedule.checkpoint_every == 0:
-                self._reserve(rows, step)
-            batch = rows.batch(places)
+                self._reserve(step)
+            batch = self._training.rows.batch(places)
             future = self._trainer.step(batch, self._schedule.rate(step))
             done = step + 1
             due = done % self._schedule.checkpoint_every == 0 or done == self._schedule.steps
@@ -180,14 +165,14 @@ class _Loop:
                 self._settle()
         while self._pending:
             self._settle()
-        self._writer.finish(self._run.seal)
+        self._writer.finish(self._training.run.seal)
 
-    def _reserve(self, rows: TrainingRows, step: int) -> None:
+    def _reserve(self, step: int) -> None:
         """Stop here, at a checkpoint, where the limit could be passed before the next one: no step is paid for twice."""
         if self._budget.limit is None:
             return
         ahead = islice(self._schedule.batches(step), self._schedule.checkpoint_every)
-        most = Tokens(trained=sum(rows.batch(places).tokens for places in ahead))
+        most = Tokens(trained=sum(self._training.rows.batch(places).tokens for places in ahead))
         if not self._budget.reserve("student", most):
             while self._pending:
                 self._settle()
@@ -203,11 +188,11 @@ class _Loop:
         rate = self._schedule.rate(done - 1)
         row = {"step": done, "loss": metrics.loss, "tokens": metrics.tokens, "sequence_tokens": count}
         self._writer.append([{**row, "learning_rate": rate}])
-        self._progress.advance(1, ", ".join(filter(None, (f"loss {metrics.loss:.3f}", self._budget.note()))))
+        self._training.progress.advance(1, ", ".join(filter(None, (f"loss {metrics.loss:.3f}", self._budget.note()))))
         if state is not None:
             uri = state.result()
-            _note_checkpoint(self._run, done, uri)
-            _last_checkpoint(self._run, self._student)
+            _note_checkpoint(self._training.run, done, uri)
+            _last_checkpoint(self._training.run, self._training.student)
 
 
 def _note_checkpoint(run: RunDirectory, step: int, uri: StateURI) -> None:

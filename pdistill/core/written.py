@@ -7,9 +7,9 @@ from math import ceil
 from typing import Any
 
 from pdistill.core.aims import ANY, Aim
+from pdistill.core.neighbours import Distinct
 from pdistill.core.queries import Query
 from pdistill.core.querylines import Reader
-from pdistill.core.split import Distinct
 
 NEAR = "near-duplicates of others"
 SURPLUS = "more than were needed"

@@ -60,5 +60,5 @@ def test_the_costliest_training_may_be_one_with_fewer_examples(tmp_path: Path) -
         return count * schedule.epochs
 
     assert visits(144) > visits(150)
-    assert _costliest([1] * 150, defaults, config) == max(map(visits, range(1, 151))) > visits(150)
-    assert _costliest([2, 10], TrainingDefaults(min_steps=1, epochs=1), config) == 12
+    assert _costliest([0] * 150, 1, defaults, config) == max(map(visits, range(1, 151))) > visits(150)
+    assert _costliest([1, 9], 1, TrainingDefaults(min_steps=1, epochs=1), config) == 12

@@ -50,3 +50,18 @@ def test_the_hash_tells_prompts_apart() -> None:
         Text("\ud800"),
     ]
     assert len({prompt_hash(prompt) for prompt in asked}) == len(asked)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "digits"),
+    [
+        (Text("a\n\ud800\u00e9"), "204a73b43bd42a93"),
+        (Messages((Message("user", 'x"\n\u65e5'),)), "cc3c6e13ee9737d9"),
+        (
+            Messages((Message("system", "s\\"), Message("user", "q"), Message("assistant", "a"), Message("user", "r"))),
+            "678b40c1f196493d",
+        ),
+    ],
+)
+def test_the_hash_of_a_prompt_never_changes_for_stored_answers_are_found_by_it(prompt: Prompt, digits: str) -> None:
+    assert [prompt_hash(prompt), prompt_hash(prompt)] == [digits, digits]

@@ -4,7 +4,7 @@ import pytest
 
 from pdistill.core.queries import Query, numbered
 from pdistill.core.sampling import Completion
-from pdistill.core.split import groups
+from pdistill.core.split import Groups
 from pdistill.core.targets import EMPTY, NOT_A_LABEL, HardTarget
 from pdistill.tasks.langid import LABELS, LanguageIdentification
 from pdistill.testing import check_task, task_checks
@@ -44,7 +44,7 @@ def test_every_query_has_a_label_for_reference_and_none_is_there_twice(queries: 
 
 
 def test_no_template_prints_queries(queries: list[Query]) -> None:
-    assert max(Counter(groups(lambda: queries)).values()) <= 3
+    assert max(Counter(name for _, name in Groups(lambda: queries)).values()) <= 3
     openings = Counter(" ".join(query.text.split()[:3]) for query in queries if len(query.text.split()) > 3)
     assert max(openings.values()) <= 5
 

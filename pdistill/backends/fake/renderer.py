@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError
-from pdistill.core.prompts import Messages, Prompt
+from pdistill.core.prompts import Message, Messages, Prompt
 
 EOS, END, SYSTEM, USER, ASSISTANT = range(5)
 SPECIAL = ("<|eos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
@@ -17,9 +17,15 @@ PIECE = re.compile(r" ?[A-Za-z]{1,6}|.", re.DOTALL)
 
 def encode(text: str) -> list[int]:
     """Return the ids of a text: its pieces, read as numbers of at most 8 bytes."""
-    return [int.from_bytes(b"\1" + piece.encode("utf-8", "surrogatepass")) for piece in PIECE.findall(text)]
+    return list(map(_token, PIECE.findall(text)))
 
 
+@lru_cache(maxsize=1 << 14)
+def _token(piece: str) -> int:
+    return int.from_bytes(b"\1" + piece.encode("utf-8", "surrogatepass"))
+
+
+@lru_cache(maxsize=1 << 14)
 def piece_of(token: int) -> str:
     """Return the text of one id."""
     if token < len(SPECIAL):
@@ -47,6 +53,12 @@ def count(prompt: Prompt) -> tuple[int, int]:
     return shared, len(PIECE.findall(last.content)) + 3
 
 
+@lru_cache(maxsize=8)
+def _rendered(messages: tuple[Message, ...]) -> tuple[int, ...]:
+    """Return the ids of messages that many prompts begin with."""
+    return tuple(token for each in messages for token in (ROLES[each.role], *encode(each.content), END))
+
+
 class FakeRenderer:
     """Turns prompts into ids: a token for up to six Latin letters with the space before them, or for one other character.
 
@@ -69,10 +81,8 @@ class FakeRenderer:
             raise BackendError(
                 "the fake model has no chat template; use --format text, or leave -B chat_template=false out"
             )
-        ids = []
-        for message in prompt.messages:
-            ids += [ROLES[message.role], *encode(message.content), END]
-        return [*ids, ASSISTANT]
+        *before, last = prompt.messages
+        return [*_rendered(tuple(before)), ROLES[last.role], *encode(last.content), END, ASSISTANT]
 
     def target_ids(self, prompt: Prompt, target: str) -> list[int]:
         """Return the ids of an answer and its end token; in text a space goes before it where none ends the prompt."""

@@ -1,0 +1,137 @@
+"""Compares the default job by pdistill with a plain script of generate and TRL: seconds, memory, and the same figures.
+
+usage: python benchmarks/whole_job/compare.py --peer-python VENV/bin/python --out FILE.json [--limit N]
+
+The peer's environment is that of benchmarks/training. Both run once, in a process of their own, one after the other, on
+the same model, queries, split and arms, for as many epochs at the same rate. The seconds of a side are those from the
+start of its process to its end, imports included.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+from measuring import machine
+
+ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
+STAGES = ("generate", "train", "evaluate")
+
+
+def main() -> None:
+    """Run both sides, print their table and save what was measured."""
+    options = parsed()
+    with tempfile.TemporaryDirectory() as folder:
+        ours = by_pdistill(options, Path(folder))
+        plain = by_plain(options, Path(folder))
+    shown(ours, plain)
+    report = {
+        "options": {key: getattr(options, key) for key in ("limit", "threads", "prompted_batch", "bare_batch", "part")},
+        "machine": machine("torch", "transformers", "peft"),
+        "pdistill": ours,
+        "plain": plain,
+        "ratio": plain["whole"] / ours["whole"],
+    }
+    options.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def parsed() -> argparse.Namespace:
+    """Return the options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer-python", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--limit", type=int, help="queries, of both sides; default: all 2,751")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--prompted-batch", type=int, default=8, help="queries a batch under the prompt")
+    parser.add_argument("--bare-batch", type=int, default=64, help="queries a batch without it")
+    parser.add_argument("--part", type=int, default=16, help="rows that TRL's trainer takes at once")
+    return parser.parse_args()
+
+
+def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return what `pdistill run` took, after it left its run in `folder`."""
+    run = folder / "run"
+    limit = [] if options.limit is None else ["--limit", str(options.limit)]
+    command = [sys.executable, "-m", "pdistill", "run", "--task", "langid", "--run-dir", str(run), *limit]
+    took, _ = ran(command, options)
+    report = json.loads((run / "report.json").read_text())
+    arms = {arm: {by: report["arms"][arm][by]["value"] for by in ("agreement", "accuracy")} for arm in ARMS}
+    return {**took, "seconds": report["seconds"], "arms": arms}
+
+
+def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Return what the plain script took on the same job."""
+    from pdistill.backends.local.models import find
+    from pdistill.core.queries import query_from_row
+    from pdistill.core.rows import read_rows
+    from pdistill.core.rundir import RunDirectory
+    from pdistill.core.work import work_of
+
+    run = RunDirectory(folder / "run")
+    settings, trained = run.stage("generate")["settings"], run.stage("train")
+    _, work = work_of(run, settings["format"])
+    parts = {row["id"]: row["split"] for row in read_rows(run.examples)}
+    queries = [query_from_row(row) for row in read_rows(run.queries)]
+    job = {
+        "model": str(find("builtin").folder),
+        "prompt": work.task.prompt,
+        "labels": work.task.labels,
+        "queries": [
+            {"id": query.id, "query": query.text, "reference": query.reference, "part": parts[query.id]}
+            for query in queries
+        ],
+        "max_tokens": settings["max_tokens"],
+        "rank": trained["options"]["rank"],
+        **{key: trained["settings"]["schedule"][key] for key in ("epochs", "batch_size", "learning_rate")},
+        **{key: getattr(options, key) for key in ("prompted_batch", "bare_batch", "part")},
+        "output": str(folder / "trl"),
+    }
+    file = folder / "job.json"
+    file.write_text(json.dumps(job))
+    took, said = ran([options.peer_python, str(HERE / "plain.py"), str(file)], options)
+    line = next(line for line in said.splitlines() if line.startswith("RESULT "))
+    return {**took, **json.loads(line.removeprefix("RESULT "))}
+
+
+def ran(command: list[str], options: argparse.Namespace) -> tuple[dict[str, float], str]:
+    """Return seconds and peak memory of a process, and what it wrote."""
+    began = time.perf_counter()
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{command} ended with status {status}")
+    return {
+        "whole": time.perf_counter() - began,
+        "processor_seconds": used.ru_utime + used.ru_stime,
+        "peak_mib": used.ru_maxrss / 1024,
+    }, said
+
+
+def shown(ours: dict[str, Any], plain: dict[str, Any]) -> None:
+    """Print both sides and their ratios."""
+    print(f"{'seconds':18}{'pdistill':>10}{'plain':>10}{'ratio':>8}")
+    rows = [("whole", ours["whole"], plain["whole"])]
+    rows += [(stage, ours["seconds"][stage], plain["seconds"][stage]) for stage in STAGES]
+    rows += [("by processors", ours["processor_seconds"], plain["processor_seconds"])]
+    rows += [("peak MiB", ours["peak_mib"], plain["peak_mib"])]
+    for name, one, other in rows:
+        print(f"{name:18}{one:10.1f}{other:10.1f}{other / one:8.2f}")
+    print(f"\n{'agreement, accuracy':22}{'pdistill':>16}{'plain':>16}")
+    for arm in ARMS:
+        pair = [f"{side['arms'][arm]['agreement']:.3f}, {side['arms'][arm]['accuracy']:.3f}" for side in (ours, plain)]
+        print(f"{arm:22}{pair[0]:>16}{pair[1]:>16}")
+
+
+if __name__ == "__main__":
+    main()
