@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
-from pdistill.core.pipeline import rejections
+from pdistill.core.generate import rejections
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.sampling import Completion
