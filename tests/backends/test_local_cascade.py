@@ -26,7 +26,7 @@ Models: Any = AutoModelForCausalLM
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folders = {family: make(family, tmp_path_factory.mktemp(family), **SHAPE) for family in (*FITTING, "bloom")}
-    return {family: Models.from_pretrained(folder).eval() for family, folder in folders.items()}
+    return {family: Models.from_pretrained(folder).eval().requires_grad_(False) for family, folder in folders.items()}
 
 
 def small(runner: Decoder, tokens: int, rows: int) -> Decoder:

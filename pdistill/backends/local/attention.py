@@ -11,7 +11,7 @@ from pdistill.backends.local.products import product, suited
 Part = tuple[torch.Tensor, torch.Tensor]
 """Outputs (B, H, N, D) and log-sum-exps (B, H, N) in nats."""
 
-MOST_SCORES, CPU_SCORES = 16 << 20, 1 << 20
+MOST_SCORES, CPU_SCORES = 16 << 20, 1 << 19
 """Scores that exist at one time where no kernel keeps them to itself; on a CPU they should stay in its cache."""
 MANY_KEYS = 64
 """Keys from which products by oneDNN are faster than torch's kernel, which has its products from MKL."""

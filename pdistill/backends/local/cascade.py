@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
+from pdistill.backends.local import norms
 from pdistill.backends.local.adapter import shared_copy
 from pdistill.backends.local.lastlayer import LastLayer
 from pdistill.backends.local.limits import Limits
@@ -55,6 +56,7 @@ class Cascade:
         if self.config._attn_implementation != NAME:
             raise Unfit(f"{type(model).__name__} has an attention of its own")
         use_fast_products(self.model)
+        norms.speed_up(self.model)
         self.last = LastLayer.of(self.model)
         self.windows: dict[int, int | None] = {}
 

@@ -1,4 +1,4 @@
-"""RMS norms whose forward and backward pass go over their input half as often as autograd's."""
+"""RMS norms whose forward and backward pass go over their input half as often as transformers' and autograd's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ import torch
 from pdistill.backends.local.products import suited
 
 
-def speed_up(student: Any) -> int:
-    """Return how many norms of the student are computed here from now on: frozen ones of Llama's kind, in float32."""
-    norms = [module for module in student.modules() if _fits(module)]
+def speed_up(model: Any) -> int:
+    """Return how many norms of the model are computed here from now on: frozen ones of Llama's kind, in float32."""
+    norms = [module for module in model.modules() if _fits(module)]
     for norm in norms:
         norm.forward = _forward_of(norm)
     return len(norms)
