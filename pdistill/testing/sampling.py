@@ -5,7 +5,8 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Sampler, Scorer, Student, Teacher
+from pdistill.core.interfaces import Sampler, Scorer, Student, Teacher, TokenScores
+from pdistill.core.prompts import Text
 from pdistill.core.sampling import Key, Request, Sampling
 from pdistill.testing.bench import EXAMPLES, GREEDY, QUERIES, Bench, answers, asked_bare, asked_prompted
 
@@ -205,7 +206,7 @@ def resolves_once(bench: Bench) -> None:
 
 
 def scores_tokens(bench: Bench) -> None:
-    """Where a model can score: a log-probability for each token, and the likeliest tokens at each place."""
+    """Where a model can score: a log-probability for each token, and the likeliest at each place; after plain text too."""
     student = bench.student()
     models: list[tuple[Teacher | Student, AbstractContextManager[Sampler]]] = [
         (bench.teacher(), bench.teacher().sampler()),
@@ -215,20 +216,18 @@ def scores_tokens(bench: Bench) -> None:
         renderer = model.renderer()
         if "score" not in model.can or renderer is None:
             continue
-        prompt = asked_prompted(renderer, QUERIES[0])
-        ids = renderer.target_ids(prompt, "animal")
         with opened as sampler:
             scorer: Scorer = sampler  # type: ignore[assignment]
-            ((_, scores),) = scorer.score([(Request(Key(0), prompt), ids)], 2)
-        assert len(scores.logprobs) == len(ids), (
-            f"{model.id}: {len(scores.logprobs)} log-probabilities of {len(ids)} tokens"
-        )
-        assert all(value <= 1e-6 for value in scores.logprobs), (
-            f"{model.id}: log-probabilities {scores.logprobs} above 0"
-        )
-        assert len(scores.top_ids) == len(ids), (
-            f"{model.id}: likeliest tokens at {len(scores.top_ids)} of {len(ids)} places"
-        )
+            for prompt in (asked_prompted(renderer, QUERIES[0]), Text(QUERIES[0])):
+                ids = renderer.target_ids(prompt, "animal")
+                ((_, scores),) = scorer.score([(Request(Key(0), prompt), ids)], 2)
+                _check_scores(model.id, scores, len(ids))
+
+
+def _check_scores(name: str, scores: TokenScores, count: int) -> None:
+    assert len(scores.logprobs) == count, f"{name}: {len(scores.logprobs)} log-probabilities of {count} tokens"
+    assert all(value <= 1e-6 for value in scores.logprobs), f"{name}: log-probabilities {scores.logprobs} above 0"
+    assert len(scores.top_ids) == count, f"{name}: likeliest tokens at {len(scores.top_ids)} of {count} places"
 
 
 TEACHER_CHECKS: tuple[Callable[[Bench], None], ...] = (

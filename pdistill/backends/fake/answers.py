@@ -10,6 +10,7 @@ from unicodedata import normalize
 
 from pdistill.backends.fake.renderer import END, EOS, encode, spaced
 from pdistill.core.errors import BackendError
+from pdistill.core.probes.questions import is_probe
 from pdistill.core.prompts import Messages, Prompt, Text
 
 Script = Callable[[str, str], str] | Mapping[str, str]
@@ -136,6 +137,8 @@ class Rule(Choices):
 class Scripted(Choices):
     """Answers by a function of prompt and query, or by a mapping from query to answer; says a bare query again.
 
+    A mapping needs no answers to the questions of the probes: they are said again too.
+
     Args:
         script: the function or mapping.
         always: whether it is asked even where it sees no prompt, as a teacher is.
@@ -156,6 +159,8 @@ class Scripted(Choices):
             return ((query, 1.0),)
         if not isinstance(self._script, Mapping):
             return ((self._script(rules, query), 1.0),)
+        if query not in self._script and is_probe(query):
+            return ((query, 1.0),)
         if query not in self._script:
             near = get_close_matches(query, list(self._script), n=1)
             hint = f"; the nearest that it has is {near[0]!r}" if near else ""

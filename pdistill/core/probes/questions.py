@@ -43,6 +43,11 @@ def question_of(row: Mapping[str, Any]) -> Query:
     return Query(row["query"], row["id"], number=row["number"], prompt=row.get("prompt", ""))
 
 
+def is_probe(text: str) -> bool:
+    """Return whether a text is a question that teachers are asked in a probe, or the last line of one."""
+    return bool(text) and any(row["query"].endswith(text) for row in _shipped("injection"))
+
+
 def prompt_of(task: Task, row: Mapping[str, Any], arm: str) -> Prompt:
     """Return what an arm is asked with.
 
