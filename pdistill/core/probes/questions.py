@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -44,8 +45,15 @@ def question_of(row: Mapping[str, Any]) -> Query:
 
 
 def is_probe(text: str) -> bool:
-    """Return whether a text is a question that teachers are asked in a probe, or the last line of one."""
-    return bool(text) and any(row["query"].endswith(text) for row in _shipped("injection"))
+    """Return whether a text is a question of a probe, or the last line of one, or the prompt that it stands under."""
+    return bool(text) and any(question.endswith(text) for question in _questions())
+
+
+@cache
+def _questions() -> tuple[str, ...]:
+    rows = [row for probe in PROBES for row in _shipped(probe)]
+    asked = [query for row in rows for query in (row["queries"] if "queries" in row else [row["query"]])]
+    return (OTHER_PROMPT, *asked)
 
 
 def prompt_of(task: Task, row: Mapping[str, Any], arm: str) -> Prompt:
