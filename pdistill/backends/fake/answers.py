@@ -1,5 +1,6 @@
 """The models that answer without having been trained: the rule, the scripted teacher, the echo."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -9,13 +10,13 @@ from typing import Protocol
 from unicodedata import normalize
 
 from pdistill.backends.fake.renderer import END, EOS, encode, spaced
-from pdistill.core.errors import BackendError
 from pdistill.core.prompts import Messages, Prompt, Text
 
 Script = Callable[[str, str], str] | Mapping[str, str]
 """A teacher of one's own: a function of prompt and query, or the answers by query."""
 
 NAMED = re.compile(r"^[^\s:][^:\n]{0,40}:(\w[\w-]*)", re.MULTILINE)
+log = logging.getLogger("pdistill")
 FRAME = re.compile(r"^\w+: ")
 SURE = 0.9  # the share of probability of the rule's own answer
 
@@ -136,6 +137,8 @@ class Rule(Choices):
 class Scripted(Choices):
     """Answers by a function of prompt and query, or by a mapping from query to answer; says a bare query again.
 
+    What a mapping has no answer to is said again too, as a run asks more than its queries; what is nearly one is warned of.
+
     Args:
         script: the function or mapping.
         always: whether it is asked even where it sees no prompt, as a teacher is.
@@ -146,11 +149,7 @@ class Scripted(Choices):
         self._always = always
 
     def choices(self, prompt: Prompt) -> tuple[tuple[str, float], ...]:
-        """Return the one answer.
-
-        Raises:
-            BackendError: the mapping has no answer to the query.
-        """
+        """Return the one answer."""
         rules, query = divide(prompt)
         if not rules and not self._always:
             return ((query, 1.0),)
@@ -158,6 +157,9 @@ class Scripted(Choices):
             return ((self._script(rules, query), 1.0),)
         if query not in self._script:
             near = get_close_matches(query, list(self._script), n=1)
-            hint = f"; the nearest that it has is {near[0]!r}" if near else ""
-            raise BackendError(f"the fake teacher's mapping has no answer to {query!r}{hint}; add one")
+            if near:
+                log.warning(
+                    "the fake teacher's mapping has no answer to %r; the nearest that it has is %r", query, near[0]
+                )
+            return ((query, 1.0),)
         return ((self._script[query], 1.0),)
