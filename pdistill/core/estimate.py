@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 from pdistill.core.config import Config
 from pdistill.core.cost import Counts, prompt_tokens
+from pdistill.core.generate import says_the_same_again
 from pdistill.core.interfaces import TrainingDefaults
 from pdistill.core.plan import Plan
 from pdistill.core.preflight import LEAST, WANTED
 from pdistill.core.prices import Tokens
+from pdistill.core.probes.asking import asked, sampling_of, scored_tokens, text_ids
+from pdistill.core.probes.questions import not_run, probe_rows
+from pdistill.core.rundir import PROBES
 from pdistill.core.schedule import plan
 from pdistill.core.split import groups, part_of
 
@@ -49,18 +53,20 @@ def estimate(planned: Plan, config: Config) -> Estimate:
     held_out = [each for each in prompts if each.held_out]
     training = [each.bare + longest for each in prompts if not each.held_out]
     with_prompt = sum(each.teacher for each in prompts)
-    greedy = settings["temperature"] == 0
-    prompted_arms = 1 if greedy and planned.alike else 2
+    again_as_an_arm = not says_the_same_again(settings)
+    prompted_arms = 1 if not again_as_an_arm and planned.alike else 2
     looked_at = held_out[:WANTED] if len(held_out) >= LEAST else []
     base_first = Tokens(sum(each.bare for each in looked_at), len(looked_at) * longest)
     again, again_first = (
-        Tokens() if greedy else Tokens(sum(each.teacher for each in some), len(some) * longest)
-        for some in (held_out, looked_at)
+        Tokens(sum(each.teacher for each in some), len(some) * longest) if asked else Tokens()
+        for some, asked in ((held_out, again_as_an_arm), (looked_at, settings["temperature"] > 0))
     )
+    probes = {arm: _probes(planned, arm) for arm in ("teacher", "base", "student")}
     counts: Counts = {
         "generate": {
             "teacher": Tokens(settings["samples"] * with_prompt, settings["samples"] * len(prompts) * longest)
-            + again_first,
+            + again_first
+            + probes["teacher"],
             "student": base_first,
         },
         "train": {"student": Tokens(trained=_costliest(training, planned.student.defaults, config))},
@@ -70,7 +76,9 @@ def estimate(planned: Plan, config: Config) -> Estimate:
                 sum(2 * each.bare + prompted_arms * each.prompted for each in held_out),
                 (2 + prompted_arms) * len(held_out) * longest,
             )
-            - base_first,
+            - base_first
+            + probes["base"]
+            + probes["student"],
         },
     }
     countable = planned.teacher.renderer() is not None
@@ -88,6 +96,24 @@ def _count(planned: Plan) -> list[_Prompts]:
         prompted = prompt_tokens(renderer, prompt) if held_out and not planned.alike else teacher
         counted.append(_Prompts(teacher, prompt_tokens(renderer, task.student_prompt(query)), prompted, held_out))
     return counted
+
+
+def _probes(planned: Plan, arm: str) -> Tokens:
+    """Return what an arm is asked in the probes."""
+    task, student = planned.work.task, planned.student
+    renderer = planned.teacher.renderer() if arm == "teacher" else student.renderer()
+    left_out, tokens = not_run(task, student.id, student.can), Tokens()
+    for row in probe_rows(task):
+        probe = row["probe"]
+        if arm not in PROBES[probe] or probe in left_out:
+            continue
+        question = asked(task, row, arm)
+        if probe == "retention":
+            tokens += scored_tokens(renderer, question, text_ids(student.renderer(), question, row))
+        else:
+            longest = sampling_of(probe, arm, planned.settings).max_tokens
+            tokens += Tokens(prompt_tokens(renderer, question.request.prompt), longest)
+    return tokens
 
 
 def _costliest(lengths: Sequence[int], defaults: TrainingDefaults, config: Config) -> int:
