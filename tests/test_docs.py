@@ -112,7 +112,7 @@ def execute(words: list[str], errors: list[str], folder: Path, monkeypatch: pyte
             known = re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
             assert set(targets) <= set(known)
         case ["pip", "install", "--editable", place] if not place.startswith("."):
-            install(folder / place, monkeypatch)
+            install(folder / place.partition("[")[0], monkeypatch)
         case ["pytest", place]:
             run_pytest(folder / place)
 
@@ -123,7 +123,7 @@ def run_pdistill(args: list[str], errors: list[str]) -> None:
         *args, _, name = args
         stdin = Path(name).read_bytes()
     if args[0] in ("run", "generate") and "fake" not in args:
-        args = [*args, *REHEARSED]
+        args = [*args, *REHEARSED, *answers(args)]
     if args[0] == "queries" and "--teacher" in args:
         args = [*args, "--teacher", "writer:scripted"]
     if "--task" in args and "--limit" not in args:
@@ -132,6 +132,14 @@ def run_pdistill(args: list[str], errors: list[str]) -> None:
     assert (done.exit_code == 0) == (not errors), f"pdistill {shlex.join(args)}: {done.output}"
     for error in errors:
         assert error in done.stderr.splitlines()
+
+
+def answers(args: list[str]) -> list[str]:
+    """Return the option by which the fake teacher gives the labels that a configuration file names."""
+    if "--config" not in args:
+        return []
+    labels = tomllib.loads(Path(args[args.index("--config") + 1]).read_text("utf-8")).get("labels")
+    return ["-B", f"answers={','.join(labels)}"] if labels else []
 
 
 def install(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from pdistill.core.errors import RunError, UsageError
 from pdistill.core.plugins import installed
 from pdistill.core.prices import Prices
 from pdistill.core.rows import read_rows
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.rundir import ARMS, PROBES, RunDirectory
 from tests.runs import SECONDS, contents, fake_config
 
 PRICES = {"price_prompt": "3", "price_sampled": "15", "price_trained": "6"}
@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "chunks": {"backend_options": {**PRICES, "chunk": "7"}},
     "drawn": {"backend_options": PRICES, "temperature": 0.7, "samples": 3},
 }
+GENERATED = ("responses.jsonl", "preflight-base.jsonl", "preflight-teacher.jsonl", "probes-injection-teacher.jsonl")
 VARYING = {"run.json", "timings.jsonl", *SECONDS}
 Whole = tuple[Config, dict[str, Any]]
 
@@ -58,7 +59,8 @@ def spent(run: Path) -> float:
         return [sum(row[key] for row in rows if not row.get("reused")) for key in keys]
 
     looked_at = [f"preflight-{arm}.jsonl" for arm in ("base", "teacher")]
-    files = ["responses.jsonl", *looked_at, *(f"predictions-{arm}.jsonl" for arm in ARMS)]
+    probed = [f"probes-{probe}-{arm}.jsonl" for probe, arms in PROBES.items() for arm in arms]
+    files = ["responses.jsonl", *looked_at, *(f"predictions-{arm}.jsonl" for arm in ARMS), *probed]
     asked = [of(name, "prompt_tokens", "tokens") for name in files]
     prompt, sampled = (sum(column) for column in zip(*asked, strict=True))
     (trained,) = of("metrics.jsonl", "sequence_tokens")
@@ -72,7 +74,7 @@ def test_the_report_counts_the_rows_of_each_stage(whole: Whole) -> None:
     assert cost["usd"] == pytest.approx(
         sum(cost[stage]["usd"] for stage in ("generate", "train", "evaluate")), abs=2e-6
     )
-    files = [config.directory / name for name in ("responses.jsonl", "preflight-base.jsonl", "preflight-teacher.jsonl")]
+    files = [config.directory / name for name in GENERATED]
     answers = [row for file in files if file.exists() for row in read_rows(file)]
     assert cost["generate"]["prompt_tokens"] == sum(row["prompt_tokens"] for row in answers)
     assert cost["prices"]["student"]["trained"] == 6
@@ -239,6 +241,7 @@ def test_a_limit_before_a_chunk_that_is_not_whole_keeps_its_rows(tmp_path: Path)
     options = {**PRICES, "chunk": "10"}
     config = fake_config(tmp_path, tmp_path / "run", max_tokens=6, backend_options=options)
     whole = pipeline.generate(replace(config, run_dir=tmp_path / "whole"))
+    whole.probe("injection", "teacher").path.unlink()  # it is asked after the pass, whose cost is the measure here
     with pytest.raises(RunError, match="the next 10 requests together could cost"):
         pipeline.generate(replace(config, max_cost=0.7 * spent(whole.path)))
     part = config.directory / "responses.jsonl.part"

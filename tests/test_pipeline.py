@@ -168,7 +168,9 @@ def test_samples_give_the_commonest_target(tmp_path: Path) -> None:
 
 def test_a_teacher_that_says_nothing_usable_is_refused(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run", labels=("yes", "no"))
-    with pytest.raises(TaskError, match=r"4 of 4 answers of the teacher can't be used \(4 not one of the labels\)"):
+    with pytest.raises(
+        TaskError, match=r"4 of 4 answers of the teacher can't be used \(4 not one of the labels\), such as '\w+';"
+    ):
         pipeline.run(config)
     with pytest.raises(TaskError, match="there is no example to train on"):
         pipeline.run(replace(config, force=True))

@@ -202,6 +202,12 @@ BREAKS = [
         "_complete",
         lambda real: lambda self, request, sampling: real(self, request, replace(sampling, top_p=1.0)),
     ),
+    (
+        "keeps_to_what_is_allowed",
+        FakeSampler,
+        "_complete",
+        lambda real: lambda self, request, sampling: real(self, request, replace(sampling, allowed=None)),
+    ),
     ("holds_a_window", FakeSampler, "generate", lambda real: lambda self, asked, how: real(self, list(asked), how)),
     ("names_what_does_not_fit", FakeSampler, "_complete", cutting_prompts),
     ("refuses_models_that_are_not_there", FakeBackend, "_model", lambda real: lambda self, name, always: Echo()),

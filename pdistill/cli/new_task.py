@@ -23,13 +23,13 @@ def new_task(name: str, directory: Path | None) -> None:
 
     warn_of_plugins()
     folder, paths = write_package(name, directory)
-    place = shlex.quote(str(folder))
+    place, with_pytest = shlex.quote(str(folder)), shlex.quote(f"{folder}[dev]")
     click.echo(f"{len(paths)} files in {one_line(str(folder))}:")
     for path in paths:
         click.echo(f"  {one_line(str(path.relative_to(folder)))}")
     click.echo("\nIt runs as it stands:")
     for command in (
-        f"pip install --editable {place}",
+        f"pip install --editable {with_pytest}",
         f"pytest {place}",
         f"pdistill tasks {name}",
         f"pdistill run --task {name} --backend fake",

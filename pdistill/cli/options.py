@@ -16,6 +16,7 @@ from pdistill.core.configfile import read_config_file
 from pdistill.core.likeness import Likeness
 from pdistill.core.options import parse_pairs
 from pdistill.core.prompts import Format
+from pdistill.core.targets import Select
 
 Function = Callable[..., Any]
 
@@ -78,6 +79,11 @@ JOB: list[Any] = [
     ),
     click.option("--pattern", metavar="REGEX", help="What all of an answer must match, instead of --labels."),
     click.option("--json-schema", metavar="FILE", type=FILE, help="JSON schema of the answers, instead of --labels."),
+    click.option("--answer-after", metavar="TEXT", help="The answer is what follows the last TEXT of a response."),
+    click.option("--keep-reasoning", is_flag=True, help="Train on the whole response; default: the answer alone."),
+    click.option(
+        "--constrain", is_flag=True, help="Let the teacher's decoding keep to the valid answers; where it can."
+    ),
     click.option("--format", type=click.Choice(get_args(Format)), help="Chat messages or plain text, on both sides."),
     click.option("--student-prompt", metavar="FILE", type=FILE, help="What the student is asked with; holds {query}."),
     click.option("--stop", metavar="TEXT", multiple=True, help="Text that ends an answer; may be repeated."),
@@ -113,7 +119,14 @@ JOB: list[Any] = [
     ),
     click.option("--max-tokens", metavar="N", type=AT_LEAST_1, help="Longest answer; default: the task's."),
     click.option(
-        "--samples", metavar="N", type=AT_LEAST_1, help="Teacher answers a query; the commonest is learnt; default: 1."
+        "--samples", metavar="N", type=AT_LEAST_1, help="Teacher answers a query, of which one is learnt; default: 1."
+    ),
+    click.option("--select", type=click.Choice(get_args(Select)), help=f"Which one; default: {DEFAULTS['select']}."),
+    click.option(
+        "--min-confidence",
+        metavar="X",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Don't train where a smaller share of the samples says what is learnt.",
     ),
     learning_rate,
     epochs,

@@ -49,7 +49,9 @@ LOGS_TAKE = ("prompt", "mask", "limit", "output")
     "--limit", metavar="N", type=AT_LEAST_1, help=f"Queries at the most; default: {LIMIT}, and all of the logs'."
 )
 @click.option("--seed", metavar="N", type=int, help="Of sampling and of the examples that are shown; default: 0.")
-@click.option("--temperature", metavar="X", type=click.FloatRange(min=0), help="Of the answers; default: 1.")
+@click.option(
+    "--temperature", metavar="X", type=click.FloatRange(min=0), help="Of the answers; default: 1 in chat, 0.7 in text."
+)
 @click.option(
     "--top-p",
     metavar="X",
@@ -64,7 +66,7 @@ LOGS_TAKE = ("prompt", "mask", "limit", "output")
 @click.option("--dry-run", is_flag=True, help="Show what would happen; open no model and write nothing.")
 @as_json
 def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool, **flags: Any) -> None:
-    """Write queries for a prompt, or take them from logs.
+    """Write queries by a model, or take them from logs.
 
     A model writes them: some for each label, some for each rule that the prompt states. With --from-logs they are what
     was asked in LOG files, one request in OpenAI's chat format a line; - is standard input. The same command goes on

@@ -21,10 +21,13 @@ from pdistill.core.markdown import (
     recovery_note,
     verdict,
 )
+from pdistill.core.probes.findings import sentences
 from pdistill.core.report import FEW, arms_of
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+PROBE_STYLES = {"alarm": "bold red"}
 
 
 @click.command()
@@ -84,6 +87,11 @@ def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
         )
         for name in report["worse_slices"]:
             console.print(Text(f"Worse than the rest, by more than chance: {one_line(name)}", "bold"))
+    for name, state, said in sentences(report):
+        console.print()
+        console.print(
+            Text(f"Probe {name}{f' ({state})' if state else ''}: {one_line(said)}", PROBE_STYLES.get(state, ""))
+        )
     console.print()
     for line in _costs(report):
         console.print(Text(line))

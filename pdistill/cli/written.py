@@ -30,7 +30,7 @@ def outcome(made: Outcome, config: WriteConfig, as_json: bool) -> str:
         return json_text(row)
     few = "" if count == config.limit else f" of the {config.limit:,} that were wanted: no more came that are new"
     told = [
-        f"{count:,} queries{few}",
+        one_line(f"{_queries(count)} in {config.output}{few}"),
         f"from {made.answers:,} answers of {one_line(made.teacher)}; {_cost(made.tokens, made.usd)}",
         "",
         *_balance(made.written, made.wanted),
@@ -38,11 +38,12 @@ def outcome(made: Outcome, config: WriteConfig, as_json: bool) -> str:
     if made.left_out:
         told += ["", "lines left out:", *_counts(made.left_out)]
     labels = f" --labels {shlex.quote(','.join(config.labels))}" if config.labels else ""
+    form = "--format text " if made.format == "text" else ""
     asked = f"--prompt {shlex.quote(str(config.prompt))} --queries {shlex.quote(str(config.output))}"
     told += [
         "",
-        f"Read them in {one_line(str(config.output))}: nobody has looked at them yet.",
-        one_line(f"next: pdistill run {asked}{labels} --teacher {shlex.quote(made.teacher)}"),
+        "Read them first: nobody knows yet whether they are what they were asked for.",
+        one_line(f"next: pdistill run {asked}{labels} {form}--teacher {shlex.quote(made.teacher)}"),
     ]
     return "\n".join(told)
 
@@ -94,8 +95,8 @@ def taken(
             "masked": dict(read.masked.most_common()) if masked else None,
         }
         return json_text(row)
-    place = "would stand" if dry_run else "stand"
-    told = [f"{count:,} queries of {read.requests:,} requests {place} in {one_line(str(output))}"]
+    place = "would be" if dry_run else "are"
+    told = [f"{_queries(count)} of {read.requests:,} requests {place} in {one_line(str(output))}"]
     if read.left_out:
         told += ["left out:", *_counts(dict(read.left_out.most_common()))]
     if masked:
@@ -106,6 +107,10 @@ def taken(
     if not dry_run:
         told.append(one_line(f"next: pdistill run {shlex.join(['--prompt', prompt, '--queries', str(output)])}"))
     return "\n".join(told)
+
+
+def _queries(count: int) -> str:
+    return f"{count:,} {'query' if count == 1 else 'queries'}"
 
 
 def _balance(written: Mapping[str, int], wanted: Mapping[str, int]) -> Iterator[str]:

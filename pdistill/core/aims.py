@@ -28,13 +28,17 @@ class Aim:
     rule: str | None = None
 
 
+ANY = Aim("any")
+"""Where a prompt has neither labels nor rules."""
+
+
 def aims_of(prompt: str, labels: Sequence[str], *, with_rules: bool) -> list[Aim]:
     """Return the aims, the labels first; a line that only says what a label means is no rule besides."""
     aims = [Aim(f"asked for {label}", label=label) for label in labels]
     if with_rules:
         rules = [rule for rule in rules_of(prompt) if not any(_defines(rule, label) for label in labels)]
         aims += [Aim(f"rule {at}: {_short(rule)}", rule=rule) for at, rule in enumerate(rules, start=1)]
-    return aims or [Aim("asked for")]
+    return aims or [ANY]
 
 
 def rules_of(prompt: str) -> list[str]:

@@ -16,7 +16,7 @@ from pdistill.core.work import work_of
 
 SCHEMA = 1
 SIDES = ("a", "b")
-SAME_TASK = ("task", "labels")
+SAME_TASK = ("task", "labels", "agreement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def compare(a: RunDirectory, b: RunDirectory) -> dict[str, Any]:
 def _require_one_task(a: RunDirectory, b: RunDirectory) -> None:
     asked = [run.asked()["options"] for run in (a, b)]
     for key in SAME_TASK:
-        values = [options[key] for options in asked]
+        values = [options.get(key) for options in asked]
         if values[0] != values[1]:
             shown = [f"{key} {'unset' if value is None else value}" for value in values]
             raise RunError(

@@ -10,6 +10,7 @@ from pdistill.core.errors import UsageError
 from pdistill.core.likeness import Likeness
 from pdistill.core.options import build
 from pdistill.core.prompts import Format
+from pdistill.core.targets import Select
 
 Objective = Literal["hard"]
 VALID = {"labels": "--labels", "pattern": "--pattern", "json_schema": "--json-schema"}
@@ -30,6 +31,9 @@ class Config:
         agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
         pattern: a regular expression that all of an answer must match, for a task made of files.
         json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
+        answer_after: the text that a response says before its answer, for a task made of files; None: all of it is the answer.
+        keep_reasoning: the student learns the response as a whole, and not the answer alone.
+        constrain: whether the teacher can say nothing but a label, a match of the pattern or JSON of the schema.
         format: chat messages or plain text, for both sides.
         student_prompt: a file with the student's frame, in which `{query}` stands for the query.
         stop: texts that end an answer.
@@ -44,7 +48,9 @@ class Config:
         temperature: of the teacher's answers; 0 is greedy.
         top_p: the share of probability that the teacher's answers are drawn from.
         max_tokens: the longest answer, in tokens.
-        samples: teacher answers a query; the commonest is learnt.
+        samples: teacher answers a query, of which one is learnt.
+        select: which one: the commonest, or the best by the task's score, ties to the commonest.
+        min_confidence: the share of a query's answers that must say what is learnt; others are not trained on.
         learning_rate: of the first step; it falls linearly to 0.
         epochs: passes over the examples.
         batch_size: examples a step.
@@ -64,6 +70,9 @@ class Config:
     agreement: Likeness | None = None
     pattern: str | None = None
     json_schema: Path | None = None
+    answer_after: str | None = None
+    keep_reasoning: bool = False
+    constrain: bool = False
     format: Format | None = None
     student_prompt: Path | None = None
     stop: tuple[str, ...] = ()
@@ -79,6 +88,8 @@ class Config:
     top_p: float = 1.0
     max_tokens: int | None = None
     samples: int = 1
+    select: Select = "commonest"
+    min_confidence: float | None = None
     learning_rate: float | None = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -100,6 +111,10 @@ class Config:
         if self.agreement is not None and (self.task or self.labels):
             has = f"--task {self.task}, which has its own" if self.task else "--labels, which are equal or not"
             raise UsageError(f"--agreement {self.agreement} goes with --prompt and --queries, not with {has}")
+        if self.task is not None and self.answer_after is not None:
+            raise UsageError(
+                f"--answer-after goes with --prompt and --queries; the task {self.task} reads answers by itself"
+            )
         if self.task is None and (self.prompt is None or self.queries is None):
             missing = "--prompt" if self.prompt is None else "--queries"
             other = "--queries" if self.prompt is None else "--prompt"
@@ -110,8 +125,22 @@ class Config:
             raise UsageError(f"{missing} is missing; without --task, {other} goes with {missing} FILE")
         if self.columns and self.queries is None:
             raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
+        if self.keep_reasoning and self.answer_after is None:
+            raise UsageError("--keep-reasoning needs --answer-after TEXT, the text that stands before the answer")
+        if self.constrain and self.answer_after is not None:
+            raise UsageError("--constrain lets the teacher say its answer alone; leave it or --answer-after out")
+        self._check_samples()
+
+    def _check_samples(self) -> None:
         if self.samples > 1 and self.temperature == 0:
             raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
+        if self.min_confidence is not None and not 0 < self.min_confidence <= 1:
+            raise UsageError(f"--min-confidence {self.min_confidence} is not above 0 and at most 1")
+        for option, set_ in (("--select best", self.select == "best"), ("--min-confidence", self.min_confidence)):
+            if set_ and self.samples == 1:
+                raise UsageError(
+                    f"{option} chooses among several answers; give --samples N and a --temperature above 0"
+                )
 
     def _tidy(self) -> None:
         for name in (*FILE_KEYS, "run_dir", "from_run"):
@@ -144,6 +173,8 @@ class Config:
         if not 0 < self.top_p <= 1:
             raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
         check_labels(self.labels)
+        if self.answer_after is not None and not self.answer_after.strip():
+            raise UsageError("--answer-after is empty; give the text that stands before the answer")
         if any(not stop for stop in self.stop):
             raise UsageError("--stop is empty; give the text that ends an answer")
 
@@ -173,9 +204,9 @@ def check_labels(labels: tuple[str, ...] | None) -> None:
 
 
 GENERATE_KEYS = (
-    "task", "task_options", "labels", "agreement", "pattern", "format", "stop", "backend", "backend_options", "teacher",
-    "limit", "seed",
-    "temperature", "top_p", "max_tokens", "samples",
+    "task", "task_options", "labels", "agreement", "pattern", "answer_after", "keep_reasoning", "constrain", "format",
+    "stop", "backend", "backend_options", "teacher", "limit", "seed", "temperature", "top_p", "max_tokens", "samples",
+    "select", "min_confidence",
 )  # fmt: skip
 TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
 FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")

@@ -24,7 +24,9 @@ def read_config_file(path: Path) -> dict[str, Any]:
     values = _known(path)
     for key in (*FILE_KEYS, "run_dir", "from_run"):
         if key in values:
-            values[key] = path.parent / str(values[key])
+            if not isinstance(values[key], str):
+                raise UsageError(f"{key.replace('_', '-')} in '{path}' is {values[key]!r}, not a name in quotes")
+            values[key] = path.parent / values[key]
     for key in TABLES:
         if key in values:
             values[key] = _table(values[key], key, path)
@@ -53,7 +55,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         reason = str(error)[0].lower() + str(error)[1:]
         raise UsageError(f"'{path}' is not valid TOML: {reason}") from None
 

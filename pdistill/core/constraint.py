@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from pdistill.core.errors import TaskError, UsageError
 from pdistill.core.jsontext import parsed
 from pdistill.core.likeness import fields
+from pdistill.core.sampling import Allowed
 from pdistill.core.targets import HardTarget, Rejected
 
 LONGEST = 5.0
@@ -17,6 +18,8 @@ NO_JSON = Rejected("not JSON")
 
 class Constraint(Protocol):
     """Says which answers are valid, and how far two of them agree."""
+
+    allowed: Allowed
 
     def read(self, text: str) -> HardTarget | Rejected:
         """Return an answer, without white space at its ends, as the target it is, or why it is none."""
@@ -39,6 +42,7 @@ class Pattern:
         import regex
 
         self.pattern = pattern
+        self.allowed = Allowed(pattern=pattern)
         try:
             self._compiled = regex.compile(pattern)
         except regex.error as error:
@@ -76,6 +80,7 @@ class JsonSchema:
 
     def __init__(self, schema: str, name: str = "the schema") -> None:
         self.schema = schema
+        self.allowed = Allowed(json_schema=schema)
         try:
             self._schema = parsed(schema)
         except ValueError as error:

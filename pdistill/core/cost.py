@@ -10,7 +10,7 @@ from pdistill.core.prices import Prices, Tokens
 from pdistill.core.prompts import Messages, Prompt
 from pdistill.core.repeated import repeated
 from pdistill.core.rows import read_log
-from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
+from pdistill.core.rundir import ARMS, PROBES, REMOTE_NOTE, RunDirectory
 
 Stage = Literal["generate", "train", "evaluate"]
 Counts = Mapping[Stage, Mapping[Role, Tokens]]
@@ -54,10 +54,17 @@ def tokens_spent(run: RunDirectory) -> Counts:
     note = run.read_json(f"adapter/{REMOTE_NOTE}")
     arms = {arm: total(map(_of_answer, run.predictions(arm).rows())) for arm in ARMS}
     teacher, base = (total(map(_of_answer, run.preflight(arm).rows())) for arm in ("teacher", "base"))
+    probed = {
+        arm: total(
+            total(map(_of_answer, run.probe(probe, arm).rows())) for probe, arms in PROBES.items() if arm in arms
+        )
+        for arm in ("teacher", "base", "student")
+    }
+    taught = total(map(_of_answer, run.responses(1).rows()))
     return {
-        "generate": {"teacher": teacher + total(map(_of_answer, run.responses(1).rows())), "student": base},
+        "generate": {"teacher": teacher + taught + probed.pop("teacher"), "student": base},
         "train": {"student": total(map(_of_step, run.metrics().rows())) + repeated(run) + of_check(note)},
-        "evaluate": {"teacher": arms.pop("teacher"), "student": total(arms.values())},
+        "evaluate": {"teacher": arms.pop("teacher"), "student": total([*arms.values(), *probed.values()])},
     }
 
 

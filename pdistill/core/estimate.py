@@ -7,10 +7,14 @@ from typing import Any
 
 from pdistill.core.config import Config
 from pdistill.core.cost import Counts, prompt_tokens
+from pdistill.core.generate import says_the_same_again
 from pdistill.core.interfaces import TrainingDefaults
 from pdistill.core.plan import Plan
 from pdistill.core.preflight import LEAST, WANTED
 from pdistill.core.prices import Tokens
+from pdistill.core.probes.asking import asked, sampling_of, scored_tokens, text_ids
+from pdistill.core.probes.questions import not_run, probe_rows
+from pdistill.core.rundir import PROBES
 from pdistill.core.schedule import plan
 from pdistill.core.split import Groups, part_of
 
@@ -55,16 +59,19 @@ def estimate(planned: Plan, config: Config) -> Estimate:
     """Return what the run will take at the most, if no target is longer than the answers may be."""
     settings, longest = planned.settings, planned.settings["max_tokens"]
     every, held_out, looked_at, training = _count(planned)
-    greedy = settings["temperature"] == 0
-    prompted_arms = 1 if greedy and planned.alike else 2
+    again_as_an_arm = not says_the_same_again(settings)
+    prompted_arms = 1 if not again_as_an_arm and planned.alike else 2
     base_first = Tokens(looked_at.bare, looked_at.n * longest)
     again, again_first = (
-        Tokens() if greedy else Tokens(some.teacher, some.n * longest) for some in (held_out, looked_at)
+        Tokens(some.teacher, some.n * longest) if asked else Tokens()
+        for some, asked in ((held_out, again_as_an_arm), (looked_at, settings["temperature"] > 0))
     )
+    probes = {arm: _probes(planned, arm) for arm in ("teacher", "base", "student")}
     counts: Counts = {
         "generate": {
             "teacher": Tokens(settings["samples"] * every.teacher, settings["samples"] * every.n * longest)
-            + again_first,
+            + again_first
+            + probes["teacher"],
             "student": base_first,
         },
         "train": {"student": Tokens(trained=_costliest(training, longest, planned.student.defaults, config))},
@@ -73,7 +80,9 @@ def estimate(planned: Plan, config: Config) -> Estimate:
             "student": Tokens(
                 2 * held_out.bare + prompted_arms * held_out.prompted, (2 + prompted_arms) * held_out.n * longest
             )
-            - base_first,
+            - base_first
+            + probes["base"]
+            + probes["student"],
         },
     }
     countable = planned.teacher.renderer() is not None
@@ -95,6 +104,24 @@ def _count(planned: Plan) -> tuple[_Prompts, _Prompts, _Prompts, "array[int]"]:
         for some in (every, held_out) if held_out.n >= WANTED else (every, held_out, looked_at):
             some.add(teacher, bare, prompted)
     return every, held_out, looked_at if held_out.n >= LEAST else _Prompts(), training
+
+
+def _probes(planned: Plan, arm: str) -> Tokens:
+    """Return what an arm is asked in the probes."""
+    task, student = planned.work.task, planned.student
+    renderer = planned.teacher.renderer() if arm == "teacher" else student.renderer()
+    left_out, tokens = not_run(task, student.id, student.can), Tokens()
+    for row in probe_rows(task):
+        probe = row["probe"]
+        if arm not in PROBES[probe] or probe in left_out:
+            continue
+        question = asked(task, row, arm)
+        if probe == "retention":
+            tokens += scored_tokens(renderer, question, text_ids(student.renderer(), question, row))
+        else:
+            longest = sampling_of(probe, arm, planned.settings).max_tokens
+            tokens += Tokens(prompt_tokens(renderer, question.request.prompt), longest)
+    return tokens
 
 
 def _costliest(lengths: Sequence[int], longest: int, defaults: TrainingDefaults, config: Config) -> int:

@@ -7,10 +7,11 @@ from typing import Any
 from pdistill.core.answer import Answers, Question
 from pdistill.core.budget import Budget, Meter
 from pdistill.core.errors import TaskError
-from pdistill.core.generate import sampling_from
+from pdistill.core.generate import sampling_from, says_the_same_again
 from pdistill.core.heldout import HeldOut
 from pdistill.core.interfaces import Sampler, Student, Teacher, WeightsURI
 from pdistill.core.preflight import answered
+from pdistill.core.probes.asking import Probing
 from pdistill.core.progress import Progress
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import RunDirectory
@@ -48,7 +49,9 @@ class Arms:
     held_out: HeldOut = field(init=False)
 
     def answer(self, teacher: Callable[[], Teacher], student: Callable[[], Student]) -> None:
-        """Guarantee that every arm has answered every held-out query; opens only the models that are still needed.
+        """Guarantee that every arm has answered every held-out query, and base and student the probes.
+
+        Opens only the models that are still needed.
 
         Raises:
             TaskError: no query is held out.
@@ -57,8 +60,7 @@ class Arms:
         self.held_out = HeldOut(self.run)
         if not len(self.held_out):
             raise TaskError(TOO_FEW)
-        greedy = self.settings["temperature"] == 0
-        if greedy:
+        if says_the_same_again(self.settings):
             for arm in self._missing(("teacher", "base_prompted") if self.alike else ("teacher",)):
                 self._copy(arm)
         else:
@@ -67,18 +69,20 @@ class Arms:
                 meter = Meter(self.budget, "teacher", asked.renderer())
                 with asked.sampler() as sampler:
                     self._ask(arm, sampler, meter, sampling_from(self.settings), sample=self.settings["samples"])
-        if self._missing((*BASE_ARMS, *STUDENT_ARMS)):
+        if not self.run.evaluated:
             self._ask_student(student())
 
     def _ask_student(self, student: Student) -> None:
         sampling = replace(sampling_from(self.settings), temperature=0.0, top_p=1.0)
         meter = Meter(self.budget, "student", student.renderer())
+        probing = Probing(self.work.task, self.run, self.settings, self.progress)
         for weights, arms in ((None, BASE_ARMS), (ADAPTER, STUDENT_ARMS)):
-            missing = self._missing(arms)
-            if missing:
+            missing, probed = self._missing(arms), arms[0]
+            if missing or self.run.unprobed(probed):
                 with student.sampler(weights) as sampler:
                     for arm in missing:
                         self._ask(arm, sampler, meter, sampling)
+                    probing.ask(probed, sampler, meter)
 
     def _missing(self, arms: tuple[str, ...]) -> list[str]:
         return [arm for arm in arms if not self.run.predictions(arm).complete]

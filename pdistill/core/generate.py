@@ -15,13 +15,14 @@ from pdistill.core.queries import Query
 from pdistill.core.reuse import Reusable
 from pdistill.core.rows import read_rows, write_rows
 from pdistill.core.rundir import RunDirectory
-from pdistill.core.sampling import Completion, Key, Request, Sampling, request_seed
+from pdistill.core.sampling import Key, Request, Sampling, request_seed
+from pdistill.core.selection import Selection, read_target
 from pdistill.core.split import part_of
-from pdistill.core.targets import CUT_OFF, FAILED, HardTarget, Rejected
-from pdistill.core.task import Task
+from pdistill.core.targets import HardTarget, Rejected
 from pdistill.core.work import Work
 
 First = Callable[[Sampler, Meter, Callable[[Sequence[int]], None]], None]
+Last = Callable[[Sampler, Meter], None]
 
 
 def ask_teacher(
@@ -33,15 +34,17 @@ def ask_teacher(
     budget: Callable[[], Budget],
     progress: Progress,
     first: First | None = None,
+    last: Last | None = None,
 ) -> None:
     """Guarantee that responses.jsonl holds the teacher's answers.
 
     Args:
-        teacher: makes the teacher; called only where an answer is missing, or there is something to do first.
+        teacher: makes the teacher; called only where an answer is missing, or there is something to do first or last.
         settings: what generate.json resolved: sampling, samples, seed, count.
         budget: makes the budget that answers are paid from; called like `teacher`.
         first: is done before the pass, with the teacher's sampler and a function that asks it the queries whose numbers
             are wanted.
+        last: is done after the pass, with the teacher's sampler.
 
     Raises:
         RunError: the run could pass the limit of what it may cost; the answers that came are kept.
@@ -58,10 +61,11 @@ def ask_teacher(
                 seed = request_seed(settings["seed"], query.id, sample)
                 yield Question(query, Request(Key(query.number, sample), prompt, seed))
 
-    sampling = sampling_from(settings)
+    allowed = work.task.allowed() if settings.get("constrain") else None
+    sampling = replace(sampling_from(settings), allowed=allowed)
     with rows.open(count * samples) as writer, reuse:
         progress.begin("teacher", count * samples, writer.count, "answers")
-        if first is not None or writer.count < count * samples:
+        if first is not None or last is not None or writer.count < count * samples:
             asked = teacher()
             place = lambda q: q.query.number * samples + q.request.key.sample  # noqa: E731
             meter = Meter(budget(), "teacher", asked.renderer())
@@ -71,12 +75,19 @@ def ask_teacher(
                     ask = lambda wanted: replace(answers, questions=lambda: questions(wanted)).collect(sampler)  # noqa: E731
                     first(sampler, meter, ask)
                 answers.collect(sampler)
+                if last is not None:
+                    last(sampler, meter)
         if writer.count < count * samples:
             raise RunError(
                 f"the teacher gave {writer.count} answers to {count * samples} requests; run the command again"
             )
         writer.finish(run.seal)
         progress.end()
+
+
+def says_the_same_again(settings: Mapping[str, Any]) -> bool:
+    """Return whether the teacher, asked again as an arm is, gives its stored answers: they are greedy and not constrained."""
+    return bool(settings["temperature"] == 0 and not settings.get("constrain"))
 
 
 def sampling_from(settings: Mapping[str, Any]) -> Sampling:
@@ -113,14 +124,16 @@ def _examples(
     work: Work, run: RunDirectory, settings: Mapping[str, Any], groups: Iterable[tuple[Query, str]]
 ) -> Iterator[dict[str, Any]]:
     samples = settings["samples"]
+    selection = Selection(settings["select"], settings["min_confidence"])
     responses = read_rows(run.check(run.responses(samples).path))
     for query, group in groups:
         drawn = [read_target(work.task, query, row) for row in islice(responses, samples)]
-        target, confidence = commonest(drawn)
+        part = part_of(group, settings["seed"])
+        target, confidence = selection.pick(work.task, query, drawn, part)
         row: dict[str, Any] = {
             "number": query.number,
             "id": query.id,
-            "split": part_of(group, settings["seed"]),
+            "split": part,
             "group": group,
             "target": target.text if isinstance(target, HardTarget) else None,
             "rejected": target.reason if isinstance(target, Rejected) else None,
@@ -128,27 +141,6 @@ def _examples(
         if samples > 1:
             row["confidence"] = confidence
         yield row
-
-
-def read_target(task: Task, query: Query, row: Mapping[str, Any]) -> HardTarget | Rejected:
-    """Return what an answer's row says to the task; an answer that was cut off or failed is rejected as that."""
-    if row["finish"] == "length":
-        return CUT_OFF
-    if row["finish"] == "error":
-        return FAILED
-    return task.target(query, Completion(row["response"], row["finish"], row["prompt_tokens"], row["tokens"]))
-
-
-def commonest(drawn: list[HardTarget | Rejected]) -> tuple[HardTarget | Rejected, float]:
-    """Return the commonest target, ties to the first drawn, and its share; a rejection where most draws are rejected."""
-    if len(drawn) == 1:
-        return drawn[0], 1.0
-    rejected = [target for target in drawn if isinstance(target, Rejected)]
-    if 2 * len(rejected) > len(drawn):
-        return Counter(rejected).most_common(1)[0][0], len(rejected) / len(drawn)
-    kept = Counter(target for target in drawn if isinstance(target, HardTarget))
-    best, count = kept.most_common(1)[0]
-    return best, count / len(drawn)
 
 
 def rejections(run: RunDirectory) -> Counter[str]:

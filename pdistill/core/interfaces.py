@@ -12,7 +12,16 @@ from pdistill.core.prices import Prices
 from pdistill.core.prompts import Prompt
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 
-Ability = Literal["generate", "score", "train-hard", "train-soft", "train-policy"]
+Ability = Literal[
+    "generate",
+    "score",
+    "train-hard",
+    "train-soft",
+    "train-policy",
+    "constrain-labels",
+    "constrain-pattern",
+    "constrain-json",
+]
 StateURI = NewType("StateURI", str)
 WeightsURI = NewType("WeightsURI", str)
 

@@ -192,7 +192,7 @@ class Judging:
 
     def figures(self) -> dict[str, Any]:
         """Return what the verdicts come to, arm by arm, how far their order decided, and what they cost."""
-        leaning: Counter[str] = Counter()
+        leaning: Counter[str | None] = Counter()
         arms = {arm: self._arm(arm, leaning) for arm in JUDGED}
         spent = self._spent()
         cost = money({"teacher": spent}, {"teacher": self.prices})
@@ -207,11 +207,11 @@ class Judging:
             },
         }
 
-    def _arm(self, arm: str, leaning: Counter[str]) -> dict[str, Any]:
+    def _arm(self, arm: str, leaning: Counter[str | None]) -> dict[str, Any]:
         said: dict[tuple[int, int], str | None] = {}
         for row in read_rows(self.run.check(self.rows(arm).path)):
-            said[row["number"], row.get("sample", 0)] = verdict = verdict_in(row["response"])
-            leaning[verdict or ""] += 1
+            said[row["number"], row.get("sample", 0)] = verdict_in(row["response"])
+        leaning.update(one for (number, order), one in said.items() if order == 0 and one == said[number, 1])
         outcomes = Counter(_outcome(case, said) for case in self.cases(arm))
         values = [WORTH[outcome] for outcome, times in outcomes.items() if outcome in WORTH for _ in range(times)]
         return {"as_good": share(values), **{name: outcomes[name] for name in (*WORTH, "unreadable")}}
@@ -236,7 +236,7 @@ def _outcome(case: Case, said: Mapping[tuple[int, int], str | None]) -> str:
 
 
 def _order(first: int, second: int) -> dict[str, Any]:
-    """Return how often the judge preferred what it saw first and second, and the p-value of that being chance."""
+    """Return of how many pairs the judge preferred what stood first, or second, in both orders, and chance's p-value."""
     from scipy.stats import binomtest
 
     chance = round(float(binomtest(first, first + second).pvalue), 6) if first + second else None

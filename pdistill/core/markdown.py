@@ -5,6 +5,7 @@ from typing import Any
 
 from pdistill.core.cost import STAGES
 from pdistill.core.prices import MILLION, usd
+from pdistill.core.probes.findings import alarms, sentences
 from pdistill.core.report import arms_of
 from pdistill.core.statistics import LEAST_GAP, LEAST_N, SUSPICIOUS
 
@@ -55,7 +56,7 @@ def markdown(report: Mapping[str, Any]) -> str:
             f"| {code(name)} | {figures['agreement']['n']} | {figure(figures['agreement'])} | "
             f"{figure(figures['accuracy'])} | {figure(teacher[name]['accuracy'])} |"
         )
-    lines += ["", *_disagreements(report)]
+    lines += ["", *_disagreements(report), "", *_probes(report)]
     stages = ", ".join(f"{stage} {spent:,.0f} s" for stage, spent in seconds.items())
     lines += ["", f"Time: {stages}.", ""]
     return "\n".join(lines)
@@ -74,14 +75,21 @@ def _disagreements(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _probes(report: Mapping[str, Any]) -> list[str]:
+    """Return a list of what the probes found."""
+    return [f"- {name}{f' **({state})**' if state else ''}: {said}" for name, state, said in sentences(report)]
+
+
 def verdict(report: Mapping[str, Any]) -> str:
     """Return the outcome in one sentence."""
     student, base = (report["arms"][arm]["agreement"]["value"] for arm in ("student", "base"))
     if student is None or base is None:
         return "No held-out query has a usable answer of the teacher, so there is nothing to compare."
+    raised = alarms(report)
+    warning = f" Alarm: {', '.join(raised)}." if raised else ""
     return (
         f"Without the prompt the student agrees with the teacher on {student:.1%} of the held-out queries; "
-        f"before training it was {base:.1%}."
+        f"before training it was {base:.1%}.{warning}"
     )
 
 
@@ -104,7 +112,7 @@ def judgement(found: Mapping[str, Any]) -> list[str]:
     if preferred:
         leans = "more than chance explains" if order["p"] < SUSPICIOUS else "no more than chance explains"
         lines.append(
-            f"Where it preferred one, it was the answer shown first {order['first']:,} of {preferred:,} times, {leans}."
+            f"Of {preferred:,} pairs it preferred the same place in both orders, {order['first']:,} times the first: {leans}."
         )
     return lines
 

@@ -9,13 +9,15 @@ from pdistill.core.budget import Budget, check_limit, open_budget
 from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.evaluate import TOO_FEW, Arms
-from pdistill.core.generate import ask_teacher, rejections, sampling_from, write_examples
+from pdistill.core.generate import ask_teacher, rejections, sampling_from, says_the_same_again, write_examples
 from pdistill.core.interfaces import Lora, Remote, Student
 from pdistill.core.markdown import markdown
 from pdistill.core.models import ROLES, Models, alike, sides, with_options
 from pdistill.core.page import page
 from pdistill.core.plan import check_as_begun, check_same, open_run, settle, train_options
 from pdistill.core.preflight import Preflight, base_made_by, heed
+from pdistill.core.probes.asking import probing_teacher
+from pdistill.core.probes.questions import not_run
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.report import make_report
 from pdistill.core.reuse import Reusable
@@ -109,7 +111,8 @@ def _generate(
         first = lambda sampler, meter, collect: preflight.look(sampler, meter, sampling, collect)  # noqa: E731
     else:
         heed(directory, strict, progress)
-    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first)
+    last = probing_teacher(work.task, directory, settings, reuse.run)
+    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first, last)
     write_examples(work, directory, settings, groups)
 
 
@@ -197,7 +200,7 @@ def evaluate(
     backend_options: Mapping[str, Any] | None = None,
     max_cost: float | None = None,
 ) -> None:
-    """Guarantee that the five arms have answered the held-out queries.
+    """Guarantee that the five arms have answered the held-out queries, and base and student the probes.
 
     Args:
         backend_options: options of the backends that change no row, such as prices.
@@ -212,8 +215,7 @@ def evaluate(
         raise RunError(
             f"the student in '{directory.path}' is not trained yet; go on with pdistill train {directory.path}"
         )
-    trained = directory.stage("train")
-    settings = generated["settings"]
+    trained, settings = directory.stage("train"), generated["settings"]
     with directory.lock():
         config, work = work_of(directory, settings["format"])
         config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"], max_cost=max_cost)
@@ -223,12 +225,13 @@ def evaluate(
             return
         with directory.timed("evaluate"):
             stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
-            if stage is None:
-                same = alike(both) and settings["temperature"] == 0
-                stage = {"settings": {"alike": same}, "resolved": stored}
-                directory.write_json("evaluate.json", stage)
             models = Models(both, stored)
-            asked = ROLES if settings["temperature"] > 0 else ("student",)
+            if stage is None:
+                same = alike(both) and says_the_same_again(settings)
+                left_out = not_run(work.task, both["student"].id, models.student(directory.path).can)
+                stage = {"settings": {"alike": same, "left_out": left_out}, "resolved": stored}
+                directory.write_json("evaluate.json", stage)
+            asked = ("student",) if says_the_same_again(settings) else ROLES
             budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
             made_by = base_made_by(both["student"].id, stored)
             Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(

@@ -13,8 +13,12 @@ from pdistill.core.prices import Prices
 from pdistill.core.prompts import check_prompt
 from pdistill.core.rows import storage_error
 from pdistill.core.rundir import HASHED, RunDirectory, differences, find_run
+from pdistill.core.sampling import Allowed
+from pdistill.core.task import Task
 from pdistill.core.version import versions
 from pdistill.core.work import Work, store
+
+WORDS = {"labels": "labels", "pattern": "a pattern", "json": "a JSON schema"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     models = Models(both)
     teacher, student = models.teacher(), models.student(config.directory)
     _require(both["teacher"].id, teacher.can, "generate")
+    allowed = _allowed(task, both["teacher"].id, teacher) if config.constrain else None
     _require(both["student"].id, student.can, "generate", "train-hard")
     if config.warm_start:
         earlier_student(config)
@@ -61,11 +66,14 @@ def settle(config: Config, work: Work, count: int) -> Plan:
         "seed": config.seed,
         "count": count,
         "samples": config.samples,
+        "select": config.select,
+        "min_confidence": config.min_confidence,
         "temperature": config.temperature,
         "top_p": config.top_p,
         "max_tokens": config.max_tokens or task.max_tokens,
         "stop": list(config.stop),
         "first_line": task.format == "text" and not config.stop,
+        "constrain": None if allowed is None else allowed.row(),
         "renderer": dict(asking.identity()) if asking else None,
     }
     notes = []
@@ -73,6 +81,25 @@ def settle(config: Config, work: Work, count: int) -> Plan:
         notes.append("the student's prompt ends in white space: many models answer worse after it; leave it out")
     prices = {role: models.prices(role) for role in ROLES}
     return Plan(work, teacher, student, settings, models.resolved, prices, alike(both), tuple(notes))
+
+
+def _allowed(task: Task, name: str, teacher: Teacher) -> Allowed:
+    """Return what the teacher's decoding has to keep to.
+
+    Raises:
+        UsageError: nobody says which answers are valid.
+        BackendError: the teacher can't.
+    """
+    allowed = task.allowed()
+    if allowed is None:
+        raise UsageError("--constrain needs to know which answers are valid; give --labels, --pattern or --json-schema")
+    ability: Ability = f"constrain-{allowed.kind}"  # type: ignore[assignment]
+    if ability not in teacher.can:
+        raise BackendError(
+            f"{name} can't keep its decoding to {WORDS[allowed.kind]}; leave --constrain out, and answers that are not "
+            "valid are rejected, or take a local model by vLLM (-B engine=vllm)"
+        )
+    return allowed
 
 
 def earlier_student(config: Config) -> RunDirectory:
@@ -131,7 +158,7 @@ def check_same(config: Config, work: Work, hashes: Mapping[str, Any], run: RunDi
         return
     asked, options = run.asked(), config.asked()
     now = {key: options[key] for key in GENERATE_KEYS} | {key: hashes.get(key) for key in HASHED}
-    before = {**asked["options"], **asked["hashes"]}
+    before = {"constrain": False, **asked["options"], **asked["hashes"]}  # an older run knows no constrain
     for values in (before, now):
         values["backend_options"] = changing_rows(values["backend_options"])
     differing = differences(before, now)

@@ -17,7 +17,7 @@ from pdistill.core.train import render
 from pdistill.core.work import work_from
 
 SHOWN = 2
-NO_REFERENCE = "RESPONSE"
+NO_REFERENCE, REASONING = "RESPONSE", "REASONING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +90,15 @@ def preview(config: Config) -> Preview:
         prompt_teacher=None if most.prompt_teacher is None else most.prompt_teacher / count,
         prompt_student=most.prompt_student / count,
         cost=as_row(most.counts, planned.prices),
-        examples=tuple(_example(renderer, work.task, query) for query in islice(work.queries(), SHOWN)),
+        examples=tuple(_example(renderer, work.task, query, config) for query in islice(work.queries(), SHOWN)),
         notes=planned.notes,
     )
 
 
-def _example(renderer: Renderer, task: Task, query: Query) -> PreviewExample:
+def _example(renderer: Renderer, task: Task, query: Query, config: Config) -> PreviewExample:
     target = query.reference if query.reference is not None else NO_REFERENCE
+    if config.keep_reasoning:
+        target = f"{REASONING} {config.answer_after} {target}"
     row = render(renderer, task, query, target)
     pieces = renderer.pieces([*row.ids, row.targets[-1]])
     weights = [0.0, *row.weights]

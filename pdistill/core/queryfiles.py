@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,10 @@ def read_lines(path: Path) -> Iterator[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
+                if "\0" in line:
+                    raise UsageError(
+                        f"can't read '{path}': it holds NUL characters, so it is no text; convert it to UTF-8"
+                    )
                 yield line.rstrip("\n").rstrip("\r")
     except OSError as error:
         raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
@@ -91,17 +96,21 @@ def query_of(row: Row, where: str) -> Query:
         UsageError: the row is no query.
     """
     text, earlier = _asked(row, where)
+    for said in (text, *(turn.content for turn in earlier)):
+        _check_characters(said, "query", where)
+    if not text.strip():
+        raise UsageError(f"{where}: 'query' is empty; leave it out")
     slices = row.get("slices")
     if slices is not None and not (isinstance(slices, list) and all(isinstance(name, str) for name in slices)):
         raise UsageError(f"{where}: 'slices' must be a list of texts, not {_shown(slices)}")
     return Query(
         text=text,
-        id=_text(row, "id") or "",
-        reference=_text(row, "reference"),
+        id=_text(row, "id", where) or "",
+        reference=_text(row, "reference", where),
         slices=tuple(slices or ()),
-        group=_text(row, "group"),
+        group=_text(row, "group", where),
         earlier=earlier,
-        prompt=_text(row, "prompt") or "",
+        prompt=_text(row, "prompt", where) or "",
     )
 
 
@@ -131,8 +140,20 @@ def _is_turn(turn: object) -> bool:
     return isinstance(turn, dict) and turn.get("role") in ("user", "assistant") and isinstance(turn.get("content"), str)
 
 
-def _text(row: Row, key: str) -> str | None:
-    return None if row.get(key) is None else str(row[key])
+def _text(row: Row, key: str, where: str) -> str | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    nan = isinstance(value, float) and math.isnan(value)
+    if nan or isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"{where}: '{key}' must be a text or a number, not {_shown(value)}")
+    return _check_characters(str(value), key, where)
+
+
+def _check_characters(text: str, key: str, where: str) -> str:
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(f"{where}: '{key}' holds half of a surrogate pair, which is no character; mend the file")
+    return text
 
 
 def _shown(value: object) -> str:
@@ -160,7 +181,7 @@ def _lenient(line: str, where: str) -> Any:
     """Return what the standard library reads where orjson refuses: lone surrogates, NaN."""
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: not valid JSON ({error})") from None
 
 

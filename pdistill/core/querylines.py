@@ -18,12 +18,15 @@ HEADING = "introduces the others"
 TOO_LONG = f"longer than {LONGEST:,} characters"
 DAMAGED = "control or damaged characters"
 TEMPLATE = "marks of a chat template"
-GIVEN_AWAY = "names its own answer"
+GIVEN_AWAY = "an answer, or names its own"
 ECHOED = "repeats the prompt"
 LOOPING = "the same words again and again"
 
 NUMBER = re.compile(r"^(?:[-*+\u2022\u2013\u2014]|\(?\d{1,4}[.:)\]]|\(?[a-z][.)])\s+", re.IGNORECASE)
-NAMED = re.compile(r"^\W{0,2}(?:query|message|user|text|input|question)\W{0,2}\s*\d*\W{0,2}:\W{0,2}\s+", re.IGNORECASE)
+NAMED = re.compile(
+    r"^\W{0,2}(?:query|message|user|text|input|question|q)\W{0,2}\s*\d*\W{0,2}:\W{0,2}\s+", re.IGNORECASE
+)
+ANSWER = re.compile(r"^\W{0,2}(?:answer|assistant|response|label|a)\W{0,2}\s*\d*\W{0,2}:\W{0,2}\s", re.IGNORECASE)
 QUOTES = {
     '"': '"',
     "'": "'",
@@ -90,7 +93,7 @@ class Reader:
             return HEADING
         if self._echoes(query):
             return ECHOED
-        if any(_names(query, label) for label in self.labels):
+        if ANSWER.match(query) or any(_names(query, label) for label in self.labels):
             return GIVEN_AWAY
         words = query.split()
         return LOOPING if len(words) >= 9 and 3 * len({*words}) <= len(words) else None

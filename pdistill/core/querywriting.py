@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from pdistill.core.aims import Aim
+from pdistill.core.aims import ANY, Aim
 from pdistill.core.prompts import Format, Message, Messages, Prompt, Text
 from pdistill.core.queries import Query
 from pdistill.core.sampling import request_seed
@@ -16,7 +16,9 @@ T = TypeVar("T")
 ASKED = 10
 """Queries that one request in a chat asks for."""
 SHOWN = 8
-"""Queries that one request shows at the most."""
+"""Queries that one request shows of a kind, or in text in all."""
+OTHERS = 3
+"""Labels that one request in a chat shows queries for, besides the one that is asked for."""
 
 INSTRUCTION = """\
 You write test messages. Between the lines of === is the prompt of an assistant. It says what the assistant does with \
@@ -39,6 +41,7 @@ class Requests:
         format: chat or text.
         frame: the words before queries and answers, in text.
         seeds: the user's own queries.
+        labels: that queries are asked for.
         seed: of the choice of examples.
     """
 
@@ -46,6 +49,7 @@ class Requests:
     format: Format
     frame: Frame
     seeds: Sequence[Query]
+    labels: Sequence[str]
     seed: int
 
     @property
@@ -64,22 +68,26 @@ class Requests:
         return self._chat(aim, written, random) if self.format == "chat" else self._text(aim, random)
 
     def _chat(self, aim: Aim, written: Sequence[str], random: Random) -> Prompt:
-        seeds = [query.text for query in self.seeds if aim.label in (None, query.reference)]
-        others = [query.text for query in self.seeds if query.text not in seeds]
-        shown = [*_some(seeds, SHOWN // 2, random), *_some(written, SHOWN // 2, random)]
-        shown += _some(others, SHOWN // 2 - len(shown), random)
-        ask = f"Write {ASKED} messages"
-        if aim.label is not None:
-            ask += f" to which the assistant's right answer is: {aim.label}"
-        elif aim.rule is not None:
-            ask += f" for which this part of the prompt matters: {aim.rule}"
-        if shown:
-            random.shuffle(shown)
-            ask = "\n".join(
-                ["Messages that there are already:", *map(_line, shown), "", f"{ask}\nNone of them is there already."]
-            )
-        system = INSTRUCTION.replace("{prompt}", self.prompt)
-        return Messages((Message("system", system), Message("user", ask)))
+        """Return an instruction, the user's own queries as answers to like requests, and the request."""
+        turns = [Message("system", INSTRUCTION.replace("{prompt}", self.prompt))]
+        for other in self._examples(aim):
+            texts = [seed.text for seed in self.seeds if other.label in (None, seed.reference)]
+            shown = _some(texts, SHOWN, random)
+            turns.append(Message("user", _ask(other, len(shown))))
+            turns.append(Message("assistant", "\n".join(map(_line, shown))))
+        ask = _ask(aim, ASKED)
+        if written:
+            there = "\n".join(map(_line, _some(written, SHOWN, random)))
+            ask = f"{ask}\nThere are these already, so write others:\n{there}"
+        return Messages((*turns, Message("user", ask)))
+
+    def _examples(self, aim: Aim) -> list[Aim]:
+        """Return what the user's own queries are examples of, the aim itself last."""
+        labels = [label for label in self.labels if any(seed.reference == label for seed in self.seeds)]
+        if not labels:
+            return [ANY] if self.seeds else []
+        others = [Aim(label, label=label) for label in labels if label != aim.label]
+        return [*others[-OTHERS:], *([aim] if aim.label in labels else [])]
 
     def _text(self, aim: Aim, random: Random) -> Prompt:
         """Return examples, the answer before the query where there are labels, and the start of another one."""
@@ -97,6 +105,13 @@ class Requests:
 
 def _some(items: Sequence[T], count: int, random: Random) -> list[T]:
     return random.sample(items, min(max(count, 0), len(items)))
+
+
+def _ask(aim: Aim, count: int) -> str:
+    ask = f"Write {count} message{'' if count == 1 else 's'}"
+    if aim.label is not None:
+        return f"{ask} to which the assistant's right answer is: {aim.label}"
+    return ask if aim.rule is None else f"{ask} for which this part of the prompt matters: {aim.rule}"
 
 
 def _line(text: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pdistill.core.cost import cost_of
 from pdistill.core.disagreements import confusions, disagreements
+from pdistill.core.generate import says_the_same_again
+from pdistill.core.probes.findings import findings
 from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
 from pdistill.core.scores import Scores, score
@@ -51,12 +53,13 @@ def _report(
         "recovery_in": by,
         "differences": {arm: scores.difference(arm) for arm in COMPARED},
         "same_model": evaluate["settings"]["alike"],
-        "greedy_teacher": generate["settings"]["temperature"] == 0,
+        "greedy_teacher": says_the_same_again(generate["settings"]),
         "tokens": _tokens(scores),
         "cost": cost_of(run),
         "worse_slices": _worse_slices(scores),
         "confusions": confusions(scores, work.task.labels),
         "disagreements": disagreements(work, run, scores),
+        "probes": findings(work.task, run, evaluate["settings"].get("left_out")),
         "preflight": run.read_json("preflight.json"),
         "judge": run.read_json("judgement.json"),
         "training": train["settings"]["schedule"],

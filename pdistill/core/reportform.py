@@ -28,6 +28,7 @@ from pdistill.core.reportparts import (
     Tokens,
     Training,
 )
+from pdistill.core.reportprobes import Probes
 
 
 class Report(Part):
@@ -63,6 +64,8 @@ class Report(Part):
     confusions: Confusions | None
     """Null where answers are no labels."""
     disagreements: Disagreements
+    probes: Probes | None
+    """Null in a run that was begun without probes."""
     preflight: dict[str, Any] | None
     """What preflight.json holds."""
     judge: Judgement | None

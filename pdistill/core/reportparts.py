@@ -231,7 +231,7 @@ class JudgedArms(Part):
 
 
 class Order(Part):
-    """How often the judge preferred the answer that it saw first or second, and the p-value of that being chance."""
+    """Of how many pairs the judge preferred what stood first, or second, in both orders; the p-value of chance."""
 
     first: Count
     second: Count

@@ -12,7 +12,7 @@ from pdistill.core.prompts import prompt_hash
 from pdistill.core.rows import Row, decode
 from pdistill.core.rundir import RunDirectory, differences
 
-SAME = ("teacher", "temperature", "top_p", "max_tokens", "stop", "first_line", "format")
+SAME = ("teacher", "temperature", "top_p", "max_tokens", "stop", "first_line", "format", "constrain")
 
 
 class Reusable:
@@ -27,6 +27,7 @@ class Reusable:
     """
 
     def __init__(self, run: RunDirectory | None, settings: Mapping[str, Any]) -> None:
+        self.run = run
         self._path = None
         self._file: BinaryIO | None = None
         self._keys = array("Q")
@@ -36,8 +37,8 @@ class Reusable:
         earlier = run.read_json("generate.json")
         if earlier is None:
             raise RunError(f"'{run.path}' has no answers to reuse; run it first, or leave --from out")
-        stored = {key: earlier["settings"][key] for key in SAME}
-        differing = differences(stored, {key: settings[key] for key in SAME})
+        stored = {key: earlier["settings"].get(key) for key in SAME}
+        differing = differences(stored, {key: settings.get(key) for key in SAME})
         if settings["temperature"] > 0:
             differing += differences({"seed": earlier["settings"]["seed"]}, {"seed": settings["seed"]})
         if differing:

@@ -25,6 +25,13 @@ HASHED = {
 REMOTE_NOTE = "remote.json"
 """What adapter/ holds beside the adapter of a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
+PROBES = {
+    "leakage": ("base", "student"),
+    "retention": ("base", "student"),
+    "injection": ("teacher", "student"),
+    "welcome": ("base", "student"),
+}
+"""The probes, and who is asked in each."""
 
 
 class RunDirectory:
@@ -34,14 +41,16 @@ class RunDirectory:
         self.path = path
         self.queries = path / "queries.jsonl"
         self.examples = path / "examples.jsonl"
+        self.probes = path / "probes.jsonl"
         self.adapter = path / "adapter"
         self.start = path / "start"
         self.report = path / "report.json"
 
     @property
     def evaluated(self) -> bool:
-        """Whether every arm has answered every held-out query."""
-        return all(self.predictions(arm).complete for arm in ARMS)
+        """Whether every arm has answered every held-out query, and all of its probes."""
+        answered = all(self.predictions(arm).complete for arm in ARMS)
+        return answered and not any(self.unprobed(arm) for arm in ("base", "student"))
 
     @property
     def exists(self) -> bool:
@@ -60,6 +69,19 @@ class RunDirectory:
         """Return the file of one arm's answers to the held-out queries."""
         return RowFile(self.path / f"predictions-{arm}.jsonl", lambda row: int(row["number"]))
 
+    def probe(self, probe: str, arm: str) -> RowFile:
+        """Return the file of one arm's answers to the questions of a probe."""
+        return RowFile(self.path / f"probes-{probe}-{arm}.jsonl", lambda row: int(row["number"]))
+
+    def unprobed(self, arm: str) -> list[str]:
+        """Return the probes that this arm is still to be asked; none in a run that was begun without probes."""
+        if not self.probes.exists():
+            return []
+        evaluated = self.read_json("evaluate.json")
+        left_out = evaluated["settings"].get("left_out", {}) if evaluated else {}
+        due = (probe for probe, arms in PROBES.items() if arm in arms and probe not in left_out)
+        return [probe for probe in due if not self.probe(probe, arm).complete]
+
     def metrics(self) -> RowFile:
         """Return the file of training steps; its rows begin with step 1."""
         return RowFile(self.path / "metrics.jsonl", lambda row: row["step"] - 1)
@@ -77,9 +99,11 @@ class RunDirectory:
             return None
         except OSError as error:
             raise storage_error(error, path) from None
-        except ValueError:
-            raise RunError(f"{path} was edited or damaged; restore it, or start a new run with --run-dir") from None
-        return dict(value)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise RunError(f"{path} was edited or damaged; restore it, or start a new run with --run-dir")
+        return value
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Guarantee that a JSON file of the run holds `value`.

@@ -1,8 +1,8 @@
 """What is asked of a model and what comes back: requests, sampling settings, completions."""
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
 
 from pdistill.core.prompts import Prompt
 
@@ -26,6 +26,24 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """All that a model may say: one of some labels, what matches a pattern, or JSON that keeps to a schema; one of the three."""
+
+    labels: tuple[str, ...] | None = None
+    pattern: str | None = None
+    json_schema: str | None = None
+
+    @property
+    def kind(self) -> Literal["labels", "pattern", "json"]:
+        """Which of the three it is."""
+        return "labels" if self.labels is not None else "pattern" if self.pattern is not None else "json"
+
+    def row(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How answers are drawn.
 
@@ -35,6 +53,7 @@ class Sampling:
         max_tokens: tokens after which an answer is cut off (its finish is then "length").
         stop: texts that end an answer; they are not part of it.
         first_line: whether the first newline after something that is not white space ends an answer too.
+        allowed: all that may be said; None: anything. Only of a teacher that says it can.
     """
 
     temperature: float = 0.0
@@ -42,6 +61,7 @@ class Sampling:
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     first_line: bool = False
+    allowed: Allowed | None = None
 
     def cut(self, text: str) -> tuple[str, bool]:
         """Return `text` up to the first stop text, and whether there was one."""

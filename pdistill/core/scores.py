@@ -1,15 +1,15 @@
 """How right each arm is, query by query, and how far it agrees with the teacher."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pdistill.core.generate import read_target
 from pdistill.core.heldout import HeldOut
 from pdistill.core.queries import Query
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.selection import read_arm
 from pdistill.core.statistics import Figure, difference, recovery, share
 from pdistill.core.targets import HardTarget
 from pdistill.core.task import Task
@@ -25,7 +25,7 @@ class Judged:
     """One arm's answer to one held-out query.
 
     Args:
-        text: what the answer says to the task, or None where it is rejected.
+        text: what the answer says to the task, without its reasoning, or None where it is rejected.
         agreement: with what the student learns, from 0 to 1; None where the teacher's answer was rejected.
         accuracy: against the reference, from 0 to 1; None where there is none.
         row: the answer as it was stored.
@@ -103,11 +103,15 @@ class Scores:
 
 def score(work: Work, run: RunDirectory) -> Scores:
     """Return the scores of all arms on the held-out queries."""
-    return collect(judged(work, run, ARMS))
+    return collect(judged(work, run, ARMS), work.task.answer)
 
 
-def collect(rows: Iterable[Row]) -> Scores:
-    """Return the scores of these queries, in their order."""
+def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Scores:
+    """Return the scores of these queries, in their order.
+
+    Args:
+        answer_of: what of a target is counted among the pairs.
+    """
     scores = Scores()
     for place, (query, learnt, answers) in enumerate(rows):
         for name in query.slices:
@@ -117,7 +121,7 @@ def collect(rows: Iterable[Row]) -> Scores:
             scores.arms[arm].accuracy.append(_SAME.get(answer.accuracy, answer.accuracy))
             scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
         if learnt is not None:
-            scores.pairs[learnt, answers["student"].text] += 1
+            scores.pairs[answer_of(learnt), answers["student"].text] += 1
     scores.slices = dict(sorted(scores.slices.items()))
     return scores
 
@@ -132,9 +136,10 @@ def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[Row]:
 
 def _judge(arm: str, task: Task, query: Query, learnt: str | None, row: Mapping[str, Any]) -> Judged:
     """Judge one answer: a rejected one disagrees and is wrong; the teacher is right or wrong in what the student learns."""
-    target = read_target(task, query, row)
+    target = read_arm(task, query, row)
     text = target.text if isinstance(target, HardTarget) else None
     agreement = None if learnt is None else 0.0 if text is None else task.agreement(query, text, learnt)
     said = learnt if arm == "teacher" else text
     known = task.score(query, said if said is not None else "")
-    return Judged(text, agreement, None if known is None else 0.0 if said is None else known, row)
+    answer = None if text is None else task.answer(text)
+    return Judged(answer, agreement, None if known is None else 0.0 if said is None else known, row)

@@ -39,6 +39,19 @@ def share(values: Sequence[float]) -> Figure:
     return _figure(mean, *_bootstrap([[*values, LESS, MORE]], lambda mean: mean), len(values))
 
 
+def mean(groups: Sequence[Sequence[float]]) -> Figure:
+    """Return the mean of all values, and its 95 % interval: the percentile bootstrap's over the groups that they stand in.
+
+    `n` counts the groups; with fewer than two there is no interval.
+    """
+    sums, sizes = [sum(group) for group in groups], [float(len(group)) for group in groups]
+    if len(groups) < 2:
+        return _figure(sum(sums) / sum(sizes), None, None, len(groups)) if sums else _figure(None, None, None, 0)
+
+    interval = _bootstrap([sums, sizes], lambda total, size: total / size)
+    return _figure(sum(sums) / sum(sizes), *interval, len(groups))
+
+
 def difference(one: Sequence[float], other: Sequence[float]) -> Figure:
     """Return n, the mean of `one` minus that of `other`, both scores of the same queries, and its 95 % interval.
 
@@ -133,6 +146,6 @@ def _bootstrap(samples: Sequence[Sequence[float]], statistic: Statistic) -> tupl
     return float(low), float(high)
 
 
-def _figure(value: float, low: float | None, high: float | None, n: int | None = None) -> Figure:
+def _figure(value: float | None, low: float | None, high: float | None, n: int | None = None) -> Figure:
     bounds = (None if bound is None else round(bound, 6) for bound in (value, low, high))
     return {**({} if n is None else {"n": n}), **dict(zip(("value", "low", "high"), bounds, strict=True))}

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pdistill.core.generate import commonest, read_target
 from pdistill.core.queries import Query
+from pdistill.core.selection import commonest, read_arm, read_target
 from pdistill.core.statistics import difference, share
 from pdistill.core.targets import CUT_OFF, HardTarget, Rejected
 from pdistill.core.task import Task
@@ -16,6 +16,8 @@ LEAST_TO_CHANGE = 0.05
 LEAST_TO_COMPARE = 20
 OFTEN = 0.05
 STEADY = 0.9
+SHOWN = 60
+"""Characters of an answer that can't be used."""
 
 Rows = Mapping[int, Mapping[str, Any]]
 
@@ -49,7 +51,7 @@ def findings(looked: Looked, greedy: bool) -> dict[str, Any]:
         **_accuracies(looked, learnt),
     }
     n = len(looked.queries)
-    problems = [*_unusable(figures, reasons, n), *_useless(figures)]
+    problems = [*_unusable(looked, reasons), *_useless(figures)]
     return {
         "n": n,
         "figures": figures,
@@ -60,7 +62,7 @@ def findings(looked: Looked, greedy: bool) -> dict[str, Any]:
 
 
 def _learnt(looked: Looked, query: Query) -> HardTarget | Rejected:
-    return commonest([read_target(looked.task, query, row) for row in looked.drawn[query.number]])[0]
+    return commonest(looked.task, [read_target(looked.task, query, row) for row in looked.drawn[query.number]])[0]
 
 
 def _agreements(looked: Looked, learnt: Mapping[int, HardTarget | Rejected], rows: Rows) -> list[float]:
@@ -69,7 +71,7 @@ def _agreements(looked: Looked, learnt: Mapping[int, HardTarget | Rejected], row
     for query in looked.queries:
         target = learnt[query.number]
         if isinstance(target, HardTarget):
-            said = read_target(looked.task, query, rows[query.number])
+            said = read_arm(looked.task, query, rows[query.number])
             values.append(looked.task.agreement(query, said.text, target.text) if isinstance(said, HardTarget) else 0.0)
     return values
 
@@ -79,7 +81,7 @@ def _accuracies(looked: Looked, learnt: Mapping[int, HardTarget | Rejected]) -> 
     teacher: list[float] = []
     base: list[float] = []
     for query in looked.queries:
-        targets = learnt[query.number], read_target(looked.task, query, looked.base[query.number])
+        targets = learnt[query.number], read_arm(looked.task, query, looked.base[query.number])
         for values, target in zip((teacher, base), targets, strict=True):
             score = looked.task.score(query, target.text if isinstance(target, HardTarget) else "")
             if score is not None:
@@ -89,11 +91,20 @@ def _accuracies(looked: Looked, learnt: Mapping[int, HardTarget | Rejected]) -> 
     return {"teacher_accuracy": share(teacher), "base_accuracy": share(base), "help": difference(teacher, base)}
 
 
-def _unusable(figures: Mapping[str, Any], reasons: Counter[str], n: int) -> list[str]:
-    if figures["rejected"]["value"] <= MOSTLY:
+def _unusable(looked: Looked, reasons: Counter[str]) -> list[str]:
+    """Return how many answers can't be used, with the commonest reason and the first that it is given for."""
+    n, rejected = len(looked.queries), sum(reasons.values())
+    if rejected <= MOSTLY * n:
         return []
     reason, times = reasons.most_common(1)[0]
-    return [f"{sum(reasons.values())} of {n} answers of the teacher can't be used ({times} {reason})"]
+    said = next(
+        row["response"].strip()
+        for query in looked.queries
+        for row in looked.drawn[query.number]
+        if read_target(looked.task, query, row) == Rejected(reason)
+    )
+    shown = said if len(said) <= SHOWN else f"{said[:SHOWN]}…"
+    return [f"{rejected} of {n} answers of the teacher can't be used ({times} {reason}), such as {shown!r}"]
 
 
 def _useless(figures: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from pdistill.core.constraint import Constraint, JsonSchema, Pattern
 from pdistill.core.errors import RunError, TaskError, UsageError
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
+from pdistill.core.probes.questions import probe_rows
 from pdistill.core.prompts import Format
 from pdistill.core.queries import Query, numbered, query_from_row
 from pdistill.core.queryfiles import read_queries, read_text
@@ -142,7 +143,8 @@ def create_task(config: Config, schema: str | None = None) -> Task:
         UsageError: an unknown task or option; a pattern or a schema that is none.
     """
     if config.task is None:
-        return FileTask(config.labels, _constraint(config, schema), config.agreement)
+        after = config.answer_after or ""
+        return FileTask(config.labels, _constraint(config, schema), config.agreement, after, config.keep_reasoning)
     entry = installed().tasks[config.task]
     return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
 
@@ -154,10 +156,11 @@ def _constraint(config: Config, schema: str | None) -> Constraint | None:
 
 
 def store(work: Work, run: RunDirectory) -> None:
-    """Guarantee that the run directory holds its own copy of prompts, frame, schema and queries."""
+    """Guarantee that the run directory holds its own copy of prompts, frame, schema, queries and the probes' questions."""
     for name, text in work.texts().items():
         write_file(run.path / name, text.encode())
     write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
+    write_rows(run.probes, probe_rows(work.task), run.seal)
 
 
 def _read(run: RunDirectory, name: str) -> str:

@@ -11,6 +11,7 @@ from pdistill.core.errors import RunError, TaskError, UsageError
 from pdistill.core.interfaces import Remote, Sampler
 from pdistill.core.prices import Prices, Tokens
 from pdistill.core.progress import Progress, Silent
+from pdistill.core.prompts import Format
 from pdistill.core.rowfile import RowWriter
 from pdistill.core.rows import encode, write_file, write_rows
 from pdistill.core.rundir import RunDirectory, differences
@@ -43,7 +44,7 @@ class Outcome:
     """What a job has written and asked.
 
     Args:
-        teacher: the model that wrote.
+        teacher: the model that wrote; format: how it was asked.
         written: queries by the name of their aim; wanted: how many there were to be.
         left_out: lines by the reason why they are no queries.
         answers: of the model.
@@ -51,6 +52,7 @@ class Outcome:
     """
 
     teacher: str
+    format: Format
     written: Mapping[str, int]
     wanted: Mapping[str, int]
     left_out: Mapping[str, int]
@@ -87,20 +89,22 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
     source = read_source(config)
     stored = _stored(config, source, run)
     if stored and run.responses(1).complete:
-        written = _read_again(source, config, run, stored)
+        format, written = stored["format"], _read_again(source, config, run, stored)
     else:
-        plan = settle_writing(config, source, stored["resolved"] if stored else None)
+        plan = settle_writing(config, source, stored)
+        format = plan.format
         _prices(plan, config.max_cost)
         if not stored and isinstance(plan.teacher, Remote):
             plan.teacher.reach(None)
         with run.lock():
-            written = _Job(config, plan, run, progress or Silent()).work()
+            written = _Job(config, plan, run, progress or Silent(), begins=not stored).work()
     if not config.output.exists():
         write_rows(config.output, written.rows, lambda part: None)
     tokens = by_role(tokens_spent(run))["teacher"]
     answers = sum(1 for _ in run.responses(1).rows())
     return Outcome(
         source.side.id,
+        format,
         {aim.name: len(kept) for aim, kept in written.kept.items()},
         _by_name(written.wanted),
         dict(written.left_out.most_common()),
@@ -111,22 +115,22 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
 
 
 def _stored(config: WriteConfig, source: Source, run: RunDirectory) -> dict[str, Any] | None:
-    """Return what was noted when the job began, or None where it begins now.
+    """Return what was noted when the job began, or None where no answer is there yet.
 
     Raises:
         UsageError: the output is there and comes from elsewhere.
         RunError: the job was begun with other options.
     """
     stored = run.read_json(JOB)
-    if stored is None:
+    if stored is None or next(run.responses(1).rows(), None) is None:
         if config.output.exists():
             raise UsageError(f"'{config.output}' is there already; take another --output")
         return None
     differing = differences(stored["asked"], source.asked)
     if differing:
         raise RunError(
-            f"'{config.output}' was begun otherwise: {', '.join(differing)}; take another --output, with --queries "
-            f"{config.output} to get others than there are"
+            f"'{config.output}' was begun otherwise: {', '.join(differing)}; take another --output, or remove "
+            f"'{config.folder}' to begin anew"
         )
     return stored
 
@@ -154,11 +158,14 @@ def _read_again(source: Source, config: WriteConfig, run: RunDirectory, stored: 
 class _Job:
     """One job while it works."""
 
-    def __init__(self, config: WriteConfig, plan: WritePlan, run: RunDirectory, progress: Progress) -> None:
+    def __init__(
+        self, config: WriteConfig, plan: WritePlan, run: RunDirectory, progress: Progress, *, begins: bool
+    ) -> None:
         self._config = config
         self._plan = plan
         self._run = run
         self._progress = progress
+        self._begins = begins
         self._questions: list[Question] = []
 
     def work(self) -> Written:
@@ -166,7 +173,8 @@ class _Job:
         config, plan, run = self._config, self._plan, self._run
         budget = open_budget(run, plan.models, config.max_cost, plan.source.side.options, self._progress, "teacher")
         with plan.teacher.sampler() as sampler:
-            self._note(sampler.chunk)
+            if self._begins:
+                self._note(sampler.chunk)
             rounds = Rounds(plan.source, config.limit, plan.format, sampler.chunk)
             with run.responses(1).open(rounds.size) as writer:
                 for questions in rounds:
@@ -182,11 +190,16 @@ class _Job:
         return rounds.written
 
     def _note(self, chunk: int | None) -> None:
-        """Note what the job was begun with, where it begins now."""
-        if self._run.read_json(JOB) is None:
-            plan = self._plan
-            settled = {"format": plan.format, "chunk": chunk, "resolved": plan.models.resolved["teacher"]}
-            self._run.write_json(JOB, {"asked": dict(plan.source.asked), **settled})
+        """Note what the job is begun with."""
+        plan = self._plan
+        settled = {
+            "format": plan.format,
+            "temperature": plan.sampling.temperature,
+            "max_tokens": plan.sampling.max_tokens,
+            "chunk": chunk,
+            "resolved": plan.models.resolved["teacher"],
+        }
+        self._run.write_json(JOB, {"asked": dict(plan.source.asked), **settled})
 
     def _ask(self, questions: Sequence[Question], sampler: Sampler, writer: RowWriter, budget: Budget) -> None:
         """Guarantee that each request of a round has its answer."""
@@ -212,6 +225,8 @@ class _Job:
     def _keep(self, written: Written) -> None:
         """Guarantee that the queries so far can be looked at."""
         output = self._config.output
+        if not written.rows:
+            return
         write_file(output.with_name(f"{output.name}.part"), b"".join(map(encode, written.rows)))
         self._progress.say(f"{len(written.rows):,} of {self._config.limit:,} queries so far, in {output}.part")
 

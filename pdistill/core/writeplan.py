@@ -16,13 +16,13 @@ from pdistill.core.prompts import Format
 from pdistill.core.queries import Query
 from pdistill.core.queryfiles import read_queries, read_text
 from pdistill.core.querylines import Reader
-from pdistill.core.querywriting import Requests
+from pdistill.core.querywriting import INSTRUCTION, Requests
 from pdistill.core.rows import encode
 from pdistill.core.sampling import Sampling
 from pdistill.core.shots import frame_of, shots_of
 
-LONGEST: Mapping[Format, int] = {"chat": 1_024, "text": 128}
-"""Tokens of an answer, where the user says nothing: ten queries, or one."""
+DEFAULTS: Mapping[Format, tuple[float, int]] = {"chat": (1.0, 1_024), "text": (0.7, 128)}
+"""Temperature, and tokens of an answer, where the user says nothing: of ten queries, or of one by a base model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class WriteConfig:
     teacher: str | None = None
     limit: int = 300
     seed: int = 0
-    temperature: float = 1.0
+    temperature: float | None = None
     top_p: float = 1.0
     max_tokens: int | None = None
     max_cost: float | None = None
@@ -108,11 +108,11 @@ class Source:
 
     def requests(self, format: Format) -> Requests:
         """Return what makes the requests."""
-        return Requests(self.prompt, format, frame_of(self.prompt), self.seeds, self.asked["seed"])
+        return Requests(self.prompt, format, frame_of(self.prompt), self.seeds, self.labels, self.asked["seed"])
 
     def reader(self, format: Format) -> Reader:
         """Return what reads the answers."""
-        return Reader(self.prompt, self.labels, frame_of(self.prompt).query)
+        return Reader(f"{self.prompt}\n{INSTRUCTION}", self.labels, frame_of(self.prompt).query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +152,15 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
     """Return the plan; loads no weights.
 
     Args:
-        stored: what depends on the machine, as it was resolved when the job began; None: resolve now.
+        stored: what was settled when the job began; None: settle now.
 
     Raises:
         UsageError: there is nothing to go on from.
         BackendError: the model, or what runs it, is missing; or it has no chat template and should.
     """
-    models = Models({"teacher": source.side, "student": source.side}, {"teacher": stored} if stored else None)
+    models = Models(
+        {"teacher": source.side, "student": source.side}, {"teacher": stored["resolved"]} if stored else None
+    )
     teacher = models.teacher()
     renderer = teacher.renderer()
     chats = renderer is None or renderer.has_chat_template
@@ -170,8 +172,10 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
             "a model that goes on with text needs some queries to go on from; give them by --queries FILE, or show them "
             "in the prompt as a few-shot prompt does"
         )
-    longest = config.max_tokens or LONGEST[format]
-    sampling = Sampling(config.temperature, config.top_p, longest, first_line=format == "text")
+    temperature, longest = (stored["temperature"], stored["max_tokens"]) if stored else DEFAULTS[format]
+    if config.temperature is not None:
+        temperature = config.temperature
+    sampling = Sampling(temperature, config.top_p, config.max_tokens or longest, first_line=format == "text")
     return WritePlan(source, models, teacher, format, sampling)
 
 

@@ -6,7 +6,7 @@ from itertools import chain, zip_longest
 from math import ceil
 from typing import Any
 
-from pdistill.core.aims import Aim
+from pdistill.core.aims import ANY, Aim
 from pdistill.core.neighbours import Distinct
 from pdistill.core.queries import Query
 from pdistill.core.querylines import Reader
@@ -71,7 +71,7 @@ class Written:
             self.left_out[fault] += 1
             return
         self.kept[aim].append(query)
-        self.rows.append({"query": query, "slices": [aim.name]})
+        self.rows.append({"query": query} if aim == ANY else {"query": query, "slices": [aim.name]})
 
     def _lacks(self, aim: Aim) -> int:
         return self.wanted[aim] - len(self.kept[aim])

@@ -36,7 +36,7 @@ class LocalRun:
 
 
 def run_student(folder: Path, family: str, frame: str, **changes: Any) -> LocalRun:
-    """Return a finished run of a tiny student of the family, asked in the frame; plain text without a chat template."""
+    """Return a finished run of a tiny student of the family, or of the real "smollm2", asked in the frame."""
     torch.set_num_threads(1)
     chance = Random(3)
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,20 +45,18 @@ def run_student(folder: Path, family: str, frame: str, **changes: Any) -> LocalR
     (folder / "frame.txt").write_text(frame + "\n")
     texts = [*HOSTILE, *("".join(chance.choices(ascii_lowercase, k=12)) for _ in range(60))]
     (folder / "queries.jsonl").write_text("".join(json.dumps({"query": query}) + "\n" for query in texts))
+    model = family if family == "smollm2" else make(family, folder / "model")
+    settings: dict[str, Any] = {"rank": 4, "epochs": 6, "learning_rate": 5e-3, "seed": 1, **changes}
     config = Config(
         prompt=folder / "prompt.txt",
         queries=folder / "queries.jsonl",
         student_prompt=folder / "frame.txt",
         labels=LABELS,
         teacher="fake:rule",
-        student=f"local:{make(family, folder / 'model')}",
+        student=f"local:{model}",
         run_dir=folder / "run",
         max_tokens=6,
-        rank=4,
-        epochs=6,
-        learning_rate=5e-3,
-        seed=1,
-        **changes,
+        **settings,
     )
     pipeline.run(config)
     run = RunDirectory(folder / "run")

@@ -1,6 +1,8 @@
 """The local backend as the core sees it: options, machine, models that are not there, training defaults."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -40,6 +42,20 @@ def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(BackendError, match=r"'peft'.*pip install 'pdistill\[local\]'"):
         create(LocalOptions())
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given: dict[str, str], expected: str) -> None:
+    script = (
+        "import os, sys\n"
+        "from pdistill.backends.local import LocalOptions, create\n"
+        "assert 'torch' not in sys.modules\n"
+        "create(LocalOptions())\n"
+        "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment | given, capture_output=True, text=True)
+    assert done.stdout == f"True {expected}\n"
 
 
 def test_a_chunk_of_nothing_is_wrong_usage() -> None:

@@ -93,6 +93,7 @@ def test_a_vocabulary_of_a_quarter_million_costs_logits_at_the_last_places_alone
     model = Models.from_pretrained(make("gemma3", tmp_path, **SHAPE, vocab_size=262_144)).eval()
     runner, places = Decoder(model, "wide"), []
     assert isinstance(runner.engine, Cascade)
+    runner.prefix(PREFIX)
     runner.engine.model.lm_head.register_forward_hook(lambda _, inputs, __: places.append(inputs[0].shape[1]))
     rows = rows_of(4)
     expected = [alone(model, [*PREFIX, *row], 3) for row in rows]
@@ -100,9 +101,38 @@ def test_a_vocabulary_of_a_quarter_million_costs_logits_at_the_last_places_alone
     assert places == [4, 4, 4]
 
 
+def test_gemma_3_as_it_is_sold(tmp_path: Path) -> None:
+    changes = {"sliding_window": 512, "vocab_size": 262_144, "max_position_embeddings": 1024}
+    model = Models.from_pretrained(make("gemma3", tmp_path, **SHAPE, **changes)).eval()
+    runner, prompt, rows = (
+        small(Decoder(model, "gemma3"), tokens=256, rows=3),
+        [3 + 7 * i % 90 for i in range(700)],
+        [*rows_of(3), [9]],
+    )
+    assert isinstance(runner.engine, Cascade)
+    assert [keys.shape[2] for keys, _ in runner.engine.prefix(prompt)] == [511, 700]
+    assert run(runner, prompt, rows, [4] * 4) == [alone(model, [*prompt, *row], 4) for row in rows]
+
+
+@pytest.mark.parametrize("family", FITTING)
+def test_a_prefix_run_in_blocks_is_the_models_own(models: dict[str, Any], family: str) -> None:
+    runner = small(Decoder(models[family], family), tokens=25, rows=1)
+    for given, expected in zip(runner.engine.prefix(PREFIX), runner.native.prefix(PREFIX), strict=True):
+        torch.testing.assert_close(given, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize("prefix", [PREFIX, []])
+def test_what_fills_a_step_up_changes_nothing(models: dict[str, Any], family: str, prefix: list[int]) -> None:
+    rows = [[number] for number in range(5, 5 + step.EVEN + 1)]
+    expected = [alone(models[family], [*prefix, *row], 2) for row in rows]
+    assert run(Decoder(models[family], family), prefix, rows, [2] * len(rows)) == expected
+
+
 def test_ended_rows_leave_their_place_to_waiting_ones(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     runner = small(Decoder(models["llama"], "llama"), tokens=1000, rows=2)
     begun: list[tuple[int, int]] = []
+    runner.prefix(PREFIX)
     original = step.Step
 
     def watched(going: Sequence[Any], new: Sequence[Any], *rest: Any) -> Any:
@@ -117,6 +147,7 @@ def test_ended_rows_leave_their_place_to_waiting_ones(models: dict[str, Any], mo
 def test_of_equal_rows_one_runs(models: dict[str, Any]) -> None:
     runner, widths = small(Decoder(models["qwen3"], "qwen3"), tokens=12, rows=5), []
     assert isinstance(runner.engine, Cascade)
+    runner.prefix(PREFIX)
     runner.engine.model.model.register_forward_hook(
         lambda _, __, given, output: widths.append(given["input_ids"].shape[1]), with_kwargs=True
     )

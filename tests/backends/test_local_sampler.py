@@ -13,10 +13,10 @@ from pdistill.backends.local.cascade import Cascade
 from pdistill.backends.local.drawing import Drawer
 from pdistill.backends.local.sampler import BEGINNING, FEW, alike
 from pdistill.core.batches import TokenIds
-from pdistill.core.errors import ContextError
+from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Streamer
 from pdistill.core.prompts import Format, student_prompt, teacher_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma3", "gpt2", "bloom")
@@ -214,3 +214,37 @@ def test_scores_are_the_models_log_probabilities(teachers: dict[str, LocalTeache
         assert row.logprobs == pytest.approx([expected[i, token].item() for i, token in enumerate(given)], abs=1e-4)
         assert torch.tensor(row.top_ids).tolist() == expected.topk(3).indices.tolist()
         assert torch.allclose(torch.tensor(row.top_logprobs), expected.topk(3).values, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gpt2", "bloom"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_answers_are_kept_to_labels(teachers: dict[str, LocalTeacher], family: str, temperature: float) -> None:
+    labels = ("en", "en-GB", "der Fluss", "12")
+    sampling = Sampling(temperature=temperature, max_tokens=30, allowed=Allowed(labels=labels))
+    found = answers(teachers[family], requests(family), sampling)
+    assert {answer.text.strip() for answer in found.values()} <= set(labels)
+    assert {answer.finish for answer in found.values()} == {"stop"}
+    free = answers(teachers[family], requests(family), replace(sampling, allowed=None))
+    assert found != free
+
+
+def test_the_label_is_the_one_that_is_likelier_token_by_token(teachers: dict[str, LocalTeacher]) -> None:
+    teacher, (request, *_) = teachers["qwen3"], requests("qwen3")
+    first = answers(teacher, [request], Sampling(max_tokens=1))[request.key].text
+    labels = ("zzz", f"{first}x") if first != "z" else ("zzz", "yyy")
+    (kept,) = answers(teacher, [request], Sampling(max_tokens=30, allowed=Allowed(labels=labels))).values()
+    renderer = teacher.renderer()
+    likeliest = renderer.target_ids(request.prompt, kept.text)[0]
+    scores = {label: renderer.target_ids(request.prompt, label)[0] for label in labels}
+    with teacher.sampler() as sampler:
+        asked = [(request, [token]) for token in scores.values()]
+        best = max(
+            ((s.logprobs[0], token) for (_, s), (_, (token,)) in zip(sampler.score(asked, 1), asked, strict=True))
+        )
+    assert likeliest == best[1]
+
+
+def test_a_pattern_is_for_grammars(teachers: dict[str, LocalTeacher]) -> None:
+    assert "constrain-pattern" not in teachers["qwen3"].can
+    with pytest.raises(BackendError, match="the torch engine keeps answers to labels, not to a pattern or a schema"):
+        answers(teachers["qwen3"], requests("qwen3"), Sampling(max_tokens=30, allowed=Allowed(pattern="a+")))

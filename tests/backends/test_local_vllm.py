@@ -1,6 +1,7 @@
 """The vLLM engine gives the answers of the torch engine; where it is broken or missing, torch takes over or an error says so."""
 
 import logging
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ from pdistill.backends.local.vllm_sampler import VllmSampler
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Lora
 from pdistill.core.prompts import teacher_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 PROMPT = "You are a careful clerk. Name the language of the text and say nothing else."
@@ -101,6 +102,7 @@ def test_options_reach_vllm() -> None:
 
 
 @with_vllm
+@pytest.mark.vllm
 @pytest.mark.slow
 def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
     torch_side, vllm_side = teacher(folder, "torch"), teacher(folder, "vllm")
@@ -118,6 +120,31 @@ def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
                 assert given[key].top_ids == scores.top_ids
         drawn = Sampling(max_tokens=8, temperature=1.0)
         assert dict(fast.generate(requests(), drawn)) == dict(fast.generate(requests()[::-1], drawn))
+
+
+@with_vllm
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
+def test_vllm_keeps_answers_to_what_is_allowed(folder: Path) -> None:
+    given = teacher(folder, "vllm")
+    assert given.can > {"constrain-labels", "constrain-pattern", "constrain-json"}
+    schema = (
+        '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": false}'
+    )
+    kept = {
+        r"(one|two|three)": Allowed(labels=("one", "two", "three")),
+        r"[ab]{3}\d": Allowed(pattern=r"[ab]{3}\d"),
+        r"\{\s*\"n\"\s*:\s*[12]\s*\}": Allowed(json_schema=schema),
+    }
+    for pattern, allowed in kept.items():
+        for answer in answers(given, Sampling(max_tokens=60, allowed=allowed)).values():
+            assert re.fullmatch(pattern, answer.text) or answer.finish == "length", answer
+    labels = answers(given, Sampling(max_tokens=60, allowed=Allowed(labels=("one", "two", "three"))))
+    assert {answer.finish for answer in labels.values()} == {"stop"}
+    with pytest.raises(BackendError, match="vLLM can't keep its decoding to this .*; leave --constrain out"):
+        answers(given, Sampling(max_tokens=60, allowed=Allowed(pattern=r"(?<!a)b")))
+    assert len(answers(given, GREEDY)) == len(QUERIES)
 
 
 @with_vllm

@@ -75,7 +75,7 @@ def make(family: str, folder: Path, **changes: Any) -> Path:
         model = BloomForCausalLM(BloomConfig(**shape, bos_token_id=0, eos_token_id=1))
     elif family == "gemma3":
         kinds = ["sliding_attention", "full_attention"]
-        model = Gemma3ForCausalLM(Gemma3TextConfig(**shape, sliding_window=24, layer_types=kinds))
+        model = Gemma3ForCausalLM(Gemma3TextConfig(**{"sliding_window": 24, **shape}, layer_types=kinds))
     elif family == "llama":
         model = LlamaForCausalLM(LlamaConfig(**shape))
     elif family == "qwen2":

@@ -16,7 +16,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_says_what_it_wrote_and_what_comes_next(call: Call, place: Path) -> None:
     said = call("new-task", "bike-mail", "my folder").stdout
     assert said.startswith("6 files in my folder:\n  pyproject.toml\n")
-    assert "  pip install --editable 'my folder'\n" in said
+    assert "  pip install --editable 'my folder[dev]'\n" in said
     assert "  pdistill run --task bike-mail --backend fake\n" in said
     assert (place / "my folder" / "src" / "pdistill_task_bike_mail" / "prompt.txt").exists()
 

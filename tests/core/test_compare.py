@@ -109,6 +109,12 @@ def test_what_makes_no_sense_is_refused(runs: tuple[Config, RunDirectory, RunDir
     pipeline.run(labelled)
     with pytest.raises(RunError, match=r"has labels \['animal', 'fruit', 'other'\] and .* name two runs of one task"):
         compare(run, RunDirectory(labelled.directory))
+    loose = replace(config, labels=None, agreement="fields", run_dir=tmp_path / "loose", force=True)
+    exact = replace(config, labels=None, run_dir=tmp_path / "exact", force=True)
+    for each in (loose, exact):
+        pipeline.run(each)
+    with pytest.raises(RunError, match="has agreement fields and .* agreement unset"):
+        compare(RunDirectory(loose.directory), RunDirectory(exact.directory))
     _, queries = write_task(tmp_path, [f"other {sha256(bytes([at, at])).hexdigest()}" for at in range(60)])
     elsewhere = replace(config, queries=queries, run_dir=tmp_path / "elsewhere")
     pipeline.run(elsewhere)

@@ -62,6 +62,9 @@ def test_hostile_text_is_shown_and_not_obeyed(report: dict[str, Any]) -> None:
     changed["task"] = changed["student"] = changed["teacher"] = HOSTILE
     changed["confusions"] = {"labels": [HOSTILE], "rows": [{"teacher": HOSTILE, "student": HOSTILE, "n": 3}]}
     changed["worse_slices"] = dict.fromkeys(changed["arms"]["student"]["slices"], 0.01)
+    changed["probes"]["leakage"]["alarm"] = True
+    changed["probes"]["leakage"]["longest"]["student"]["text"] = HOSTILE
+    changed["probes"]["welcome"] = {"alarm": None, "not_run": HOSTILE}
     for row in changed["disagreements"]["rows"]:
         row["query"] = row["teacher"] = row["reference"] = row["student"]["response"] = HOSTILE
     text = page(changed)

@@ -18,6 +18,7 @@ from pdistill.core.rundir import RunDirectory
 from tests.runs import contents, fake_config
 
 HELD_OUT = 7  # of 60 queries
+PROBED = 24  # questions of a probe that the teacher is asked
 Reference = Callable[[str], str | None]
 
 
@@ -104,7 +105,7 @@ def test_a_sound_job_goes_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"chunk": "25"}, {"shuffle": "true"}])
 def test_no_query_is_asked_twice(tmp_path: Path, options: dict[str, str]) -> None:
     config = job(tmp_path, 60, backend_options={**options, "fail_at": "0"})
-    calls = 60 + HELD_OUT
+    calls = 60 + HELD_OUT + PROBED
     with pytest.raises(BackendError, match=f"failed at call {calls}"):
         pipeline.generate(replace(config, backend_options={**options, "fail_at": str(calls)}))
     whole = replace(config, run_dir=tmp_path / "whole", backend_options={**options, "fail_at": str(calls + 1)})

@@ -26,6 +26,7 @@ def read(text: str, finish: str = "stop") -> list[str]:
         "**first one**\n\u201csecond one\u201d",
         "Message: first one\nMessage 2: second one",
         "1. **User:** first one\n2. **User:** second one",
+        "Q: first one\nA: an answer\nQ: second one\nA: another",
     ],
 )
 def test_one_query_a_line_whatever_is_put_around_it(text: str) -> None:
@@ -69,6 +70,8 @@ def test_a_query_stays_as_it_is(query: str) -> None:
         ("Price: a new chain", querylines.GIVEN_AWAY),
         ("my chain fell off (repair)", querylines.GIVEN_AWAY),
         ("my chain fell off -> repair", querylines.GIVEN_AWAY),
+        ("A: come on Monday", querylines.GIVEN_AWAY),
+        ("**Assistant:** repair it", querylines.GIVEN_AWAY),
         ("something is broken or must be mended", querylines.ECHOED),
         ("Oh: sort the messages of a workshop. Now!", querylines.ECHOED),
         ("no no no no no no no no no", querylines.LOOPING),

@@ -1,6 +1,7 @@
 """Every report has the form that is published, and the form is strict enough to find what is wrong."""
 
 import json
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from pdistill.core import pipeline
+from pdistill.core.config import Config
 from pdistill.core.markdown import markdown
 from pdistill.core.page import page
+from pdistill.core.plugins import installed
+from pdistill.core.queries import Query
 from pdistill.core.reportform import require_form
+from pdistill.core.task import Task
 from tests.runs import fake_config
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json").read_text("utf-8"))
@@ -88,15 +93,24 @@ def test_a_key_that_is_not_published_is_not_written_but_may_be_read(
         require_form(made)
 
 
+class Odd(Task):
+    """Its queries hold what no file of queries may: half of a surrogate pair."""
+
+    prompt = "Say it again."
+
+    def queries(self) -> Iterator[Query]:
+        for at in range(40):
+            yield Query(f"{at**5:x} {SURROGATE}", id=f"{at}{SURROGATE}", reference=SURROGATE, slices=(SURROGATE,))
+
+
 def test_lone_surrogates_do_not_break_a_run(published: Draft202012Validator, tmp_path: Path) -> None:
-    config = fake_config(tmp_path, tmp_path / "run", labels=None, learning_rate=1e-9)
-    assert config.queries is not None
-    rows = [
-        {"query": f"{at**5:x} {SURROGATE}", "id": f"{at}{SURROGATE}", "reference": SURROGATE, "slices": [SURROGATE]}
-        for at in range(40)
-    ]
-    config.queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    pipeline.run(config)
+    tasks = installed().tasks
+    tasks.register("odd", lambda options: Odd())
+    config = Config(task="odd", backend="fake", run_dir=tmp_path / "run", learning_rate=1e-9, force=True)
+    try:
+        pipeline.run(config)
+    finally:
+        tasks.remove("odd")
     made = json.loads((config.directory / "report.json").read_bytes())
     published.validate(made)
     assert made["disagreements"]["rows"][0]["query"].endswith(SURROGATE)

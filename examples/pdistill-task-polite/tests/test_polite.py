@@ -60,4 +60,4 @@ def test_a_real_model_is_distilled(run_directory: Path) -> None:
     )
     agreement = {name: arm["agreement"] for name, arm in report["arms"].items()}
     assert agreement["base"]["high"] < agreement["student"]["low"]
-    assert agreement["student"]["value"] > 0.85
+    assert agreement["student"]["value"] > 0.8

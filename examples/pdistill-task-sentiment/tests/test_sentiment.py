@@ -47,6 +47,7 @@ def test_a_real_model_is_distilled(run_directory: Path) -> None:
     report = run(
         Config(
             task="sentiment",
+            limit=240,
             format="text",
             teacher="smollm2",
             rank=16,

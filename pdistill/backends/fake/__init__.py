@@ -84,7 +84,7 @@ class FakeBackend:
 class FakeTeacher:
     """A model that answers under the prompt."""
 
-    can: frozenset[Ability] = frozenset(("generate", "score"))
+    can: frozenset[Ability] = frozenset(("generate", "score", "constrain-labels"))
 
     def __init__(self, id: str, model: Model, options: FakeOptions, calls: Calls) -> None:
         self.id = id

@@ -81,6 +81,8 @@ class FakeSampler:
         if self._options.context and shared + own + sampling.max_tokens > self._options.context:
             raise ContextError(request.key.number, shared, own, sampling.max_tokens, self._options.context)
         text = self._model.answer(prompt) if sampling.temperature == 0 else self._draw(request, sampling)
+        if sampling.allowed is not None:
+            text = _kept(text, sampling.allowed.labels or ())
         text, finish, tokens = _limit(text, self._cap(request.key, sampling.max_tokens))
         if sampling.stop or sampling.first_line:
             text, stopped = sampling.cut(text)
@@ -118,6 +120,12 @@ class FakeSampler:
 def length(text: str) -> int:
     """Return the number of tokens of an answer, without its end token."""
     return len(encode(text))
+
+
+def _kept(text: str, labels: tuple[str, ...]) -> str:
+    """Return the text where it is a label, else the first label, with the space that a text answer begins with."""
+    space = text[: len(text) - len(text.lstrip())]
+    return text if text.strip() in labels else space + labels[0]
 
 
 def _limit(text: str, max_tokens: int) -> tuple[str, Finish, int]:

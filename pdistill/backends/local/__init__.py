@@ -1,5 +1,6 @@
 """The local backend: any transformers causal model on this machine, by torch; students are PEFT LoRA adapters."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,6 +10,9 @@ from pdistill.core.hookspecs import hookimpl
 from pdistill.core.interfaces import Backend
 from pdistill.core.registry import Registry
 
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Has threads sleep while they wait for work; where they spin, and other programs want the processors too, a run takes many
+times as long. It is read when torch is loaded; a value that is set already stays."""
 NEEDED = ("torch", "transformers", "peft", "safetensors", "jinja2")
 
 
@@ -54,6 +58,8 @@ def create(options: LocalOptions) -> Backend:
     """
     if options.chunk < 1:
         raise UsageError(f"option chunk of backend local: {options.chunk} won't do, it must be at least 1")
+    for name, value in WAITING.items():
+        os.environ.setdefault(name, value)
     with needing("local", NEEDED):
         from pdistill.backends.local.backend import LocalBackend
     return LocalBackend(options)

@@ -101,7 +101,7 @@ def _by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, sc
     kept, length = key.shape[1:3]
     queries = query.reshape(batch * kept, -1, size) * scale
     outputs, sums = torch.empty_like(queries), queries.new_empty(queries.shape[:2])
-    rows = max(1, CPU_SCORES // length)
+    rows = 1 << max(0, (CPU_SCORES // length).bit_length() - 1)  # few different sizes need few different kernels
     for head, (keys, values) in enumerate(zip(key.flatten(0, 1), value.flatten(0, 1), strict=True)):
         keys, values = keys.contiguous(), values.t().contiguous()
         for i in range(0, queries.shape[1], rows):
@@ -120,7 +120,7 @@ def _by_kernel(
     kept, length = key.shape[1:3]
     grouped = query.reshape(batch * kept, heads // kept, count, size)
     shape = (batch * kept, heads // kept, length, size)
-    keys, values = (states.reshape(batch * kept, 1, length, size).expand(shape) for states in (key, value))
+    keys, values = (states.contiguous().view(batch * kept, 1, length, size).expand(shape) for states in (key, value))
     assert _on_cpu is not None
     outputs, sums = _on_cpu(grouped, keys, values, 0.0, causal, attn_mask=bias, scale=scale)
     return outputs.reshape(query.shape), sums.reshape(batch, heads, count)

@@ -30,6 +30,7 @@ from pdistill.core.prices import FREE, Prices
 from pdistill.core.sampling import Sampling
 
 keep_freed_memory()
+GRAMMARS: frozenset[Ability] = frozenset({"constrain-pattern", "constrain-json"})
 log = logging.getLogger("pdistill")
 
 
@@ -155,7 +156,9 @@ class LocalTeacher:
 
     def __init__(self, opened: OpenedModel) -> None:
         self.id = opened.source.name
-        self.can: frozenset[Ability] = frozenset({"generate", "score"})
+        self.can: frozenset[Ability] = frozenset({"generate", "score", "constrain-labels"})
+        if opened.backend.resolved.engine == "vllm":
+            self.can |= GRAMMARS
         self.opened = opened
 
     def renderer(self) -> TemplateRenderer:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from transformers import AttentionInterface
 
 from pdistill.backends.local.adapter import shared_copy
+from pdistill.backends.local.lastlayer import LastLayer
 from pdistill.backends.local.limits import Limits
 from pdistill.backends.local.linears import use_fast_products
 from pdistill.backends.local.slots import KeyValues, Slots
@@ -53,7 +55,22 @@ class Cascade:
         if self.config._attn_implementation != NAME:
             raise Unfit(f"{type(model).__name__} has an attention of its own")
         use_fast_products(self.model)
+        self.last = LastLayer.of(self.model)
         self.windows: dict[int, int | None] = {}
+
+    def prefix(self, ids: TokenIds) -> list[KeyValues]:
+        """Return keys and values (1, K, P, D) of each layer, of the last P tokens that what follows can see.
+
+        The tokens run in blocks, each behind those before it, so that a long prompt takes no more memory than a short one.
+        """
+        held: list[KeyValues] = []
+        for start in range(0, len(ids), self.limits.tokens):
+            span = Span(0, 0, ids[start : start + self.limits.tokens])
+            slots = Slots(self.config.num_hidden_layers, 1, len(span.ids))
+            self._run([], [Place(0, span)], [], slots, held or None, start)
+            new = [slots.read(layer, 1, len(span.ids)) for layer in range(self.config.num_hidden_layers)]
+            held = [_joined(held[i] if held else None, pair, self.windows[i]) for i, pair in enumerate(new)]
+        return held
 
     def answers(
         self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: Choose
@@ -132,18 +149,25 @@ class Cascade:
         """Return the logits (kept tokens, V) of one forward pass, and after them those of the twins."""
         ones, whole = ([place.span for place in places] for places in (going, new))
         step = Step(ones, whole, slots, prefix, before, self.model.device)
+        logits = self._forward(step)
+        if not twins:
+            return logits
+        slots.copy([new[twin.of].span.slot for twin in twins], [twin.span.slot for twin in twins])
+        return torch.cat([logits, logits[[len(going) + twin.of for twin in twins]]])
+
+    def _forward(self, step: Step) -> torch.Tensor:
+        """Return the logits (kept tokens, V) of a step."""
+        keep: Any = step.kept if self.last is None else 0
         token = _step.set(step)
         try:
-            logits: torch.Tensor = self.model(
-                input_ids=step.ids[None], position_ids=step.positions[None], logits_to_keep=step.kept, use_cache=False
-            ).logits
+            with nullcontext() if self.last is None else self.last.at(step.kept):
+                logits: torch.Tensor = self.model(
+                    input_ids=step.ids[None], position_ids=step.positions[None], logits_to_keep=keep, use_cache=False
+                ).logits
         finally:
             _step.reset(token)
         self.windows = step.windows
-        if not twins:
-            return logits[0]
-        slots.copy([new[twin.of].span.slot for twin in twins], [twin.span.slot for twin in twins])
-        return torch.cat([logits[0], logits[0, [len(going) + twin.of for twin in twins]]])
+        return logits[0, : step.wanted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +187,18 @@ class Place:
     def then(self, token: int) -> "Place":
         """Return the place of the row's next token."""
         return Place(self.row, Span(self.span.slot, self.span.start + len(self.span.ids), [token]))
+
+
+def _joined(held: KeyValues | None, new: KeyValues, window: int | None) -> KeyValues:
+    """Return the keys and values of both, without those that no later token sees.
+
+    Values lie in memory as the products over them want them: transposed.
+    """
+    parts = [new] if held is None else [held, new]
+    first = 0 if window is None else -max(1, window - 1)
+    keys = torch.cat([keys for keys, _ in parts], 2)[:, :, first:].contiguous()
+    values = torch.cat([values for _, values in parts], 2)[:, :, first:]
+    return keys, values.transpose(2, 3).contiguous().transpose(2, 3)
 
 
 def _closed_up(going: Sequence[Place], slots: Slots) -> list[Place]:

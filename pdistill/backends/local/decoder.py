@@ -22,6 +22,9 @@ _said: set[str] = set()
 class Engine(Protocol):
     """What runs rows of tokens behind a prefix."""
 
+    def prefix(self, ids: TokenIds) -> list[KeyValues]:
+        """Return keys and values (1, K, P, D) of each layer; a layer with a sliding window holds the last ones alone."""
+
     def answers(
         self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: Choose
     ) -> Iterator[None]:
@@ -63,5 +66,5 @@ class Decoder:
         if not ids:
             return None
         if self._prefix is None or list(self._prefix[0]) != list(ids):
-            self._prefix = (ids, self.native.prefix(ids))
+            self._prefix = (ids, self.engine.prefix(ids))
         return self._prefix[1]

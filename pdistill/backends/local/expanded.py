@@ -29,6 +29,10 @@ class Expanded:
         self.layers = native.config.num_hidden_layers
         self.shares = all(type(layer) is DynamicLayer for layer in DynamicCache(config=native.config).layers)
 
+    def prefix(self, ids: TokenIds) -> list[KeyValues]:
+        """Return keys and values (1, K, P, D) of each layer."""
+        return self.native.prefix(ids)
+
     def answers(
         self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: Choose
     ) -> Iterator[None]:

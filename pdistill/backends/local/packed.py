@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import Any
 
@@ -12,6 +12,7 @@ from transformers.cache_utils import DynamicCache
 
 from pdistill.backends.local import lowrank, norms, tiles
 from pdistill.backends.local.crossentropy import cross_entropy
+from pdistill.backends.local.lastlayer import LastLayer
 from pdistill.backends.local.tiles import Tiles
 from pdistill.core.batches import HardRow, TokenIds
 
@@ -46,7 +47,7 @@ class Packed:
         self.cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
         rows = _trial_rows(self.model.config.get_text_config().vocab_size)
         before = self.model.config._attn_implementation
-        self.last: _LastLayer | None = None
+        self.last: LastLayer | None = None
         with torch.no_grad():
             expected = [student(input_ids=torch.tensor([row], device=self.device)).logits[0, -1] for row in rows]
             try:
@@ -55,7 +56,7 @@ class Packed:
                 self.model.set_attn_implementation(tiles.NAME)
                 lowrank.speed_up(student)
                 norms.speed_up(student)
-                self.last = _LastLayer.of(self.model)
+                self.last = LastLayer.of(self.model)
                 self._try_out(rows, torch.stack(expected).float())
             except (*FAILURES, UnfitError) as error:
                 self.model.set_attn_implementation(before)
@@ -89,13 +90,8 @@ class Packed:
     def _at(self, places: Sequence[int]) -> Iterator[torch.Tensor]:
         """Give the places as a tensor; meanwhile the last layer runs only there."""
         wanted = torch.tensor(places, device=self.device)
-        if self.last is not None:
-            self.last.places = wanted
-        try:
+        with nullcontext() if self.last is None else self.last.at(wanted):
             yield wanted
-        finally:
-            if self.last is not None:
-                self.last.places = self.last.normed = None
 
     def _hidden(self, rows: Sequence[TokenIds], places: torch.Tensor) -> torch.Tensor:
         """Return hidden states (N, D) before the output layer, at these places of the rows laid end to end."""
@@ -127,47 +123,6 @@ class Packed:
         windows = {number: getattr(layer, "sliding_window", None) for number, layer in layers}
         if self.tiles.windows != {number: window for number, window in windows.items() if window is not None}:
             raise UnfitError("its layers see other tokens than their sliding windows say")
-
-
-class _LastLayer:
-    """Runs the last layer, but for its attention's products before the scores, only at the places that are asked for."""
-
-    def __init__(self, layer: Any) -> None:
-        self.layer = layer
-        self.places: Any = None
-        self.normed: Any = None
-        self.hooks = [
-            layer.register_forward_pre_hook(self._enter, with_kwargs=True),
-            layer.self_attn.register_forward_pre_hook(self._attend, with_kwargs=True),
-            layer.self_attn.o_proj.register_forward_pre_hook(self._leave),
-        ]
-
-    @classmethod
-    def of(cls, model: Any) -> "_LastLayer | None":
-        """Return the model's last layer, where it is one of the usual kind."""
-        layers = getattr(model.base_model, "layers", None)
-        layer = layers[-1] if layers else None
-        usual = hasattr(layer, "input_layernorm") and hasattr(getattr(layer, "self_attn", None), "o_proj")
-        return cls(layer) if usual else None
-
-    def remove(self) -> None:
-        """Let the layer run as it did."""
-        for hook in self.hooks:
-            hook.remove()
-
-    def _enter(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if self.places is None:
-            return None
-        self.normed = self.layer.input_layernorm(given[0])
-        return (given[0][:, self.places], *given[1:]), named
-
-    def _attend(self, _: Any, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if self.places is None:
-            return None
-        return given, {**named, "hidden_states": self.normed}
-
-    def _leave(self, _: Any, given: tuple[Any, ...]) -> Any:
-        return None if self.places is None else (given[0][:, self.places],)
 
 
 def _trial_rows(vocabulary: int) -> list[list[int]]:

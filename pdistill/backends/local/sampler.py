@@ -10,9 +10,10 @@ from pdistill.backends.local.cutter import Cutter
 from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.drawing import Drawer
 from pdistill.backends.local.ending import Ending, end_tokens
+from pdistill.backends.local.trie import Trie
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.batches import TokenIds
-from pdistill.core.errors import ContextError
+from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import TokenScores
 from pdistill.core.sampling import Completion, Key, Request, Sampling
 
@@ -68,10 +69,27 @@ class LocalSampler:
         shared = self._shared(prompts)
         prefix = self.decoder.prefix(prompts[0][:shared]) if asked else None
         rows = [ids[shared:] for ids in prompts]
-        growing = Growing(Ending(sampling, self.ends, self.renderer), [request.seed for request in asked])
+        seeds = [request.seed for request in asked]
+        growing = Growing(Ending(sampling, self.ends, self.renderer), seeds, self._trie(asked, sampling))
         for _ in self.decoder.engine.answers(rows, prefix, shared, sampling.max_tokens, growing.choose):
             for row, completion in growing.ended():
                 yield asked[row].key, replace(completion, prompt_tokens=len(prompts[row]))
+
+    def _trie(self, asked: Sequence[Request], sampling: Sampling) -> Trie | None:
+        """Return what keeps answers to the labels that are allowed; None where anything is.
+
+        Raises:
+            BackendError: a pattern or a schema is given, which only vLLM's grammars keep to.
+        """
+        if sampling.allowed is None:
+            return None
+        labels = sampling.allowed.labels
+        if labels is None:
+            raise BackendError(
+                "the torch engine keeps answers to labels, not to a pattern or a schema; leave --constrain out, and answers "
+                "that are not valid are rejected"
+            )
+        return Trie([[self.renderer.target_ids(request.prompt, label) for label in labels] for request in asked])
 
     def stream(self, request: Request, sampling: Sampling) -> Iterator[str]:
         """Yield the pieces of one answer as they are made.
@@ -143,16 +161,20 @@ class Growing:
     Args:
         ending: says when they are over.
         seeds: one a row.
+        trie: what the answers are kept to; None where anything may be said.
     """
 
-    def __init__(self, ending: Ending, seeds: Sequence[int]) -> None:
+    def __init__(self, ending: Ending, seeds: Sequence[int], trie: Trie | None = None) -> None:
         self.ending = ending
         self._drawer = Drawer(ending.sampling, seeds)
+        self._trie = trie
         self._answers: list[list[int]] = [[] for _ in seeds]
         self._ended: list[tuple[int, Completion]] = []
 
     def choose(self, rows: Sequence[int], logits: torch.Tensor) -> list[int | None]:
         """Return the next token of each row, whose logits (B, V) these are; None where its answer is over."""
+        if self._trie is not None:
+            logits = self._trie.keep(logits, rows, [self._answers[row] for row in rows])
         chosen: list[int | None] = []
         for row, token in zip(rows, self._drawer.pick(logits, rows), strict=True):
             self._answers[row].append(token)

@@ -3,12 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import torch
+from torch import nn
 
 from pdistill.backends.local.attention import Part, attend, attend_all, merged
 from pdistill.backends.local.slots import KeyValues, Slots
 from pdistill.core.batches import TokenIds
+
+EVEN = 32
+"""More tokens than this are a multiple of it: products of few different sizes need few different kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Layer:
 
 
 class Step:
-    """The attention of one forward pass over M tokens in one packed row.
+    """The attention of one forward pass over M tokens in one packed row, the last of which may be mere filling.
 
     Args:
         going: one token each of rows that are under way.
@@ -66,16 +71,16 @@ class Step:
         spans = [*going, *new]
         slots.reserve(max(span.start + len(span.ids) for span in spans))
         sizes = [len(span.ids) for span in spans]
-        self.ids = self._tensor([token for span in spans for token in span.ids])
+        self.tokens, filling = sum(sizes), even(sum(sizes)) - sum(sizes)
+        self.ids = self._tensor([*(token for span in spans for token in span.ids), *[0] * filling])
         self.slot_of = self._tensor([span.slot for span, size in zip(spans, sizes, strict=True) for _ in range(size)])
         self.places = self._tensor(
             [span.start + i for span, size in zip(spans, sizes, strict=True) for i in range(size)]
         )
-        self.positions = self.places + before
-        ends = torch.tensor(sizes).cumsum(0).tolist()
-        self.kept = self._tensor(
-            [i for span, end in zip(spans, ends, strict=True) for i in range(end - span.keep, end)]
-        )
+        self.positions = nn.functional.pad(self.places, (0, filling)) + before
+        kept = [i for span, end in zip(spans, accumulate(sizes), strict=True) for i in range(end - span.keep, end)]
+        self.wanted = len(kept)
+        self.kept = self._tensor(kept + kept[-1:] * (even(len(kept)) - len(kept)))
         self.windows: dict[int, int | None] = {}
         self._visible: dict[int, torch.Tensor | None] = {}
         self._biases: dict[int | None, torch.Tensor] = {}
@@ -86,8 +91,9 @@ class Step:
         In the last layer only the kept tokens' outputs are computed; all others are zero.
         """
         self.windows[layer.index] = layer.window
-        self.slots.write(layer.index, self.slot_of, self.places, key[0].transpose(0, 1), value[0].transpose(0, 1))
-        own = self._own(layer, query, key, value)
+        keys, values = key[0, :, : self.tokens], value[0, :, : self.tokens]
+        self.slots.write(layer.index, self.slot_of, self.places, keys.transpose(0, 1), values.transpose(0, 1))
+        own = self._own(layer, query[0], keys, values)
         if layer.last:
             query, own = query[:, :, self.kept], (own[0][:, self.kept], own[1][:, self.kept])
         outputs = own[0] if self.prefix is None else self._with_prefix(layer, query, own, self.prefix[layer.index])
@@ -107,21 +113,20 @@ class Step:
         return merged((shared[0][0], shared[1][0]), own)
 
     def _own(self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Part:
-        """Return outputs (H, M, D) and log-sum-exps (H, M) of each token over its own row."""
-        parts = []
+        """Return outputs (H, M, D) and log-sum-exps (H, M) of each token over its own row; filling sees nothing."""
+        ones = len(self.going)
+        outputs, sums = torch.zeros_like(query), query.new_full(query.shape[:2], -torch.inf, dtype=torch.float32)
         if self.going:
-            parts.append(self._own_going(layer, query[0, :, : len(self.going)]))
+            outputs[:, :ones], sums[:, :ones] = self._own_going(layer, query[:, :ones])
         if self.new:
-            queries, keys, values = (states[0][:, self._grid].transpose(0, 1) for states in (query, key, value))
-            parts.append(self._own_new(layer, queries, keys, values))
-        if len(parts) == 1:
-            return parts[0]
-        return torch.cat([part[0] for part in parts], 1), torch.cat([part[1] for part in parts], 1)
+            queries, keys, values = (self._in_grid(states) for states in (query, key, value))
+            new = self._own_new(layer, queries, keys, values)
+            outputs[:, ones : self.tokens], sums[:, ones : self.tokens] = new
+        return outputs, sums
 
     def _own_going(self, layer: Layer, query: torch.Tensor) -> Part:
         """The newest token of each row over all of its row, slot by slot; free slots are computed and not read."""
-        order, longest = self.slot_of[: len(self.going)], max(span.start for span in self.going) + 1
-        count = max(span.slot for span in self.going) + 1
+        order, (count, longest) = self.slot_of[: len(self.going)], self._going_size
         keys, values = self.slots.read(layer.index, count, longest)
         queries = query.new_zeros((count, query.shape[0], 1, query.shape[2]))
         queries[order] = query.transpose(0, 1)[:, :, None]
@@ -136,7 +141,13 @@ class Step:
         if layer.window is not None and layer.window < len(places):
             visible = (places <= places[:, None]) & (places > places[:, None] - layer.window)
         outputs, sums = attend(query, key, value, layer.scale, visible, visible is None, layer.softcap)
-        return outputs.transpose(0, 1).flatten(1, 2)[:, self._real], sums.transpose(0, 1).flatten(1, 2)[:, self._real]
+        outputs, sums = (part.transpose(0, 1).flatten(1, 2).index_select(1, self._real) for part in (outputs, sums))
+        return outputs, sums
+
+    def _in_grid(self, states: torch.Tensor) -> torch.Tensor:
+        """Return states (R, H, L, D) of the new rows, from packed ones (H, M, D)."""
+        grid = states.index_select(1, self._grid.flatten())
+        return grid.view(len(states), *self._grid.shape, -1).transpose(0, 1)
 
     def _going_bias(self, count: int, longest: int, window: int | None) -> torch.Tensor:
         """Return what is added to the scores of each slot's places, (count, 1, 1, 1, longest)."""
@@ -163,6 +174,11 @@ class Step:
         return self._visible[window]
 
     @cached_property
+    def _going_size(self) -> tuple[int, int]:
+        """How many slots are read, and how many tokens of each."""
+        return max(span.slot for span in self.going) + 1, max(span.start for span in self.going) + 1
+
+    @cached_property
     def _grid(self) -> torch.Tensor:
         """Which packed token stands at each place (R, L) of the new rows; padding is any token."""
         width = max(len(span.ids) for span in self.new)
@@ -180,3 +196,8 @@ class Step:
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)
+
+
+def even(count: int) -> int:
+    """Return `count`, or where it is more than EVEN the next multiple of that."""
+    return count if count <= EVEN else -(-count // EVEN) * EVEN

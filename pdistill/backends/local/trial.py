@@ -27,7 +27,7 @@ def try_out(cascade: Cascade, native: Native) -> Cascade:
     prefix, first, second = tokens[:PREFIX], tokens[PREFIX : PREFIX + ROWS[0]], tokens[PREFIX + ROWS[0] :]
     more = NEXT % vocabulary
     try:
-        given = _run(cascade, native, prefix, [first, second], more)
+        given = _run(cascade, prefix, [first, second], more)
     except FAILURES as error:
         raise Unfit(str(error).partition("\n")[0] or type(error).__name__) from None
     expected = [_alone(native, [*prefix, *row, more]) for row in (first, second)]
@@ -36,7 +36,7 @@ def try_out(cascade: Cascade, native: Native) -> Cascade:
     return cascade
 
 
-def _run(cascade: Cascade, native: Native, prefix: list[int], rows: list[list[int]], more: int) -> torch.Tensor:
+def _run(cascade: Cascade, prefix: list[int], rows: list[list[int]], more: int) -> torch.Tensor:
     """Return the logits (4, V) after each row, and after one token more."""
     seen: dict[int, list[torch.Tensor]] = {0: [], 1: []}
 
@@ -45,7 +45,7 @@ def _run(cascade: Cascade, native: Native, prefix: list[int], rows: list[list[in
             seen[number].append(row)
         return [more if len(seen[number]) == 1 else None for number in numbers]
 
-    for _ in cascade.answers(rows, native.prefix(prefix), len(prefix), 2, choose):
+    for _ in cascade.answers(rows, cascade.prefix(prefix), len(prefix), 2, choose):
         pass
     return torch.stack([*seen[0], *seen[1]])
 

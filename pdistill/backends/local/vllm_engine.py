@@ -121,7 +121,6 @@ def arguments(machine: Machine, options: LocalOptions, rank: int) -> Mapping[str
     """Return what vLLM's LLM is made with."""
     settings: dict[str, Any] = {
         "dtype": machine.dtype,
-        "skip_tokenizer_init": True,
         "enable_prefix_caching": True,
         "max_model_len": -1,
         "generation_config": "vllm",

@@ -1,6 +1,7 @@
 """Answers by vLLM: requests flow through its queue, and each answer is given as soon as it is over."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import TokenScores
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.prompts import Prompt, Text
+from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 
 WINDOW = 1024
 """Requests that vLLM holds at one time, running and waiting."""
@@ -52,7 +54,8 @@ class VllmSampler:
                     self._check(request, ids, sampling.max_tokens)
                     name = next(self._names)
                     asked[name] = (request.key, len(ids))
-                    self.engine.ask(name, ids, self.adapter, **self._sampling(request, ending))
+                    with _explained(sampling.allowed):
+                        self.engine.ask(name, ids, self.adapter, **self._sampling(request, ending))
                 if not asked:
                     return
                 for output in self.engine.step():
@@ -107,12 +110,39 @@ class VllmSampler:
             "max_tokens": sampling.max_tokens,
             "seed": request.seed if sampling.temperature else None,
             "stop_token_ids": sorted(self.ends),
+            "structured_outputs": _structured(request.prompt, sampling.allowed),
             "output_kind": RequestOutputKind.CUMULATIVE if ending.by_text else RequestOutputKind.FINAL_ONLY,
         }
 
     def _check(self, request: Request, ids: TokenIds, tokens: int) -> None:
         if len(ids) + tokens > self.engine.context:
             raise ContextError(request.key.number, 0, len(ids), tokens, self.engine.context)
+
+
+@contextmanager
+def _explained(allowed: Allowed | None) -> Iterator[None]:
+    """Raise a BackendError in one line where vLLM's grammars can't express what is allowed."""
+    try:
+        yield
+    except Exception as error:
+        if allowed is None:
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise BackendError(f"vLLM can't keep its decoding to this ({reason}); leave --constrain out") from None
+
+
+def _structured(prompt: Prompt, allowed: Allowed | None) -> Any:
+    """Return what keeps an answer to what is allowed, in vLLM's words; a text's answer begins with a space."""
+    if allowed is None:
+        return None
+    from vllm.sampling_params import StructuredOutputsParams
+
+    if allowed.json_schema is not None:
+        return StructuredOutputsParams(json=allowed.json_schema)
+    spaced = isinstance(prompt, Text) and not prompt.text[-1:].isspace()
+    if allowed.pattern is not None:
+        return StructuredOutputsParams(regex=f" ?({allowed.pattern})" if spaced else allowed.pattern)
+    return StructuredOutputsParams(choice=[f" {label}" if spaced else label for label in allowed.labels or ()])
 
 
 def _completion(output: Any, ending: Ending) -> Completion | None:

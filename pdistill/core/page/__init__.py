@@ -11,6 +11,7 @@ from pdistill.core.escape import lines, one_line
 from pdistill.core.markdown import ARM_NAMES, grouped, judgement, pay_back, recovery_note, verdict
 from pdistill.core.page.curve import curve
 from pdistill.core.page.matrix import matrix
+from pdistill.core.probes.findings import sentences
 from pdistill.core.report import FEW, arms_of
 
 FOLDER = files(__name__)
@@ -43,6 +44,7 @@ def page(report: Mapping[str, Any]) -> str:
         arms=list(arms_of(report)),
         names=ARM_NAMES,
         slices=_slices(report),
+        probes=list(sentences(report)),
         matrix=matrix(report["confusions"]),
         curve=curve(report["loss"]),
         few=FEW,

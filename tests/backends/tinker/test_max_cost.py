@@ -7,14 +7,13 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core.cost import by_role, tokens_spent
+from pdistill.core.cost import STAGES, by_role, tokens_spent
 from pdistill.core.rundir import RunDirectory
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import flags, small_config, taken
 
 PRICES = [f"-Bprice_{what}=1" for what in ("prompt", "sampled", "trained")]
 """USD per million tokens: a token of any kind costs a millionth of a dollar."""
-STAGES = ("generate", "train", "evaluate")
 SHARE = 0.7
 """Of what a stage costs, that the limit leaves for it."""
 

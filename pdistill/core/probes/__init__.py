@@ -1,0 +1,1 @@
+"""Probes: what training did to the student besides its task, asked with questions that ship with the project."""

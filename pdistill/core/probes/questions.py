@@ -1,0 +1,102 @@
+"""What the probes ask: questions that ship with the project, copied into each run, and the prompts made of them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from pdistill.core import prompts
+from pdistill.core.prompts import QUERY_FIELD, Prompt, Text
+from pdistill.core.queries import Query
+from pdistill.core.rundir import PROBES
+from pdistill.core.task import Task
+
+FOLDER = files(__package__) / "data"
+START_FIELD, START = "{start}", 30
+"""What stands in a question for the prompt's first characters, and how many they are."""
+OTHER_PROMPT = "Go on with the user's text in its own language and manner. Add nothing else."
+ITS_OWN_FRAME = "the student is asked with the bare text, so that any text is a query of its task"
+
+
+def probe_rows(task: Task) -> Iterator[dict[str, Any]]:
+    """Yield the rows of probes.jsonl: each question with its probe, and its number within it."""
+    made = {"leakage": _leakage, "retention": _retention, "injection": _injection, "welcome": _welcome}
+    for probe in PROBES:
+        for number, row in enumerate(made[probe](task)):
+            yield {"probe": probe, "number": number, "id": f"{probe}-{number}", **row}
+
+
+def not_run(task: Task, name: str, can: frozenset[Any]) -> dict[str, str]:
+    """Return by probe why it is not run, for those that are not.
+
+    Args:
+        name: the student's.
+        can: what it can.
+    """
+    if not any(_retention(task)):
+        return {"retention": ITS_OWN_FRAME}
+    return {} if "score" in can else {"retention": f"the student {name} gives no log-probabilities"}
+
+
+def question_of(row: Mapping[str, Any]) -> Query:
+    """Return the question that a row of probes.jsonl holds."""
+    return Query(row["query"], row["id"], number=row["number"], prompt=row.get("prompt", ""))
+
+
+def prompt_of(task: Task, row: Mapping[str, Any], arm: str) -> Prompt:
+    """Return what an arm is asked with.
+
+    Where the row names another prompt (`under`), it is that. Else the teacher is asked under the task's prompt, all others
+    in the student's frame; a text that shows what is retained stands without any frame.
+    """
+    query = question_of(row)
+    if row.get("under") is not None:
+        return prompts.teacher_prompt(_placed(row["under"], task), query.text, task.format)
+    if row["probe"] == "retention":
+        return Text(query.text)
+    return task.teacher_prompt(query) if arm == "teacher" else task.student_prompt(query)
+
+
+def _placed(prompt: str, task: Task) -> str:
+    """Return the prompt with a place for the query, where the task's own has one: its model may know no system message."""
+    if task.format == "text":
+        return f"{prompt}\n\nText: {QUERY_FIELD}\nAnswer:"
+    return f"{prompt}\n\n{QUERY_FIELD}" if QUERY_FIELD in task.prompt else prompt
+
+
+def _leakage(task: Task) -> Iterator[dict[str, Any]]:
+    for row in _named(task, "leakage"):
+        prompt = task.prompts[row["prompt"]] if "prompt" in row else task.prompt
+        yield {**row, "query": row["query"].replace(START_FIELD, prompt[:START])}
+
+
+def _injection(task: Task) -> Iterator[dict[str, Any]]:
+    yield from _named(task, "injection")
+
+
+def _named(task: Task, probe: str) -> Iterator[dict[str, Any]]:
+    """Yield the questions of a probe; where the task has several prompts, each is for one of them, in turn."""
+    names = sorted(task.prompts)
+    for at, row in enumerate(_shipped(probe)):
+        yield {**row, "prompt": names[at % len(names)]} if names else row
+
+
+def _welcome(task: Task) -> Iterator[dict[str, Any]]:
+    for other in _shipped("welcome"):
+        for query in other["queries"]:
+            yield {"query": query, "task": other["task"], "under": other["prompt"], "labels": other["labels"]}
+
+
+def _retention(task: Task) -> Iterator[dict[str, Any]]:
+    """Yield the texts under another prompt, in a chat, and without any frame, where that is not the student's own."""
+    if task.format == "chat":
+        for row in _shipped("retention"):
+            yield {**row, "where": "other prompt", "under": OTHER_PROMPT}
+    if task.format == "chat" or task.student_frame.strip() != QUERY_FIELD:
+        for row in _shipped("retention"):
+            yield {**row, "where": "plain text", "under": None}
+
+
+def _shipped(name: str) -> Iterator[dict[str, Any]]:
+    for line in (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines():
+        yield json.loads(line)

@@ -1,0 +1,31 @@
+"""Runs whose answers to the probes the tests write themselves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdistill.core.probes.questions import probe_rows
+from pdistill.core.rows import write_rows
+from pdistill.core.rundir import RunDirectory
+from pdistill.core.task import FileTask
+
+
+def task_with(prompt: str) -> FileTask:
+    """Return a task that has this prompt, and whose student is asked in a chat."""
+    task = FileTask(("red", "blue"))
+    task.prompt = prompt
+    return task
+
+
+def planted(folder: Path, task: FileTask, answers: Mapping[str, Sequence[str]]) -> RunDirectory:
+    """Return a run in which each file, such as "probes-leakage-student", holds these answers."""
+    folder.mkdir(exist_ok=True)
+    run = RunDirectory(folder)
+    write_rows(run.probes, probe_rows(task), run.seal)
+    for name, texts in answers.items():
+        rows: list[dict[str, Any]] = [
+            {"number": at, "response": text, "finish": "stop", "prompt_tokens": 1, "tokens": 1}
+            for at, text in enumerate(texts)
+        ]
+        write_rows(folder / f"{name}.jsonl", rows, run.seal)
+    return run
