@@ -106,7 +106,7 @@ def show(foreseen: Foreseen) -> None:
 def _settings(foreseen: Foreseen) -> Table:
     table = Table.grid(padding=(0, 2))
     for key, value in foreseen.options.items():
-        if value not in (None, [], {}):
+        if value is not False and value not in (None, [], {}):
             table.add_row(Text(key.replace("_", "-"), style="cyan"), Text(_plain(value)))
     for side, resolved in foreseen.preview.resolved.items():
         if resolved:

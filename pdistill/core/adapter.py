@@ -36,6 +36,7 @@ def export_student(training: "Training", trainer: Trainer) -> None:
     most = _at_most(examples, rows)
     if not budget.reserve("student", most):
         raise budget.reached("student", most, "the check of the adapter")
+    used = Tokens()
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -43,11 +44,13 @@ def export_student(training: "Training", trainer: Trainer) -> None:
         trainer.export(weights, part)
         if isinstance(student, RemoteStudent):
             training.progress.say(student.check_export(weights, part, examples))
-            budget.settle("student", most, _used(part))
+            used = _used(part)
         student.release(weights)
         part.replace(run.adapter)
     except OSError as error:
         raise storage_error(error, part) from None
+    finally:
+        budget.settle("student", most, used)
 
 
 def _at_most(examples: Examples, rows: "TrainingRows") -> Tokens:

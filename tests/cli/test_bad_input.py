@@ -59,7 +59,7 @@ def toml(content: str | bytes) -> tuple[dict[str, str | bytes], tuple[str, ...]]
 CASES = [
     # the prompt's file
     Case("the prompt is missing", "can't read 'none.txt': no such file", args=("+--prompt", "none.txt")),
-    Case("the prompt is a folder", "'folder' is a directory", args=("+--prompt", "folder")),
+    Case("a folder without prompts", "there is no prompt in 'folder'", args=("+--prompt", "folder")),
     Case("the prompt is in a folder that is a file", "not a directory", args=("+--prompt", "queries.jsonl/prompt.txt")),
     Case("the prompt is empty", "the prompt is empty", {"prompt.txt": ""}),
     Case("the prompt is white space", "the prompt is empty", {"prompt.txt": " \n\t\r\n"}),
@@ -146,6 +146,12 @@ CASES = [
     Case("an option of the wrong type", "option chunk of backend fake: 'x' won't do", args=("+-B", "chunk=x")),
     Case("a backend that is not there", "unknown backend 'fak'", args=("+--backend", "fak")),
     Case("a model that is not there", "has no model 'rul', did you mean 'rule'", args=("+--teacher", "rul"), code=1),
+    Case("a pattern that is none", "the pattern '\\(' is no regular expression", args=("+--pattern", "(")),
+    Case("a pattern that no answer matches", "answers can't be used", {}, ("+--pattern", "x{9}"), code=1),
+    Case("a schema that is missing", "can't read 'none.json'", args=("+--json-schema", "none.json")),
+    Case("a schema that is no JSON", "is not JSON", {"s.json": "{"}, ("+--json-schema", "s.json")),
+    Case("a schema that is nested deeply", "s.json", {"s.json": DEEP}, ("+--json-schema", "s.json")),
+    Case("a schema that can't be met", "answers can't be used", {"s.json": "false"}, ("+--json-schema", "s.json"), code=1),
     # what does not fit
     Case("a prompt longer than the context", "query '0' does not fit: .* more than the model's context of 8 tokens", args=("+-B", "context=8"), code=1),
     Case("a query longer than the context", "query '1' does not fit", line(f'{{"query": "{"x " * 100_000}"}}'), ("+-B", "context=400"), code=1),
