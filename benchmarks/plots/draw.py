@@ -61,10 +61,8 @@ def filled(page: str, name: str, text: str) -> str:
     return marks.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page, count=1)
 
 
-def footnote(result: Any) -> str:
+def footnote(result: Mapping[str, Any]) -> str:
     """Return on which machine it was measured, and the note."""
-    if not isinstance(result, Mapping):
-        return ""
     machine = result.get("machine", {})
     versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
     parts = (machine.get("processor"), f"{machine['cores']} cores" if "cores" in machine else None, versions)
@@ -176,7 +174,7 @@ def prompt_length_table(result: Any) -> Rows:
     """Yield what a teacher pass took under prompts of growing length."""
     yield ("tokens of the prompt", "seconds", "milliseconds a token of the prompt")
     yield ("---:", "---:", "---:")
-    for row in points_of(result):
+    for row in result["curve"]:
         tokens, seconds = row["prompt_tokens"], row["seconds"]
         yield (f"{tokens:,}", f"{seconds:,.2f}", f"{1e3 * seconds / tokens:,.2f}")
 
@@ -184,14 +182,9 @@ def prompt_length_table(result: Any) -> Rows:
 def prompt_length_plot(result: Any, file: Path) -> None:
     """Draw seconds by tokens of the prompt."""
     _, axes = plt.subplots(figsize=(7, 3.6))
-    curve(axes, [(row["prompt_tokens"], row["seconds"]) for row in points_of(result)], OURS, "teacher pass")
+    curve(axes, [(row["prompt_tokens"], row["seconds"]) for row in result["curve"]], OURS, "teacher pass")
     axes.set(xlabel="tokens of the prompt", ylabel="seconds", xscale="log", yscale="log")
     saved(axes, file)
-
-
-def points_of(result: Any) -> list[dict[str, Any]]:
-    """Return the points of a curve: the file is a list of them, or holds one."""
-    return result if isinstance(result, list) else result["curve"]
 
 
 def curve(axes: Axes, points: list[tuple[int, float]], colour: str, label: str) -> None:
@@ -204,14 +197,21 @@ def curve(axes: Axes, points: list[tuple[int, float]], colour: str, label: str) 
 
 
 def teacher_table(result: Any) -> Rows:
-    """Yield the contenders of the teacher pass."""
-    yield ("", "seconds", "spread", "by processors", "against torch", "same tokens")
+    """Yield the contenders of one row of the teacher pass."""
+    if "left_out" in result:
+        yield ("left out", result["left_out"])
+        return
+    yield ("", "seconds", "spread", "against pdistill", "aimed at", "same tokens")
     yield ("---", "---:", "---:", "---:", "---:", "---:")
-    ours = result["table"]["pdistill"]["seconds"]
-    for name, row in result["table"].items():
-        spread = f"{row['least_seconds']:.2f} to {row['most_seconds']:.2f}"
-        cells = (f"{row['seconds']:.2f}", spread, f"{row['cpu_seconds']:.2f}", f"{row['seconds'] / ours:.2f} ×")
-        yield ("pdistill, torch engine" if name == "pdistill" else name, *cells, row["same"])
+    against = {row["peer"]: row for row in result["table"]}
+    for name, row in result["contenders"].items():
+        cells = (f"{row['seconds']:.2f}", f"{row['least_seconds']:.2f} to {row['most_seconds']:.2f}")
+        if name in against:
+            found = against[name]
+            figures = (f"{found['ratio']:.2f} ×", f"{found['goal']:g} ×", f"{found['same']} of {found['of']}")
+            yield (name, *cells, *figures)
+        else:
+            yield (f"pdistill: {name}", *cells, "", "", "")
 
 
 def saved(axes: Axes, file: Path) -> None:
@@ -223,12 +223,18 @@ def saved(axes: Axes, file: Path) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Any], Rows], Callable[[Any, Path], None] | None, str]] = {
-    "teacher": (teacher_table, None, ""),
+    "teacher-qwen": (teacher_table, None, ""),
+    "teacher-engine": (teacher_table, None, ""),
+    "teacher-smollm2": (teacher_table, None, ""),
     "training": (training_table, training_plot, "Loss along the training, of each contender"),
     "whole_job": (whole_job_table, whole_job_plot, "Seconds of the default job by stage"),
     "million": (million_table, None, ""),
     "growth": (growth_table, growth_plot, "Seconds of a run by its queries"),
-    "prompt_length": (prompt_length_table, prompt_length_plot, "Seconds of a teacher pass by the tokens of its prompt"),
+    "teacher-growth": (
+        prompt_length_table,
+        prompt_length_plot,
+        "Seconds of a teacher pass by the tokens of its prompt",
+    ),
 }
 
 if __name__ == "__main__":
