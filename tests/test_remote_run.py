@@ -16,7 +16,7 @@ from pdistill.core import pipeline
 from pdistill.core.ask import open_arm
 from pdistill.core.batches import Batch, TokenIds
 from pdistill.core.config import Config
-from pdistill.core.errors import BackendError, BrokenOffError
+from pdistill.core.errors import BackendError, BrokenOffError, RunError
 from pdistill.core.interfaces import Lora, Remote, RemoteStudent, StateURI, Student, Trainer, WeightsURI
 from pdistill.core.plugins import installed
 from pdistill.core.progress import Silent
@@ -213,3 +213,16 @@ def test_a_training_that_breaks_off_gives_back_what_it_had_set_aside(tmp_path: P
     limit = whole["generate"]["usd"] + whole["train"]["usd"] + 8 * step
     pipeline.train(RunDirectory(tmp_path / "broken"), {}, max_cost=limit)
     assert RunDirectory(tmp_path / "broken").adapter.exists()
+
+
+def test_the_check_of_an_adapter_is_paid_for_within_the_limit(tmp_path: Path, service: Service) -> None:
+    whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
+    run = RunDirectory(tmp_path / "limited")
+    pipeline.generate(priced(tmp_path, "limited"))
+    service.checked = []
+    with pytest.raises(RunError, match="the check of the adapter could cost"):
+        pipeline.train(run, {}, max_cost=whole["generate"]["usd"] + whole["train"]["usd"] + 1e-6)
+    assert (run.metrics().complete, run.adapter.exists(), service.checked) == (True, False, [])
+    pipeline.train(run, {})
+    assert run.adapter.exists()
+    assert service.checked

@@ -18,8 +18,8 @@ from pdistill.cli.options import (
 from pdistill.core.errors import UsageError
 from pdistill.core.options import parse_pairs
 from pdistill.core.prompts import Format
+from pdistill.core.writeplan import DEFAULTS, LIMIT, WriteConfig, check_output
 
-LIMIT = 300
 LOGS_TAKE = ("prompt", "mask", "limit", "output")
 
 
@@ -50,7 +50,10 @@ LOGS_TAKE = ("prompt", "mask", "limit", "output")
 )
 @click.option("--seed", metavar="N", type=int, help="Of sampling and of the examples that are shown; default: 0.")
 @click.option(
-    "--temperature", metavar="X", type=click.FloatRange(min=0), help="Of the answers; default: 1 in chat, 0.7 in text."
+    "--temperature",
+    metavar="X",
+    type=click.FloatRange(min=0),
+    help=f"Of the answers; default: {DEFAULTS['chat'][0]:g} in chat, {DEFAULTS['text'][0]:g} in text.",
 )
 @click.option(
     "--top-p",
@@ -58,7 +61,12 @@ LOGS_TAKE = ("prompt", "mask", "limit", "output")
     type=click.FloatRange(0, 1, min_open=True),
     help="Share of probability that is drawn from; default: 1.",
 )
-@click.option("--max-tokens", metavar="N", type=AT_LEAST_1, help="Longest answer; default: 1024 in chat, 128 in text.")
+@click.option(
+    "--max-tokens",
+    metavar="N",
+    type=AT_LEAST_1,
+    help=f"Longest answer; default: {DEFAULTS['chat'][1]} in chat, {DEFAULTS['text'][1]} in text.",
+)
 @click.option("--max-cost", metavar="USD", type=ABOVE_0, help="What writing must not pass, all interruptions together.")
 @click.option("--from-logs", is_flag=True, help="Take the queries from LOG files; ask no model.")
 @click.option("--mask", is_flag=True, help="Mask mail addresses, telephone numbers and such in the logs.")
@@ -66,7 +74,7 @@ LOGS_TAKE = ("prompt", "mask", "limit", "output")
 @click.option("--dry-run", is_flag=True, help="Show what would happen; open no model and write nothing.")
 @as_json
 def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool, **flags: Any) -> None:
-    """Write queries by a model, or take them from logs.
+    """Write queries for a prompt, or take them from logs.
 
     A model writes them: some for each label, some for each rule that the prompt states. With --from-logs they are what
     was asked in LOG files, one request in OpenAI's chat format a line; - is standard input. The same command goes on
@@ -86,7 +94,6 @@ def _written(logs: Sequence[str], given: dict[str, Any], dry_run: bool, as_json:
     from pdistill.cli.progress import showing
     from pdistill.cli.written import foreseen, outcome
     from pdistill.core.write import foresee_writing, write_queries
-    from pdistill.core.writeplan import WriteConfig
 
     if logs or "mask" in given:
         what = f"LOG '{logs[0]}'" if logs else "--mask"
@@ -119,7 +126,6 @@ def _from_logs(logs: Sequence[str], given: Mapping[str, Any], dry_run: bool, as_
     from pdistill.core.mask import Mask
     from pdistill.core.queryfiles import read_text
     from pdistill.core.requestlogs import RequestLogs
-    from pdistill.core.writeplan import check_output
 
     for key in given:
         if key not in LOGS_TAKE:

@@ -39,6 +39,7 @@ def export_student(
     most = _at_most(examples, rows)
     if not budget.reserve("student", most):
         raise budget.reached("student", most, "the check of the adapter")
+    used = Tokens()
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
@@ -46,11 +47,13 @@ def export_student(
         trainer.export(weights, part)
         if isinstance(student, RemoteStudent):
             progress.say(student.check_export(weights, part, examples))
-            budget.settle("student", most, _used(part))
+            used = _used(part)
         student.release(weights)
         part.replace(run.adapter)
     except OSError as error:
         raise storage_error(error, part) from None
+    finally:
+        budget.settle("student", most, used)
 
 
 def _at_most(examples: Examples, rows: "TrainingRows") -> Tokens:

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from pdistill.core.errors import TaskError, UsageError
+from pdistill.core.errors import PdistillError, TaskError, UsageError
 from pdistill.core.mask import Mask
 from pdistill.core.prompts import QUERY_FIELD
 from pdistill.core.queryfiles import read_lines
@@ -100,7 +100,11 @@ class RequestLogs:
                 yield row
 
         first = next(rows)
-        write_rows(output, counted(), lambda part: None)
+        try:
+            write_rows(output, counted(), lambda part: None)
+        except PdistillError:
+            output.with_name(f"{output.name}.part").unlink(missing_ok=True)
+            raise
         return count
 
     def _found(self, paths: Iterable[Path], limit: int | None) -> Iterator[Row]:

@@ -21,6 +21,8 @@ from pdistill.core.rows import encode
 from pdistill.core.sampling import Sampling
 from pdistill.core.shots import frame_of, shots_of
 
+LIMIT = 300
+"""Queries that are wanted, where the user says nothing."""
 DEFAULTS: Mapping[Format, tuple[float, int]] = {"chat": (1.0, 1_024), "text": (0.7, 128)}
 """Temperature, and tokens of an answer, where the user says nothing: of ten queries, or of one by a base model."""
 
@@ -56,7 +58,7 @@ class WriteConfig:
     backend: str = "local"
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     teacher: str | None = None
-    limit: int = 300
+    limit: int = LIMIT
     seed: int = 0
     temperature: float | None = None
     top_p: float = 1.0

@@ -11,7 +11,7 @@ from pdistill.backends.local import LocalOptions, native
 from pdistill.backends.local.backend import LocalBackend, LocalTeacher
 from pdistill.backends.local.cascade import Cascade
 from pdistill.backends.local.drawing import Drawer
-from pdistill.backends.local.sampler import BEGINNING, FEW, alike
+from pdistill.backends.local.sampler import BEGINNING, FEW, LocalSampler, alike
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Streamer
@@ -117,14 +117,16 @@ def test_the_prefix_is_computed_once(
     teachers: dict[str, LocalTeacher], family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     widths: list[int] = []
-    original = native.Native.prefix
-
-    def watched(self: native.Native, ids: TokenIds) -> Any:
-        widths.append(len(ids))
-        return original(self, ids)
-
     with teachers[family].sampler() as sampler:
-        monkeypatch.setattr(native.Native, "prefix", watched)
+        assert isinstance(sampler, LocalSampler)
+        engine = type(sampler.decoder.engine)
+        original = engine.prefix
+
+        def watched(self: Any, ids: TokenIds) -> Any:
+            widths.append(len(ids))
+            return original(self, ids)
+
+        monkeypatch.setattr(engine, "prefix", watched)
         asked = requests(family, "You are a careful clerk. Name the language of the text and say nothing else.")
         for _ in range(2):
             assert len(list(sampler.generate(asked, Sampling(max_tokens=1)))) == len(asked)

@@ -115,6 +115,10 @@ def test_no_query_at_all_and_an_output_that_is_there_are_errors_that_write_nothi
     with pytest.raises(TaskError, match=r"no query in 1 lines \(1 no messages\)"):
         RequestLogs().write([log(tmp_path, {})], output)
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+    good = log(tmp_path, {"messages": [user("a")]})
+    with pytest.raises(UsageError, match="no such file"):
+        RequestLogs().write([good, tmp_path / "no.jsonl"], output)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
     output.write_text("mine\n")
     with pytest.raises(UsageError, match="is there already"):
         RequestLogs().write([log(tmp_path, {"messages": [user("a")]})], output)

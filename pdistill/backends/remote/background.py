@@ -46,8 +46,9 @@ async def _cancel_others() -> None:
 
 
 def blocking(work: Callable[[], T]) -> "Future[T]":
-    """Return the result-to-be of a function that may block for minutes and can't be interrupted."""
+    """Return the result-to-be of a function that may block for minutes and can't be interrupted, nor cancelled."""
     future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pdistill.backends.remote.background import Background
+from pdistill.backends.remote.background import Background, blocking
 from pdistill.backends.tinker import TinkerOptions, export
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail, explained, verdict
@@ -91,9 +91,10 @@ class TinkerTrainer:
 
         async def uri() -> WeightsURI:
             found = WeightsURI((await self._connection.settled(saved)).path)
-            download = await asyncio.to_thread(
-                self._client.save_weights_external, f"{self._prefix}-{name}", ttl_seconds=self._expiry
+            asked = blocking(
+                lambda: self._client.save_weights_external(f"{self._prefix}-{name}", ttl_seconds=self._expiry)
             )
+            download = await asyncio.wrap_future(asked)
             try:
                 self._downloads[found] = (await self._connection.settled(download)).path
             except Exception as error:

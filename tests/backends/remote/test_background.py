@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
+import threading
 from concurrent.futures import CancelledError
 
 import pytest
 
-from pdistill.backends.remote.background import Background
+from pdistill.backends.remote.background import Background, blocking
 
 
 async def double(number: int) -> int:
@@ -26,3 +27,11 @@ def test_what_was_there_before_is_no_garbage_meanwhile_and_may_be_again() -> Non
     with Background():
         assert gc.get_freeze_count() > before
     assert gc.get_freeze_count() == 0
+
+
+def test_a_call_that_blocks_goes_on_to_its_end() -> None:
+    release = threading.Event()
+    future = blocking(release.wait)
+    assert not future.cancel(), "its thread could not hand over what it returns"
+    release.set()
+    assert future.result(10) is True

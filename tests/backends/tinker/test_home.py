@@ -12,6 +12,7 @@ from pdistill.backends.tinker import export
 from pdistill.core import pipeline
 from pdistill.core.ask import open_arm
 from pdistill.core.config import Config
+from pdistill.core.cost import tokens_spent
 from pdistill.core.errors import BackendError
 from pdistill.core.export import export as export_student
 from pdistill.core.queries import Query
@@ -74,6 +75,9 @@ def test_a_student_on_its_service_alone_is_not_exported(answered: Path, tmp_path
 def test_the_report_says_that_it_was_checked(evaluated: Path) -> None:
     report = json.loads((evaluated / "report.json").read_text())
     assert report["remote"] == note(evaluated)
+    asked = tokens_spent(RunDirectory(evaluated))["train"]["student"]
+    assert (asked.prompt, asked.sampled) == (note(evaluated)["prompt_tokens"], note(evaluated)["examples"])
+    assert asked.prompt > asked.sampled > 0
     assert "The student is on this machine too" in (evaluated / "report.md").read_text()
 
 
