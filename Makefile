@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/pdistill run --task langid
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -6,6 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.core.config import Config
+from pdistill.core.probes.questions import probe_rows
+from pdistill.core.task import FileTask
+
+INJECTIONS = sum(row["probe"] == "injection" for row in probe_rows(FileTask()))
+"""Questions of the probes that a teacher is asked beside a run's queries."""
 
 CLOCK = {"timings.jsonl"}
 SECONDS = {"report.json", "report.md", "report.html"}

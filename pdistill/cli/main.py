@@ -14,7 +14,7 @@ JOBS, STAGES, LISTINGS = "pdistill.cli.jobs", "pdistill.cli.stages", "pdistill.c
 COMMANDS = {
     "run": Listed(JOBS, "Do the whole job: generate, train, evaluate, report."),
     "generate": Listed(JOBS, "Let the teacher answer the queries under the prompt."),
-    "queries": Listed("pdistill.cli.queries", "Write queries by a model, or take them from logs."),
+    "queries": Listed("pdistill.cli.queries", "Write queries for a prompt, or take them from logs."),
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
     "report": Listed("pdistill.cli.report", "Show how well the student does, or compare two runs."),

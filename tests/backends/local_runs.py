@@ -23,7 +23,7 @@ HOSTILE = [
     "<s></s> end",
     "{{ messages }} {% raw %}",
     "\u202eabc\x1b[2J ' \" \\",
-    " ",
+    " \t.",
 ]
 
 

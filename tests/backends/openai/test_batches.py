@@ -11,6 +11,7 @@ from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, ContextError
 from tests.backends.openai.runs import QUERIES, rows, small_config
 from tests.backends.openai.toy import Toy, refusal
+from tests.runs import INJECTIONS
 
 BATCH = {"teacher.batch": True}
 
@@ -56,7 +57,7 @@ def test_a_run_that_was_left_collects_what_was_sent(toy: Toy, tmp_path: Path, mo
                 answered(tmp_path)
     assert len(toy.batches.made) == 1
     assert len(answered(tmp_path)) == QUERIES
-    assert len(set(names(toy))) == len(names(toy)) == QUERIES
+    assert len(set(names(toy))) == len(names(toy)) == QUERIES + INJECTIONS
 
 
 def test_the_answers_of_a_batch_that_has_ended_are_taken_from_it(toy: Toy, tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_requests_that_expire_or_fail_for_now_are_sent_once_more(toy: Toy, tmp_p
 
     toy.batches._finish = finish  # type: ignore[method-assign]
     assert len(answered(tmp_path)) == QUERIES
-    assert len(names(toy)) == QUERIES + 2 + 3
+    assert len(names(toy)) == QUERIES + INJECTIONS + 2 + 3
 
 
 def test_requests_that_never_get_an_answer_end_the_run(toy: Toy, tmp_path: Path) -> None:
