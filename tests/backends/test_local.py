@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pdistill.backends.local import LocalOptions, create, pdistill_register_backends
+from pdistill.backends.local import SPINS, LocalOptions, create, pdistill_register_backends
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.machine import check_device
 from pdistill.backends.local.malloc import keep_freed_memory
@@ -44,16 +44,18 @@ def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) ->
         create(LocalOptions())
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given: dict[str, str], expected: str) -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "none")]
+)
+def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(given: dict[str, str], expected: str) -> None:
     script = (
         "import os, sys\n"
         "from pdistill.backends.local import LocalOptions, create\n"
         "assert 'torch' not in sys.modules\n"
         "create(LocalOptions())\n"
-        "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+        "print('torch' in sys.modules, os.environ.get('GOMP_SPINCOUNT', 'none'))"
     )
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    environment = {key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     done = subprocess.run([sys.executable, "-c", script], env=environment | given, capture_output=True, text=True)
     assert done.stdout == f"True {expected}\n"
 
