@@ -172,8 +172,9 @@ def grouped(report: Mapping[str, Any]) -> str:
     groups = report["groups"]
     if not groups["groups"]:
         return "No query is a near-duplicate of another, and no group is named: each is split by itself."
+    together = "1 group" if groups["groups"] == 1 else f"{groups['groups']:,} groups"
     return (
-        f"{groups['queries']:,} queries in {groups['groups']:,} groups of near-duplicates or of the task's own, the largest "
+        f"{groups['queries']:,} queries in {together} of near-duplicates or of the task's own, the largest "
         f"of {groups['largest']:,}, are kept on one side of the split."
     )
 
