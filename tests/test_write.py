@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
-from pdistill.core import querylines
 from pdistill.core.errors import BackendError, PdistillError, RunError, TaskError, UsageError
 from pdistill.core.plugins import installed
 from pdistill.core.queryfiles import read_queries
 from pdistill.core.split import Groups
-from pdistill.core.write import foresee_writing, write_queries
-from pdistill.core.writeplan import WriteConfig
-from pdistill.core.written import NEAR
+from pdistill.core.writing import lines
+from pdistill.core.writing.job import foresee_writing, write_queries
+from pdistill.core.writing.kept import NEAR
+from pdistill.core.writing.settings import WriteConfig
 from tests.runs import contents
 from tests.test_kill import killed_job
 from tests.writers import LABELS, SEEDS, job, writer
@@ -61,7 +61,7 @@ def test_queries_are_written_for_each_label_and_rule_and_none_is_like_another(co
     texts = [*read_queries(config.output), *read_queries(config.queries or Path())]
     numbered = [replace(query, id=str(at)) for at, query in enumerate(texts)]
     assert len({name for _, name in Groups(lambda: numbered)}) == 60 + len(SEEDS)
-    assert set(made.left_out) >= {querylines.HEADING, querylines.ECHOED, querylines.TEMPLATE}
+    assert set(made.left_out) >= {lines.HEADING, lines.ECHOED, lines.TEMPLATE}
     kept_or_not = sum(made.left_out.values()) + len(written)
     assert (kept_or_not, made.usd) == (10 * made.answers, 0)
 
@@ -161,9 +161,9 @@ def test_a_file_of_the_users_is_never_replaced(config: WriteConfig) -> None:
     ("answer", "reason"),
     [
         ("", "they are empty"),
-        ("---\n***", querylines.MARKUP),
-        ("repair", querylines.GIVEN_AWAY),
-        ("\x1b]0;title\x07\n" * 50, querylines.DAMAGED),
+        ("---\n***", lines.MARKUP),
+        ("repair", lines.GIVEN_AWAY),
+        ("\x1b]0;title\x07\n" * 50, lines.DAMAGED),
         (SEEDS[0][0], NEAR),
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pdistill.core.writeplan import WriteConfig
+from pdistill.core.writing.settings import WriteConfig
 
 LABELS = ("repair", "price")
 PROMPT = """You sort what is written to a workshop.

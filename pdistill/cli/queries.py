@@ -18,7 +18,7 @@ from pdistill.cli.options import (
 from pdistill.core.errors import UsageError
 from pdistill.core.options import parse_pairs
 from pdistill.core.prompts import Format
-from pdistill.core.writeplan import DEFAULTS, LIMIT, WriteConfig, check_output
+from pdistill.core.writing.settings import DEFAULTS, LIMIT, WriteConfig, check_output
 
 LOGS_TAKE = ("prompt", "mask", "limit", "output")
 
@@ -93,7 +93,7 @@ def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool
 def _written(logs: Sequence[str], given: dict[str, Any], dry_run: bool, as_json: bool) -> None:
     from pdistill.cli.progress import showing
     from pdistill.cli.written import foreseen, outcome
-    from pdistill.core.write import foresee_writing, write_queries
+    from pdistill.core.writing.job import foresee_writing, write_queries
 
     if logs or "mask" in given:
         what = f"LOG '{logs[0]}'" if logs else "--mask"

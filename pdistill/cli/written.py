@@ -9,8 +9,8 @@ from pdistill.cli.escape import json_text, lines, one_line
 from pdistill.core.prices import Tokens, usd
 from pdistill.core.prompts import Messages, Prompt
 from pdistill.core.requestlogs import RequestLogs
-from pdistill.core.write import Foreseen, Outcome
-from pdistill.core.writeplan import WriteConfig
+from pdistill.core.writing.job import Foreseen, Outcome
+from pdistill.core.writing.settings import WriteConfig
 
 
 def outcome(made: Outcome, config: WriteConfig, as_json: bool) -> str:

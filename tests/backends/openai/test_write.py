@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pdistill.core.errors import BackendError
-from pdistill.core.write import write_queries
+from pdistill.core.writing.job import write_queries
 from tests.backends.openai.toy import KEY, MODEL, Body, Reply, Toy, refusal
 from tests.writers import job, writer
 

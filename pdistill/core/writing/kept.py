@@ -6,10 +6,10 @@ from itertools import chain, zip_longest
 from math import ceil
 from typing import Any
 
-from pdistill.core.aims import ANY, Aim
 from pdistill.core.neighbours import Distinct
 from pdistill.core.queries import Query
-from pdistill.core.querylines import Reader
+from pdistill.core.writing.aims import ANY, Aim
+from pdistill.core.writing.lines import Reader
 
 NEAR = "near-duplicates of others"
 SURPLUS = "more than were needed"

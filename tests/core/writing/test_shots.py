@@ -1,5 +1,5 @@
 from pdistill.core.queries import Query
-from pdistill.core.shots import Frame, frame_of, shots_of
+from pdistill.core.writing.shots import Frame, frame_of, shots_of
 
 FEW = """Broken:repair
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdistill.core import querylines
-from pdistill.core.querylines import Reader
+from pdistill.core.writing import lines
+from pdistill.core.writing.lines import Reader
 
 PROMPT = "Sort the messages of a workshop.\nSomething is broken or must be mended: repair"
 READER = Reader(PROMPT, ("repair", "price"), "Message:")
@@ -60,21 +60,21 @@ def test_a_query_stays_as_it_is(query: str) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("Sure, here are some:", querylines.HEADING),
-        ("---", querylines.MARKUP),
-        ("bell \x1b[31mred", querylines.DAMAGED),
-        ("a broken charact\ufffd", querylines.DAMAGED),
-        ("a message<|im_end|>", querylines.TEMPLATE),
-        ("x" * 2_001, querylines.TOO_LONG),
-        ("repair", querylines.GIVEN_AWAY),
-        ("Price: a new chain", querylines.GIVEN_AWAY),
-        ("my chain fell off (repair)", querylines.GIVEN_AWAY),
-        ("my chain fell off -> repair", querylines.GIVEN_AWAY),
-        ("A: come on Monday", querylines.GIVEN_AWAY),
-        ("**Assistant:** repair it", querylines.GIVEN_AWAY),
-        ("something is broken or must be mended", querylines.ECHOED),
-        ("Oh: sort the messages of a workshop. Now!", querylines.ECHOED),
-        ("no no no no no no no no no", querylines.LOOPING),
+        ("Sure, here are some:", lines.HEADING),
+        ("---", lines.MARKUP),
+        ("bell \x1b[31mred", lines.DAMAGED),
+        ("a broken charact\ufffd", lines.DAMAGED),
+        ("a message<|im_end|>", lines.TEMPLATE),
+        ("x" * 2_001, lines.TOO_LONG),
+        ("repair", lines.GIVEN_AWAY),
+        ("Price: a new chain", lines.GIVEN_AWAY),
+        ("my chain fell off (repair)", lines.GIVEN_AWAY),
+        ("my chain fell off -> repair", lines.GIVEN_AWAY),
+        ("A: come on Monday", lines.GIVEN_AWAY),
+        ("**Assistant:** repair it", lines.GIVEN_AWAY),
+        ("something is broken or must be mended", lines.ECHOED),
+        ("Oh: sort the messages of a workshop. Now!", lines.ECHOED),
+        ("no no no no no no no no no", lines.LOOPING),
     ],
 )
 def test_what_can_be_no_query_is_left_out_with_its_reason(line: str, fault: str) -> None:
@@ -84,9 +84,9 @@ def test_what_can_be_no_query_is_left_out_with_its_reason(line: str, fault: str)
 def test_the_last_line_of_an_answer_that_was_cut_off_is_not_trusted() -> None:
     assert list(READER.read("a good one\nanother go", "length")) == [
         ("a good one", None),
-        ("another go", querylines.CUT),
+        ("another go", lines.CUT),
     ]
-    assert list(READER.read("", "error")) == [("", querylines.NO_ANSWER)]
+    assert list(READER.read("", "error")) == [("", lines.NO_ANSWER)]
 
 
 @given(st.text(), st.sampled_from(["stop", "length", "error"]))

@@ -1,4 +1,4 @@
-from pdistill.core.aims import ANY, Aim, aims_of, rules_of
+from pdistill.core.writing.aims import ANY, Aim, aims_of, rules_of
 
 LISTED = """You sort messages.
 

@@ -1,8 +1,8 @@
-from pdistill.core.aims import ANY, Aim
 from pdistill.core.prompts import Format, Messages, Prompt, Text
 from pdistill.core.queries import Query
-from pdistill.core.querywriting import Requests
-from pdistill.core.shots import Frame
+from pdistill.core.writing.aims import ANY, Aim
+from pdistill.core.writing.asking import Requests
+from pdistill.core.writing.shots import Frame
 
 SEEDS = [
     Query("it\n squeaks", reference="repair"),

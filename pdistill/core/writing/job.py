@@ -15,9 +15,9 @@ from pdistill.core.prompts import Format
 from pdistill.core.rowfile import RowWriter
 from pdistill.core.rows import encode, write_file, write_rows
 from pdistill.core.rundir import RunDirectory, differences
-from pdistill.core.writeplan import Source, WriteConfig, WritePlan, read_source, settle_writing
-from pdistill.core.writerounds import Rounds
-from pdistill.core.written import Written
+from pdistill.core.writing.kept import Written
+from pdistill.core.writing.rounds import Rounds
+from pdistill.core.writing.settings import Source, WriteConfig, WritePlan, read_source, settle_writing
 
 JOB = "queries.json"
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
-from pdistill.core.aims import Aim
 from pdistill.core.answer import Question
 from pdistill.core.prompts import Format
 from pdistill.core.queries import Query
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.sampling import Key, Request, request_seed
-from pdistill.core.writeplan import Source
-from pdistill.core.written import Written
+from pdistill.core.writing.aims import Aim
+from pdistill.core.writing.kept import Written
+from pdistill.core.writing.settings import Source
 
 LEAST = 100
 """Requests that a round may have at any rate; a tenth of all in a large job."""

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from pdistill.core.aims import ANY, Aim
 from pdistill.core.prompts import Format, Message, Messages, Prompt, Text
 from pdistill.core.queries import Query
 from pdistill.core.sampling import request_seed
-from pdistill.core.shots import Frame
+from pdistill.core.writing.aims import ANY, Aim
+from pdistill.core.writing.shots import Frame
 
 T = TypeVar("T")
 

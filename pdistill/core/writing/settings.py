@@ -7,7 +7,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pdistill.core.aims import Aim, aims_of
 from pdistill.core.config import check_labels
 from pdistill.core.errors import BackendError, UsageError
 from pdistill.core.interfaces import Teacher
@@ -15,11 +14,12 @@ from pdistill.core.models import Models, Side, changing_rows, one_side
 from pdistill.core.prompts import Format
 from pdistill.core.queries import Query
 from pdistill.core.queryfiles import read_queries, read_text
-from pdistill.core.querylines import Reader
-from pdistill.core.querywriting import INSTRUCTION, Requests
 from pdistill.core.rows import encode
 from pdistill.core.sampling import Sampling
-from pdistill.core.shots import frame_of, shots_of
+from pdistill.core.writing.aims import Aim, aims_of
+from pdistill.core.writing.asking import INSTRUCTION, Requests
+from pdistill.core.writing.lines import Reader
+from pdistill.core.writing.shots import frame_of, shots_of
 
 LIMIT = 300
 """Queries that are wanted, where the user says nothing."""
