@@ -13,11 +13,19 @@ from tests.backends.local_runs import run_student
 
 pytestmark = pytest.mark.slow
 
+PROGRAM = (
+    "import signal\n"
+    "from pdistill.cli.main import main\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "main()\n"
+)
+"""The command line as from a terminal: in the background of a script, processes are started with Ctrl-C ignored."""
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_server_and_finishes_the_answer(tmp_path: Path, number: signal.Signals) -> None:
     run = run_student(tmp_path / "job", "llama", "{query}")
-    command = [sys.executable, "-m", "pdistill", "serve", str(run.directory.path), "--port", "0"]
+    command = [sys.executable, "-c", PROGRAM, "serve", str(run.directory.path), "--port", "0"]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         said = process.stdout.readline()
