@@ -29,6 +29,7 @@ from tests.backends.tinker.runs import (
     taken,
 )
 from tests.backends.tinker.server import BUILTIN, KEY, MODEL
+from tests.runs import INJECTIONS
 
 ANSWERED = "responses.jsonl.part"
 ANSWERS, STEPS = (4, 10, 16), (2, 6)
@@ -103,7 +104,7 @@ def test_no_answer_that_was_stored_is_asked_for_again(
     for name in ("responses.jsonl", "examples.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (answered / name).read_bytes()
     asked = prompts(watched.of_kind("sampling"))
-    assert len(asked) == QUERIES
+    assert len(asked) == QUERIES + INJECTIONS
     assert sum(asked.values()) - len(asked) <= WINDOW * len(kept)
     assert kept[0][1] < kept[-1][1] < set(asked)
     for calls, there in kept:
@@ -146,6 +147,6 @@ def test_an_evaluation_asks_for_no_answer_again_that_was_stored(
         for asked in taken(watched.calls)
         if opened.weights[asked["sampling_session_id"]]
     )
-    held_out = lines(run / "predictions-student.jsonl")
-    assert len(students) == 2 * held_out
+    probed = sum(map(lines, run.glob("probes-*-student.jsonl")))
+    assert len(students) == 2 * lines(run / "predictions-student.jsonl") + probed
     assert sum(students.values()) - len(students) <= len(KILLED), "more than what was in flight was asked again"

@@ -1,6 +1,7 @@
 """`--max-cost` on the service: nothing is asked that could pass the limit, in any stage, and the run goes on after it."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.backends.tinker.runs import flags, small_config, taken
 
 PRICES = [f"-Bprice_{what}=1" for what in ("prompt", "sampled", "trained")]
 """USD per million tokens: a token of any kind costs a millionth of a dollar."""
+ANSWERED = re.compile(r"responses\.|pre\w+-|probes-(?!retention)")
+"""Files whose rows are answers; what is retained is scored."""
 SHARE = 0.7
 """Of what a stage costs, that the limit leaves for it."""
 
@@ -42,8 +45,8 @@ def test_each_stage_stops_before_the_limit_on_the_service(
         assert (run / f"{stage}.json").exists()
         assert 0 < spent(run) <= limit
         answers = [asked for asked in taken(watched.calls) if not asked["prompt_logprobs"]]
-        rows = [line for file in run.glob("p*-*.jsonl*") for line in file.read_text().splitlines()]
-        rows += [line for file in run.glob("responses.jsonl*") for line in file.read_text().splitlines()]
+        files = [file for file in run.glob("[pr]*.jsonl*") if ANSWERED.match(file.name)]
+        rows = [line for file in files for line in file.read_text().splitlines()]
         assert len(answers) == sum(not json.loads(row).get("reused") for row in rows), "an answer was paid for and lost"
         steps = sum(seen.call.path.endswith("/forward_backward") for seen in watched.calls)
         assert steps == sum(file.read_bytes().count(b"\n") for file in run.glob("metrics.jsonl*"))

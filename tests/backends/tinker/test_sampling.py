@@ -18,6 +18,7 @@ from tests.backends.faults import Fault, at
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import QUERIES, small_config
 from tests.backends.tinker.server import BUILTIN, MODEL, Server
+from tests.runs import INJECTIONS
 
 LINES = ("Guten Tag, wie geht es?", "Où est la gare ?", "The weather is fine")
 
@@ -51,12 +52,12 @@ def test_every_option_of_sampling_reaches_the_service(proxy: Callable[..., Proxy
     )
     pipeline.generate(config)
     sent = asked(watched)
-    assert len(sent) == 8
+    assert len(sent) == 8 + INJECTIONS
     assert {(one["temperature"], one["top_p"], one["max_tokens"]) for one in sent} == {(0.7, 0.9, 5)}
     assert all(one["stop"][0] == "END" and len(one["stop"]) > 1 for one in sent), (
         "the model's own end is no stop any more"
     )
-    assert len({one["seed"] for one in sent}) == 8, "each draw has a seed of its own"
+    assert len({one["seed"] for one in sent}) == 8 + INJECTIONS, "each draw has a seed of its own"
 
 
 def test_seeds_fit_into_31_bits_and_are_settled_by_the_request(proxy: Callable[..., Proxy]) -> None:
@@ -111,7 +112,7 @@ def test_a_session_that_the_service_has_forgotten_is_opened_anew(proxy: Callable
     pipeline.generate(small_config(tmp_path / "run"))
     sessions = [seen for seen in watched.of_kind("opening") if seen.call.path.endswith("/create_sampling_session")]
     assert len(sessions) == 2
-    assert len(watched.of_kind("sampling")) == QUERIES + 1
+    assert len(watched.of_kind("sampling")) == QUERIES + INJECTIONS + 1
 
 
 def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> None:
