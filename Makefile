@@ -6,6 +6,7 @@ READY = $(VENV)/.ready
 TINKER_LOCK = tests/backends/tinker/requirements.txt
 TINKER_PACKAGES ?= build/tinker
 TINKER_READY = $(TINKER_PACKAGES)/.ready
+VLLM_TESTS = $(patsubst %,tests/backends/test_%.py,local_attention local_cascade local_expanded local_packed local_products local_vllm smollm2)
 VLLM_LOCK = tests/backends/vllm/requirements.txt
 VLLM_PACKAGES ?= build/vllm
 VLLM_READY = $(VLLM_PACKAGES)/.ready
@@ -29,7 +30,7 @@ test-tinker: $(READY) $(TINKER_READY)
 
 # vLLM's packages bring an older transformers, so the torch engine's tests run on that one too.
 test-vllm: $(READY) $(VLLM_READY)
-	PYTHONPATH=$(VLLM_PACKAGES):$(wildcard $(SMOLLM2_PACKAGES)) $(BIN)/python -m pytest -m "vllm or not slow" tests/backends/test_local*.py tests/backends/test_smollm2.py
+	PYTHONPATH=$(VLLM_PACKAGES):$(wildcard $(SMOLLM2_PACKAGES)) $(BIN)/python -m pytest -m "vllm or not slow" $(VLLM_TESTS)
 
 test-smollm2: $(READY) $(SMOLLM2_READY)
 	PYTHONPATH=$(SMOLLM2_PACKAGES) $(BIN)/python -m pytest -m smollm2
