@@ -32,7 +32,7 @@ from contender import Job, medians
 from measuring import machine
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from pdistill.backends.local import WAITING
+from pdistill.backends.local import SPINS
 from pdistill.backends.local.models import find
 
 OURS = ("torch", "pdistill-vllm")
@@ -131,7 +131,7 @@ class Runner:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(folders),
             "OMP_NUM_THREADS": str(self.options.threads),
-            **(WAITING if contender in OURS else {}),
+            **({"GOMP_SPINCOUNT": SPINS} if contender in OURS else {}),
         }
         command = [sys.executable, str(Path(__file__).with_name("contender.py")), contender, str(given), str(out)]
         subprocess.run(command, env=environment, check=True)
