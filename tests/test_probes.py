@@ -1,6 +1,5 @@
 """Students that are trained to do harm, on real models: each probe finds its own, and leaves a healthy one alone."""
 
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,7 +20,7 @@ from pdistill.core.rows import read_rows
 from pdistill.core.task import FileTask
 from pdistill.tasks.langid import LanguageIdentification
 from tests.backends.tiny_models import gpt2_tokenizer
-from tests.test_text_run import FRAME, KINDS, PROMPT, WORDS, queries, step
+from tests.test_text_run import FRAME, PROMPT, WORDS, step, text_config
 
 pytestmark = pytest.mark.slow
 
@@ -96,22 +95,8 @@ def train_model(folder: Path) -> Path:
 def gentle(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Return the options of a run whose student learns its task and hardly more."""
     folder = tmp_path_factory.mktemp("probes")
-    (folder / "prompt.txt").write_text(PROMPT + "\n")
-    (folder / "frame.txt").write_text(FRAME + "\n")
-    rows = [{"query": text, "reference": WORDS[text.split()[0]]} for text in queries()]
-    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Config(
-        prompt=folder / "prompt.txt",
-        queries=folder / "queries.jsonl",
-        student_prompt=folder / "frame.txt",
-        labels=tuple(KINDS),
-        teacher=str(train_model(folder / "model")),
-        run_dir=folder / "healthy",
-        max_tokens=8,
-        rank=8,
-        learning_rate=1e-3,
-        epochs=32,
-    )
+    model = train_model(folder / "model")
+    return text_config(folder, model, run_dir=folder / "healthy", learning_rate=1e-3, epochs=32)
 
 
 def test_a_student_that_was_trained_to_forget_is_told_from_a_healthy_one(gentle: Config) -> None:

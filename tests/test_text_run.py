@@ -69,9 +69,8 @@ def step(model: Any, optimizer: Any, tokenizer: Any, texts: list[tuple[str, str]
     optimizer.step()
 
 
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("text")
+def text_config(folder: Path, model: Path, **changes: Any) -> Config:
+    """Return the options of a run by text, whose prompt, frame and queries are written into the folder."""
     (folder / "prompt.txt").write_text(PROMPT + "\n")
     (folder / "frame.txt").write_text(FRAME + "\n")
     rows = [{"query": text, "reference": WORDS[text.split()[0]], "slices": [text.split()[0]]} for text in queries()]
@@ -81,13 +80,17 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
         queries=folder / "queries.jsonl",
         student_prompt=folder / "frame.txt",
         labels=tuple(KINDS),
-        teacher=str(train_model(folder / "model")),
-        run_dir=folder / "run",
+        teacher=str(model),
         max_tokens=8,
         rank=8,
-        learning_rate=5e-3,
-        epochs=16,
+        **changes,
     )
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("text")
+    return text_config(folder, train_model(folder / "model"), run_dir=folder / "run", learning_rate=5e-3, epochs=16)
 
 
 @pytest.fixture(scope="module")

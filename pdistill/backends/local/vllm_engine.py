@@ -66,10 +66,6 @@ class VllmEngine:
         """End a request."""
         self._engine.abort_request([name])
 
-    def forget(self) -> None:
-        """Empty the prefix cache."""
-        self._engine.reset_prefix_cache()
-
     def close(self) -> None:
         """Give the memory back."""
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
