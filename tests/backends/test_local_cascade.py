@@ -124,7 +124,7 @@ def test_a_prefix_run_in_blocks_is_the_models_own(models: dict[str, Any], family
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("prefix", [PREFIX, []])
 def test_what_fills_a_step_up_changes_nothing(models: dict[str, Any], family: str, prefix: list[int]) -> None:
-    rows = [[number] for number in range(5, 5 + step.EVEN + 1)]
+    rows = [[number] for number in range(5, 5 + 2 * step.PARTS + 1)]
     expected = [alone(models[family], [*prefix, *row], 2) for row in rows]
     assert run(Decoder(models[family], family), prefix, rows, [2] * len(rows)) == expected
 

@@ -13,11 +13,12 @@ from transformers.cache_utils import DynamicCache
 from pdistill.backends.local import lowrank, norms, tiles
 from pdistill.backends.local.crossentropy import cross_entropy
 from pdistill.backends.local.lastlayer import LastLayer
+from pdistill.backends.local.sizes import even
 from pdistill.backends.local.tiles import Tiles
 from pdistill.core.batches import HardRow, TokenIds
 
-EVEN = 32
-"""Packed tokens are a multiple of this: products of few different sizes need few different kernels."""
+TOKENS, PLACES = 4, 2
+"""Sizes of a part of a batch, and of the places in it with a loss, from one power of two to the next: kernels take memory."""
 TRIAL = (9, 3, 14)
 """Tokens of the rows on which a student is tried."""
 EXACT, ROUGH = 1e-3, 0.1
@@ -66,7 +67,7 @@ class Packed:
 
     def size(self, lengths: Sequence[int]) -> int:
         """Return how many tokens rows of these lengths take."""
-        return -(-sum(lengths) // EVEN) * EVEN
+        return even(sum(lengths), TOKENS)
 
     def backward(self, rows: Sequence[HardRow]) -> float:
         """Return the rows' share of the loss in nats; adds their share of the gradient."""
@@ -75,13 +76,16 @@ class Packed:
         weights = list(chain.from_iterable(row.weights for row in rows))
         if not trained:
             return 0.0
+        filling = even(len(trained), PLACES) - len(trained)
+        weighted = [*(weights[place] for place in trained), *[0.0] * filling]
+        trained += trained[-1:] * filling
         with self._at(trained) as places:
             loss = cross_entropy(
                 self._hidden([row.ids for row in rows], places),
                 self.student.get_output_embeddings(),
                 self.cap,
                 torch.tensor([targets[place] for place in trained], device=self.device),
-                torch.tensor([weights[place] for place in trained], dtype=torch.float32, device=self.device),
+                torch.tensor(weighted, dtype=torch.float32, device=self.device),
             )
             torch.autograd.backward(loss)
         return loss.item()

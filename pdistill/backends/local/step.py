@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from pdistill.backends.local.attention import Part, attend, attend_all, merged
+from pdistill.backends.local.sizes import even
 from pdistill.backends.local.slots import KeyValues, Slots
 from pdistill.core.batches import TokenIds
 
-EVEN = 32
-"""More tokens than this are a multiple of it: products of few different sizes need few different kernels."""
+PARTS = 8
+"""Sizes of a step between one power of two and the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Step:
         spans = [*going, *new]
         slots.reserve(max(span.start + len(span.ids) for span in spans))
         sizes = [len(span.ids) for span in spans]
-        self.tokens, filling = sum(sizes), even(sum(sizes)) - sum(sizes)
+        self.tokens, filling = sum(sizes), even(sum(sizes), PARTS) - sum(sizes)
         self.ids = self._tensor([*(token for span in spans for token in span.ids), *[0] * filling])
         self.slot_of = self._tensor([span.slot for span, size in zip(spans, sizes, strict=True) for _ in range(size)])
         self.places = self._tensor(
@@ -80,7 +81,7 @@ class Step:
         self.positions = nn.functional.pad(self.places, (0, filling)) + before
         kept = [i for span, end in zip(spans, accumulate(sizes), strict=True) for i in range(end - span.keep, end)]
         self.wanted = len(kept)
-        self.kept = self._tensor(kept + kept[-1:] * (even(len(kept)) - len(kept)))
+        self.kept = self._tensor(kept + kept[-1:] * (even(len(kept), PARTS) - len(kept)))
         self.windows: dict[int, int | None] = {}
         self._visible: dict[int, torch.Tensor | None] = {}
         self._biases: dict[int | None, torch.Tensor] = {}
@@ -196,8 +197,3 @@ class Step:
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)
-
-
-def even(count: int) -> int:
-    """Return `count`, or where it is more than EVEN the next multiple of that."""
-    return count if count <= EVEN else -(-count // EVEN) * EVEN

@@ -20,7 +20,7 @@ from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
 T = TypeVar("T")
 logger = logging.getLogger("pdistill")
 
-CPU_TOKENS, GPU_TOKENS = 1024, 16384
+CPU_TOKENS, GPU_TOKENS = 768, 16384
 """Tokens that a part of a batch may have.
 
 Few tokens are faster on a CPU: what one layer leaves is still in its cache for the next.
