@@ -8,6 +8,7 @@ from typing import Any
 from pdistill.core.config import FILE_KEYS
 from pdistill.core.disagreements import SHOWN, cut
 from pdistill.core.errors import RunError, UsageError
+from pdistill.core.heldout import HeldOut
 from pdistill.core.pipeline import report
 from pdistill.core.rundir import ARMS, RunDirectory
 from pdistill.core.scores import BY, Row, Scores, collect, judged
@@ -95,7 +96,7 @@ def _rows(run: RunDirectory) -> Iterator[tuple[object, Row]]:
     """Yield the held-out queries, each with what it is known by: text and reference, since ids may be mere numbers."""
     _, work = work_of(run, run.stage("generate")["settings"]["format"])
     seen: Counter[object] = Counter()
-    for query, learnt, answers in judged(work, run, ARMS):
+    for query, learnt, answers in judged(work, run, HeldOut(run), ARMS):
         key = query.earlier, query.text, query.reference
         seen[key] += 1
         yield (key, seen[key]), (query, learnt, answers)

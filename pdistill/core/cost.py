@@ -52,15 +52,13 @@ def tokens_spent(run: RunDirectory) -> Counts:
     They are given by stage and side; reused answers were not paid for.
     """
     note = run.read_json(f"adapter/{REMOTE_NOTE}")
-    arms = {arm: total(map(_of_answer, run.predictions(arm).rows())) for arm in ARMS}
-    teacher, base = (total(map(_of_answer, run.preflight(arm).rows())) for arm in ("teacher", "base"))
+    arms = {arm: _of_answers(run.predictions(arm).rows()) for arm in ARMS}
+    teacher, base = (_of_answers(run.preflight(arm).rows()) for arm in ("teacher", "base"))
     probed = {
-        arm: total(
-            total(map(_of_answer, run.probe(probe, arm).rows())) for probe, arms in PROBES.items() if arm in arms
-        )
+        arm: total(_of_answers(run.probe(probe, arm).rows()) for probe, arms in PROBES.items() if arm in arms)
         for arm in ("teacher", "base", "student")
     }
-    taught = total(map(_of_answer, run.responses(1).rows()))
+    taught = _of_answers(run.responses(1).rows())
     return {
         "generate": {"teacher": teacher + taught + probed.pop("teacher"), "student": base},
         "train": {"student": total(map(_of_step, run.metrics().rows())) + repeated(run) + of_check(note)},
@@ -78,12 +76,14 @@ def _of_step(row: Mapping[str, Any]) -> Tokens:
     return Tokens(trained=row["sequence_tokens"])
 
 
-def _of_answer(row: Mapping[str, Any]) -> Tokens:
-    return Tokens() if row.get("reused") else _tokens(row)
-
-
-def _tokens(row: Mapping[str, Any]) -> Tokens:
-    return Tokens(row["prompt_tokens"], row["tokens"])
+def _of_answers(rows: Iterable[Mapping[str, Any]], reused: bool = False) -> Tokens:
+    """Return the tokens of answers; of those that were reused too, where they are asked for."""
+    prompt = sampled = 0
+    for row in rows:
+        if reused or not row.get("reused"):
+            prompt += row["prompt_tokens"]
+            sampled += row["tokens"]
+    return Tokens(prompt, sampled)
 
 
 def by_role(counts: Counts) -> dict[Role, Tokens]:
@@ -100,7 +100,7 @@ def stored_prices(run: RunDirectory) -> dict[Role, Prices | None]:
 def cost_of(run: RunDirectory) -> dict[str, Any]:
     """Return what a run that is evaluated has cost, and when that is paid back, as the report holds it."""
     counts, prices = tokens_spent(run), stored_prices(run)
-    with_prompt, without = (total(map(_tokens, run.predictions(arm).rows())) for arm in ("teacher", "student"))
+    with_prompt, without = (_of_answers(run.predictions(arm).rows(), reused=True) for arm in ("teacher", "student"))
     calls = sum(1 for _ in run.predictions("teacher").rows())
     return as_row(counts, prices) | paid_back(counts, prices, calls, with_prompt, without)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pdistill.core.heldout import HeldOut
 from pdistill.core.rundir import RunDirectory
 from pdistill.core.scores import Judged, Scores, judged
 from pdistill.core.work import Work
@@ -23,7 +24,7 @@ def confusions(scores: Scores, labels: tuple[str, ...] | None) -> dict[str, Any]
     return {"labels": list(labels), "rows": rows}
 
 
-def disagreements(work: Work, run: RunDirectory, scores: Scores) -> dict[str, Any]:
+def disagreements(work: Work, run: RunDirectory, held_out: HeldOut, scores: Scores) -> dict[str, Any]:
     """Return the held-out queries on which the student does not fully agree: those of the worst slices first.
 
     At most 200 are shown, and of a text its first 1,000 characters; `n` counts them all.
@@ -33,17 +34,17 @@ def disagreements(work: Work, run: RunDirectory, scores: Scores) -> dict[str, An
     places = [place for place in scores.places if agreement[place] not in (None, 1)]
     first = {place: at for at, place in enumerate(sorted(places, key=lambda place: (rank[place], place))[:SHOWN])}
     rows: list[dict[str, Any]] = [{}] * len(first)
-    for place, (query, learnt, answers) in enumerate(judged(work, run, ("base", "student"))):
-        if place in first:
-            rows[first[place]] = {
-                "id": query.id,
-                "query": cut(query.text),
-                "slices": list(query.slices),
-                "reference": None if query.reference is None else cut(query.reference),
-                "teacher": cut(learnt or ""),
-                **{arm: _said(answer) for arm, answer in answers.items()},
-                "agreement": agreement[place],
-            }
+    shown = judged(work, run, held_out, ("base", "student"), first)
+    for place, (query, learnt, answers) in zip(sorted(first), shown, strict=True):
+        rows[first[place]] = {
+            "id": query.id,
+            "query": cut(query.text),
+            "slices": list(query.slices),
+            "reference": None if query.reference is None else cut(query.reference),
+            "teacher": cut(learnt or ""),
+            **{arm: _said(answer) for arm, answer in answers.items()},
+            "agreement": agreement[place],
+        }
     return {"n": len(places), "rows": rows}
 
 

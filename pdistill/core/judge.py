@@ -10,6 +10,7 @@ from pdistill.core.answer import Answers, Question
 from pdistill.core.budget import Budget, Meter, check_limit
 from pdistill.core.cost import money, total
 from pdistill.core.errors import RunError
+from pdistill.core.heldout import HeldOut
 from pdistill.core.interfaces import Sampler
 from pdistill.core.models import Models, sides
 from pdistill.core.pipeline import PAGES, report
@@ -151,7 +152,7 @@ class Judging:
 
     def cases(self, arm: str) -> Iterator[Case]:
         """Yield the held-out queries that have a usable answer of the teacher."""
-        for query, learnt, answers in judged(self.work, self.run, (arm,)):
+        for query, learnt, answers in judged(self.work, self.run, HeldOut(self.run), (arm,)):
             if learnt is not None:
                 yield Case(query, learnt, answers[arm].text)
 

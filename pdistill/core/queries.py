@@ -42,6 +42,11 @@ class Query:
         """The text as it is put to the student: behind its prompt's name, where there are several."""
         return f"{self.prompt}{TAG}{self.text}" if self.prompt else self.text
 
+    def at(self, number: int) -> "Query":
+        """Return the query at its place in the task; the number is its id too, where it has none."""
+        name = self.id or str(number)
+        return Query(self.text, name, self.reference, self.slices, self.group, number, self.earlier, self.prompt)
+
     def row(self) -> dict[str, Any]:
         """Return the query as a row of queries.jsonl."""
         row: dict[str, Any] = {
@@ -108,9 +113,9 @@ def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -
 
     hashes = array("q")
     for number, query in enumerate(islice(queries(), limit)):
-        name = query.id or str(number)
-        hashes.append(hash(name))
-        yield replace(query, id=name, number=number)
+        placed = query.at(number)
+        hashes.append(hash(placed.id))
+        yield placed
     ordered = np.sort(hashes)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]
     if len(twice):

@@ -144,10 +144,11 @@ def _text(row: Row, key: str, where: str) -> str | None:
     value = row.get(key)
     if value is None:
         return None
-    nan = isinstance(value, float) and math.isnan(value)
-    if nan or isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UsageError(f"{where}: '{key}' must be a text or a number, not {_shown(value)}")
-    return _check_characters(str(value), key, where)
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            raise UsageError(f"{where}: '{key}' must be a text or a number, not {_shown(value)}")
+        value = str(value)
+    return _check_characters(value, key, where)
 
 
 def _check_characters(text: str, key: str, where: str) -> str:

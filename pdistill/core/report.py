@@ -7,6 +7,7 @@ from typing import Any
 from pdistill.core.cost import cost_of
 from pdistill.core.disagreements import confusions, disagreements
 from pdistill.core.generate import says_the_same_again
+from pdistill.core.heldout import HeldOut
 from pdistill.core.probes.findings import findings
 from pdistill.core.rows import read_log, read_rows
 from pdistill.core.rundir import ARMS, REMOTE_NOTE, RunDirectory
@@ -39,7 +40,8 @@ def make_report(
 def _report(
     work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
 ) -> dict[str, Any]:
-    scores = score(work, run)
+    held_out = HeldOut(run)
+    scores = score(work, run, held_out)
     by = "accuracy" if scores.with_references else "agreement"
     return {
         "schema": SCHEMA,
@@ -58,7 +60,7 @@ def _report(
         "cost": cost_of(run),
         "worse_slices": _worse_slices(scores),
         "confusions": confusions(scores, work.task.labels),
-        "disagreements": disagreements(work, run, scores),
+        "disagreements": disagreements(work, run, held_out, scores),
         "probes": findings(work.task, run, evaluate["settings"].get("left_out")),
         "preflight": run.read_json("preflight.json"),
         "judge": run.read_json("judgement.json"),

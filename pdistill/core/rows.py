@@ -3,7 +3,7 @@
 import json
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -23,16 +23,17 @@ def encode(row: Row) -> bytes:
         return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file.
+def read_rows(path: Path, places: Container[int] | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file: those at the given places, counted from 0, or all.
 
     Raises:
         RunError: the file can't be read, or a line is no row; it names the line.
     """
     try:
         with path.open("rb") as file:
-            for at, line in enumerate(file, start=1):
-                yield decode(line, path, at)
+            for place, line in enumerate(file):
+                if places is None or place in places:
+                    yield decode(line, path, place + 1)
     except OSError as error:
         raise storage_error(error, path) from None
 

@@ -1,7 +1,7 @@
 """How right each arm is, query by query, and how far it agrees with the teacher."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,9 +101,9 @@ class Scores:
         return [self.arms[arm].known(by, places) for arm in arms]
 
 
-def score(work: Work, run: RunDirectory) -> Scores:
+def score(work: Work, run: RunDirectory, held_out: HeldOut) -> Scores:
     """Return the scores of all arms on the held-out queries."""
-    return collect(judged(work, run, ARMS), work.task.answer)
+    return collect(judged(work, run, held_out, ARMS), work.task.answer)
 
 
 def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Scores:
@@ -126,10 +126,16 @@ def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Score
     return scores
 
 
-def judged(work: Work, run: RunDirectory, arms: Sequence[str]) -> Iterator[Row]:
-    """Yield each held-out query with what the student learns there, or None, and the arms' answers."""
-    answers = {arm: read_rows(run.check(run.predictions(arm).path)) for arm in arms}
-    for query, example in HeldOut(run):
+def judged(
+    work: Work, run: RunDirectory, held_out: HeldOut, arms: Sequence[str], places: Container[int] | None = None
+) -> Iterator[Row]:
+    """Yield each held-out query with what the student learns there, or None, and the arms' answers.
+
+    Args:
+        places: of the held-out queries that are wanted; None is all.
+    """
+    answers = {arm: read_rows(run.check(run.predictions(arm).path), places) for arm in arms}
+    for query, example in held_out.at(places):
         learnt = example["target"]
         yield query, learnt, {arm: _judge(arm, work.task, query, learnt, next(answers[arm])) for arm in arms}
 

@@ -12,6 +12,7 @@ from pdistill.core.targets import CUT_OFF, FAILED, UNSURE, HardTarget, Rejected,
 from pdistill.core.task import Task
 
 Target = HardTarget | Rejected
+UNFINISHED = {"length": CUT_OFF, "error": FAILED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def commonest(task: Task, drawn: list[Target]) -> tuple[Target, float]:
 
     Where most draws are rejected it is a rejection, with their share.
     """
+    if len(drawn) == 1:
+        return drawn[0], 1.0
     rejected = [target for target in drawn if isinstance(target, Rejected)]
     if 2 * len(rejected) > len(drawn):
         return Counter(rejected).most_common(1)[0][0], len(rejected) / len(drawn)
@@ -75,7 +78,7 @@ def _best(task: Task, query: Query, drawn: list[Target], default: HardTarget) ->
 
 
 def _unfinished(row: Mapping[str, Any]) -> Rejected | None:
-    return {"length": CUT_OFF, "error": FAILED}.get(row["finish"])
+    return UNFINISHED.get(row["finish"])
 
 
 def _completion(row: Mapping[str, Any]) -> Completion:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from pdistill.core.errors import UsageError
+from pdistill.core.prompts import Message
 from pdistill.core.queries import Query, numbered, query_from_row
 
 
@@ -13,3 +16,9 @@ def test_queries_get_their_numbers_and_ids() -> None:
 def test_equal_ids_are_an_error() -> None:
     with pytest.raises(UsageError, match="queries number 0 and 2 have one id, 'x'"):
         list(numbered(lambda: [Query("a", "x"), Query("b"), Query("c", "x")]))
+
+
+def test_a_query_keeps_everything_at_its_place() -> None:
+    query = Query("what?", "a", "that", ("short",), "g", 0, (Message("user", "hm"),), "first")
+    assert query.at(7) == replace(query, number=7)
+    assert Query("what?").at(7) == Query("what?", id="7", number=7)
