@@ -53,8 +53,9 @@ def _ranks(scores: Scores) -> list[float]:
     rank = [1.0] * len(scores.places)
     for places in scores.slices.values():
         known = scores.arms["student"].known("agreement", places)
+        mean = sum(known) / len(known) if known else 1.0
         for place in places:
-            rank[place] = min(rank[place], sum(known) / len(known) if known else 1.0)
+            rank[place] = min(rank[place], mean)
     return rank
 
 
