@@ -75,7 +75,7 @@ def million_table(result: Any) -> Rows:
     yield ("---", "---:", "---:", "---:")
     for name, row in result["table"].items():
         rate = result["queries"] / row["seconds"]
-        yield (name, f"{row['seconds']:,.1f}", f"{rate:,.0f}", f"{row['peak_mib']:.0f} MiB")
+        yield (name, f"{row['seconds']:,.1f}", f"{rate:,.0f}", f"{max(0, row['peak_mib']):.0f} MiB")
     yield ("**generate and report**", "", f"**{result['rows_per_second']:,.0f}**", f"**{result['peak_mib']:.0f} MiB**")
 
 

@@ -143,7 +143,7 @@ def pdistill_vllm(job: Job) -> tuple[Ask, Job]:
     (most,) = set(job["most"])
 
     def ask() -> Rows:
-        engine.forget()
+        engine._engine.reset_prefix_cache()
         requests = (Request(Key(number), prompt, number) for number, prompt in enumerate(prompts))
         given = dict(sampler.generate(requests, Sampling(max_tokens=most)))
         return [[int(token) for token in given[Key(number)].text.split()] for number in range(len(prompts))]
