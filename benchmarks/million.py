@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 from measuring import Stage, machine
 
@@ -84,8 +85,15 @@ def job(folder: Path, count: int) -> Config:
             text = " ".join(drawn.choices(words, k=drawn.randrange(SHORTEST, LONGEST)))
             row = {"id": f"row-{number}", "query": text, "reference": LABELS[number % 12], "slices": [f"{number % 4}"]}
             file.write(json.dumps(row) + "\n")
-    given = {"prompt": prompt, "queries": queries, "labels": LABELS, "run_dir": folder / "run"}
-    return Config(**given, backend="fake", epochs=1, batch_size=max(32, count // STEPS))
+    return Config(
+        prompt=prompt,
+        queries=queries,
+        labels=LABELS,
+        run_dir=folder / "run",
+        backend="fake",
+        epochs=1,
+        batch_size=max(32, count // STEPS),
+    )
 
 
 def shown(name: str, row: Mapping[str, float], queries: int) -> None:
@@ -113,9 +121,8 @@ def go(config: Config, tell: Callable[[str, Mapping[str, float]], None]) -> dict
     stage("dry run", lambda: preview(config))
     stage("near-duplicates", lambda: Groups(work_from(config).queries))
     stage("generate", lambda: pipeline.generate(config))
-    pipeline.Groups = ByHash
-    stage("generate, split by hash", lambda: pipeline.generate(replace(config, run_dir=run.path / "by-hash")))
-    pipeline.Groups = Groups
+    with patch.object(pipeline, "Groups", ByHash):
+        stage("generate, split by hash", lambda: pipeline.generate(replace(config, run_dir=run.path / "by-hash")))
     stage("train", lambda: pipeline.train(run, {}))
     stage("evaluate", lambda: pipeline.evaluate(run))
     stage("report", lambda: pipeline.report(run))

@@ -19,13 +19,15 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pdistill.backends.tinker import TinkerOptions, create
-from pdistill.core.interfaces import Lora, Trainer
+from pdistill.core.batches import Batch
+from pdistill.core.interfaces import Lora, StepMetrics, Trainer
 from pdistill.core.prompts import student_prompt
 from pdistill.core.sampling import Key, Request, Sampling
 from pdistill.core.train import IN_FLIGHT
@@ -97,9 +99,9 @@ def steps(url: str, count: int, batch: int, ahead: int, folder: Path) -> dict[st
         return {"wall": (time.monotonic() - wall) / count, "client_cpu": (time.process_time() - cpu) / count}
 
 
-def go(trainer: Trainer, batch: object, count: int, ahead: int) -> None:
+def go(trainer: Trainer, batch: Batch, count: int, ahead: int) -> None:
     """Train as the core does, with `ahead` steps in flight."""
-    pending: deque[object] = deque()
+    pending: deque[Future[StepMetrics]] = deque()
     for _ in range(count):
         pending.append(trainer.step(batch, 1e-4))
         while len(pending) >= ahead:
