@@ -135,7 +135,7 @@ def plain_vllm(job: Job) -> tuple[Ask, Job]:
 def pdistill_vllm(job: Job) -> tuple[Ask, Job]:
     """pdistill's vLLM engine; all rows have the same number of tokens out."""
     machine, options = probe(LocalOptions(engine="vllm")), LocalOptions(engine="vllm")
-    engine = vllm_engine.opened(find(job["model"]), machine, options, rank=0)
+    engine = vllm_engine.opened(find(job["model"]), machine, options, None)
     decode = lambda ids, **_: " ".join(map(str, ids))  # noqa: E731
     renderer: Any = SimpleNamespace(prompt_ids=lambda ids: ids, tokenizer=SimpleNamespace(decode=decode))
     sampler = VllmSampler(engine, renderer, frozenset(), None)

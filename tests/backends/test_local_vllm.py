@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from peft import LoraConfig
 
 from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend, LocalTeacher
@@ -95,10 +96,11 @@ def test_one_that_was_asked_for_by_name_is_an_error(folder: Path) -> None:
 
 def test_options_reach_vllm() -> None:
     options = LocalOptions(engine="torch", tensor_parallel=2, pipeline_parallel=3, quantization="fp8")
-    settings = arguments(probe(options), options, rank=20)
+    settings = arguments(probe(options), options, LoraConfig(r=20, target_modules=["v_proj", "q_proj"]))
     assert (settings["tensor_parallel_size"], settings["pipeline_parallel_size"]) == (2, 3)
     assert (settings["quantization"], settings["max_lora_rank"]) == ("fp8", 32)
-    assert "enable_lora" not in arguments(probe(options), options, rank=0)
+    assert settings["lora_target_modules"] == ["q_proj", "v_proj"]
+    assert "enable_lora" not in arguments(probe(options), options, None)
 
 
 @with_vllm
@@ -148,6 +150,7 @@ def test_vllm_keeps_answers_to_what_is_allowed(folder: Path) -> None:
 
 
 @with_vllm
+@pytest.mark.vllm
 @pytest.mark.slow
 def test_a_student_is_the_base_with_its_adapter(folder: Path, tmp_path: Path) -> None:
     students = [
@@ -157,10 +160,14 @@ def test_a_student_is_the_base_with_its_adapter(folder: Path, tmp_path: Path) ->
         for parameter in trainer.parameters:
             parameter.data.normal_(0, 0.3)
         (tmp_path / trainer.save_weights("1").result()).rename(tmp_path / "adapter")
-    given = []
+    given, scores = [], []
     for student in students:
         for weights in (None, "adapter"):
             with student.sampler(weights) as sampler:  # type: ignore[arg-type]
                 given.append(dict(sampler.generate(requests(), GREEDY)))
+                scored = dict(sampler.score([(request, [7, 8, 9]) for request in requests()], 1))
+                scores.append([score for key in sorted(scored) for score in scored[key].logprobs])
     assert given[:2] == given[2:]
     assert given[0] != given[1]
+    for one, other in zip(scores[:2], scores[2:], strict=True):
+        assert one == pytest.approx(other, abs=1e-3)

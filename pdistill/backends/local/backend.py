@@ -111,12 +111,12 @@ class OpenedModel:
             self._base = load_model(self.source, self.backend.resolved)
         return self._base
 
-    def sampler(self, adapter_folder: Path | None = None, rank: int = 0) -> "LocalSampler | VllmSampler":
+    def sampler(self, adapter_folder: Path | None = None, later: Path | None = None) -> "LocalSampler | VllmSampler":
         """Return a sampler of the base, or of the base with the adapter that a folder holds.
 
         Args:
             adapter_folder: where the adapter is.
-            rank: of the adapters that will be asked for later.
+            later: where the adapter is that will be asked for later.
 
         Raises:
             BackendError: the model, or the adapter, can't be opened.
@@ -124,7 +124,7 @@ class OpenedModel:
         machine = self.backend.resolved
         if machine.engine == "vllm":
             try:
-                return self._vllm_sampler(adapter_folder, rank)
+                return self._vllm_sampler(adapter_folder, later)
             except CannotRunError as error:
                 self._refuse_or_say(error)
         base = self.base()
@@ -133,12 +133,12 @@ class OpenedModel:
         streams = machine.engine == "vllm"
         return LocalSampler(decoder, self.renderer(), machine.chunk, self.source.context, streams)
 
-    def _vllm_sampler(self, adapter_folder: Path | None, rank: int) -> VllmSampler:
+    def _vllm_sampler(self, adapter_folder: Path | None, later: Path | None) -> VllmSampler:
         if self._without_vllm:
             raise self._without_vllm
-        if adapter_folder is not None:
-            rank = adapter.read_config(adapter_folder).r
-        engine = vllm_engine.opened(self.source, self.backend.resolved, self.backend.options, rank)
+        folder = adapter_folder or later
+        lora = None if folder is None else adapter.read_config(folder)
+        engine = vllm_engine.opened(self.source, self.backend.resolved, self.backend.options, lora)
         ends = end_tokens(configured_ends(self.source), self.renderer())
         return VllmSampler(engine, self.renderer(), ends, adapter_folder)
 
@@ -192,7 +192,7 @@ class LocalStudent:
             yield self.opened.sampler(self.directory / weights)
             return
         trained = self.directory / ADAPTER
-        yield self.opened.sampler(rank=adapter.read_config(trained).r if trained.is_dir() else 0)
+        yield self.opened.sampler(later=trained if trained.is_dir() else None)
 
     @contextmanager
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[LocalTrainer]:

@@ -36,14 +36,20 @@ class VllmEngine:
 
     Args:
         llm: vLLM's own object.
-        rank: the highest rank of adapters that there is room for; 0 is none.
+        lora: how the adapters are made that there is room for; None is none.
     """
 
-    def __init__(self, llm: Any, rank: int) -> None:
+    def __init__(self, llm: Any, lora: Any | None) -> None:
         self._engine = llm.llm_engine
-        self.rank = rank
+        self._lora = lora
         self.context = int(self._engine.model_config.max_model_len)
         self._adapters: dict[Path, int] = {}
+
+    def takes(self, lora: Any | None) -> bool:
+        """Return whether there is room for adapters that are made like this."""
+        if lora is None or self._lora is None:
+            return lora is None
+        return bool(lora.r <= self._lora.r and set(lora.target_modules) <= set(self._lora.target_modules))
 
     def ask(self, name: str, ids: TokenIds, adapter: Path | None, **sampling: Any) -> None:
         """Begin a request with the ids of a prompt; `sampling` is what vLLM's SamplingParams takes."""
@@ -79,18 +85,18 @@ class VllmEngine:
 _open: dict[str, VllmEngine] = {}
 
 
-def opened(source: Source, machine: Machine, options: LocalOptions, rank: int) -> VllmEngine:
-    """Return the model's engine, with room for adapters of that rank; what was open before is closed.
+def opened(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
+    """Return the model's engine, with room for adapters of PEFT's configuration `lora`; what was open before is closed.
 
     Raises:
         CannotRunError: vLLM can't run the model.
     """
     engine = _open.get(source.place)
-    if engine is not None and engine.rank >= rank:
+    if engine is not None and engine.takes(lora):
         return engine
     close()
     try:
-        engine = _load(source, machine, options, rank)
+        engine = _load(source, machine, options, lora)
         _try(engine)
     except FAILURES as error:
         raise CannotRunError(str(error).strip().partition("\n")[0] or type(error).__name__) from error
@@ -104,17 +110,20 @@ def close() -> None:
         _open.popitem()[1].close()
 
 
-def _load(source: Source, machine: Machine, options: LocalOptions, rank: int) -> VllmEngine:
+def _load(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
     folder = source.folder or Path(snapshot_download(source.place, local_files_only=source.cached))
-    settings = arguments(machine, options, rank)
+    settings = arguments(machine, options, lora)
     with _environment(machine):
         from vllm import LLM
 
-        return VllmEngine(LLM(str(folder), **settings), settings.get("max_lora_rank", 0))
+        return VllmEngine(LLM(str(folder), **settings), lora)
 
 
-def arguments(machine: Machine, options: LocalOptions, rank: int) -> Mapping[str, Any]:
-    """Return what vLLM's LLM is made with."""
+def arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> Mapping[str, Any]:
+    """Return what vLLM's LLM is made with.
+
+    An output layer that could be adapted, which is vLLM's default, gives no scores of more than one token a request.
+    """
     settings: dict[str, Any] = {
         "dtype": machine.dtype,
         "enable_prefix_caching": True,
@@ -129,8 +138,12 @@ def arguments(machine: Machine, options: LocalOptions, rank: int) -> Mapping[str
         settings |= {"kv_cache_memory_bytes": CPU_KEY_VALUES, "enforce_eager": True}
     else:
         settings |= {"gpu_memory_utilization": options.memory}
-    if rank:
-        settings |= {"enable_lora": True, "max_lora_rank": next((size for size in RANKS if size >= rank), rank)}
+    if lora is not None:
+        settings |= {
+            "enable_lora": True,
+            "max_lora_rank": next((size for size in RANKS if size >= lora.r), lora.r),
+            "lora_target_modules": sorted(lora.target_modules),
+        }
     return settings
 
 
