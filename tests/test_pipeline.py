@@ -10,7 +10,7 @@ from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
-from tests.runs import SECONDS, contents, fake_config
+from tests.runs import LINES, SECONDS, contents, fake_config
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,9 @@ def test_samples_give_the_commonest_target(tmp_path: Path) -> None:
 
 
 def test_a_teacher_that_says_nothing_usable_is_refused(tmp_path: Path) -> None:
-    config = fake_config(tmp_path, tmp_path / "run", labels=("yes", "no"))
+    queries = tmp_path / "queries.txt"
+    queries.write_text("\n".join(LINES))
+    config = fake_config(tmp_path, tmp_path / "run", labels=("yes", "no"), queries=queries)
     with pytest.raises(
         TaskError, match=r"4 of 4 answers of the teacher can't be used \(4 not one of the labels\), such as '\w+';"
     ):

@@ -119,6 +119,7 @@ def _queries(config: Config) -> list[str]:
 @pytest.fixture
 def babbling(config: Config, tmp_path: Path, fake_backend: Callable[..., object]) -> Config:
     """A teacher that is no use where it may say what it likes."""
+    write_task(tmp_path)
     fake_backend(teacher=lambda prompt, query: "fruit" if query.startswith("a") else "It is an animal.", name="babbler")
     labels = ("animal", "fruit")
     return replace(config, json_schema=None, labels=labels, backend="babbler", run_dir=tmp_path / "free", force=True)

@@ -1,5 +1,6 @@
 """The report as Markdown, and the sentences that it shares with the terminal."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,12 +86,24 @@ def verdict(report: Mapping[str, Any]) -> str:
     student, base = (report["arms"][arm]["agreement"]["value"] for arm in ("student", "base"))
     if student is None or base is None:
         return "No held-out query has a usable answer of the teacher, so there is nothing to compare."
-    raised = alarms(report)
+    raised, always = alarms(report), _commonest(report)
     warning = f" Alarm: {', '.join(raised)}." if raised else ""
+    if always is not None and always >= student:
+        warning = f" To give the teacher's commonest answer always would agree on {always:.1%}.{warning}"
     return (
         f"Without the prompt the student agrees with the teacher on {student:.1%} of the held-out queries; "
         f"before training it was {base:.1%}.{warning}"
     )
+
+
+def _commonest(report: Mapping[str, Any]) -> float | None:
+    """Return the share of the teacher's commonest answer among the held-out ones; None where answers are no labels."""
+    if not report["confusions"]:
+        return None
+    counts: Counter[str] = Counter()
+    for row in report["confusions"]["rows"]:
+        counts[row["teacher"]] += row["n"]
+    return max(counts.values()) / counts.total() if counts else None
 
 
 def judgement(found: Mapping[str, Any]) -> list[str]:

@@ -119,7 +119,9 @@ def _asked(row: Row, where: str) -> tuple[str, tuple[Message, ...]]:
     if row.get("messages") is None:
         if "query" not in row:
             hint = next((f"'{key}'{nearest(key, COLUMNS)}" for key in row if nearest(key, COLUMNS)), "")
-            raise UsageError(f"{where}: no key 'query'" + (f"; there is {hint}" if hint else ""))
+            others = ", ".join(f"'{key}'" for key in list(row)[:5])
+            there = hint or (f"{others}; say which of them it is by --column query=NAME" if row else "nothing")
+            raise UsageError(f"{where}: no key 'query'; there is {there}")
         if not isinstance(row["query"], str):
             raise UsageError(f"{where}: 'query' must be a text, not {_shown(row['query'])}")
         return row["query"], ()

@@ -102,7 +102,11 @@ def plan(
         batch = min(batch, max(LEAST_BATCH, rows // per_epoch))
     if epochs is None:
         passes = max(passes, math.ceil(defaults.min_steps / schedule().steps_per_epoch))
-    short = "" if schedule().steps >= defaults.min_steps else f", fewer than the {defaults.min_steps} this model wants"
+    short = (
+        ""
+        if schedule().steps >= defaults.min_steps
+        else f", fewer than the {defaults.min_steps} this model wants; take more --epochs, or more queries"
+    )
     return schedule(), (
         f"examples to train on are few ({rows:,}): training takes {schedule().steps} steps in batches of {batch} over "
         f"{passes} epochs{short}"

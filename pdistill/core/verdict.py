@@ -14,6 +14,7 @@ from pdistill.core.task import Task
 MOSTLY = 0.5
 LEAST_TO_CHANGE = 0.05
 LEAST_TO_COMPARE = 20
+LEAST_TO_VARY = 5
 OFTEN = 0.05
 STEADY = 0.9
 SHOWN = 60
@@ -57,7 +58,7 @@ def findings(looked: Looked, greedy: bool) -> dict[str, Any]:
         "figures": figures,
         "rejections": dict(reasons.most_common()),
         "problems": problems,
-        "warnings": _warnings(figures, problems),
+        "warnings": [*_warnings(figures, problems), *_constant(looked, learnt)],
     }
 
 
@@ -122,6 +123,17 @@ def _useless(figures: Mapping[str, Any]) -> list[str]:
             f"{floor['value']:.1%} without"
         )
     return problems
+
+
+def _constant(looked: Looked, learnt: Mapping[int, HardTarget | Rejected]) -> list[str]:
+    """Return that the teacher said the same to every query, where it did."""
+    said = {looked.task.answer(target.text) for target in learnt.values() if isinstance(target, HardTarget)}
+    if len(said) != 1 or len(learnt) < LEAST_TO_VARY:
+        return []
+    return [
+        f"the teacher always answers {next(iter(said))[:SHOWN]!r}, whatever the query: a student of it learns that one answer; "
+        "are the examples in its prompt well mixed?"
+    ]
 
 
 def _warnings(figures: Mapping[str, Any], problems: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pdistill.core.config import Config, config_from
 from pdistill.core.constraint import Constraint, JsonSchema, Pattern
-from pdistill.core.errors import RunError, TaskError, UsageError
+from pdistill.core.errors import RunError, TaskError, UsageError, nearest
 from pdistill.core.options import build
 from pdistill.core.plugins import installed
 from pdistill.core.probes.questions import probe_rows
@@ -72,9 +72,13 @@ def work_from(config: Config) -> Work:
         return task.queries() if config.queries is None else read_queries(config.queries, config.columns)
 
     def queries() -> Iterator[Query]:
+        reachable: set[str | None] = {None}
         for query in numbered(own, config.limit):
             prompt = _prompt_of(query, task.prompts)
             slices, group = task.slices(query), task.group(query)
+            if isinstance(task, FileTask) and query.reference not in reachable:
+                _require_reachable(task, query)
+                reachable.add(query.reference)
             named = (prompt, *slices) if prompt and prompt not in slices else slices
             same = named == query.slices and group == query.group and prompt == query.prompt
             yield query if same else replace(query, slices=named, group=group, prompt=prompt)
@@ -92,6 +96,19 @@ def _prompts(folder: Path) -> dict[str, str]:
     if not found:
         raise UsageError(f"there is no prompt in '{folder}'; name a file, or put NAME.txt there for each prompt")
     return found
+
+
+def _require_reachable(task: FileTask, query: Query) -> None:
+    """Guarantee that a label can be right by the query's reference, where there are labels.
+
+    Raises:
+        UsageError: none can.
+    """
+    if task.labels is not None and not any(task.score(query, label) for label in task.labels):
+        raise UsageError(
+            f"query {query.id!r}: the reference {query.reference!r} is none of the labels"
+            f"{nearest(str(query.reference), task.labels)}; mend it, or leave it out"
+        )
 
 
 def _prompt_of(query: Query, prompts: Mapping[str, str]) -> str:

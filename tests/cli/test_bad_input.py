@@ -101,6 +101,12 @@ CASES = [
     Case("half of a surrogate pair", r"line 2: .*surrogate", line('{"query": "a \\ud83d b"}')),
     Case("a reference that is NaN", "line 2: 'reference' must be a text or a number, not NaN", line('{"query": "a", "reference": NaN}')),
     Case("a reference that is a list", "line 2: 'reference' must be a text or a number, not", line('{"query": "a", "reference": ["b"]}')),
+    Case(
+        "a reference that is no label",
+        "query '1': the reference 'billling' is none of the labels, did you mean 'billing'",
+        line('{"query": "a", "reference": "billling"}'),
+        ("+--labels", "billing,delivery"),
+    ),
     Case("an id that is an object", "line 2: 'id' must be a text or a number, not", line('{"query": "a", "id": {}}')),
     Case("one id twice", "queries number 0 and 1 have one id, 'x'", {"queries.jsonl": '{"query": "a", "id": "x"}\n{"query": "b", "id": "x"}\n'}),
     Case("an id that is another's number", "queries number 0 and 1 have one id, '1'", {"queries.jsonl": '{"query": "a", "id": 1}\n{"query": "b"}\n'}),
@@ -110,7 +116,7 @@ CASES = [
     Case("nothing on standard input", "there are no queries", args=("+--queries", "-"), code=1, input=b""),
     Case("a picture on standard input", "it is not UTF-8 text", args=("+--queries", "-"), input=b"\x89PNG\r\n\x1a\n\0\xff"),
     # tables
-    Case("a CSV file without the column", "no key 'query'", *csv("text,label\na,b\n")),
+    Case("a CSV file without the column", "there is 'text', 'label'; say which of them it is by --column query=NAME", *csv("text,label\na,b\n")),
     Case("a CSV file that is empty", "there are no queries", *csv(""), code=1),
     Case("a CSV row with a cell too many", "line 3: not as many cells", *csv("query,id\na,1\nb,2,3\n")),
     Case("a CSV quotation that does not end", "not valid CSV", *csv('query,id\n"a,1\nb,2\n')),

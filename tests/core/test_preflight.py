@@ -12,6 +12,7 @@ import pytest
 from pdistill.core import pipeline
 from pdistill.core.config import Config
 from pdistill.core.errors import BackendError, TaskError
+from pdistill.core.markdown import verdict
 from pdistill.core.progress import Silent
 from pdistill.core.rows import read_rows, write_rows
 from pdistill.core.rundir import RunDirectory
@@ -91,6 +92,15 @@ def test_answers_that_are_cut_off_and_an_unsteady_teacher_are_said(tmp_path: Pat
     assert 0.05 < figures["cut_off"]["value"] < 0.5
     assert f"{figures['cut_off']['value']:.1%} of the teacher's answers are cut off" in told
     assert f"the teacher agrees with itself on {figures['self_agreement']['value']:.1%}" in told
+
+
+def test_a_teacher_that_always_says_the_same_is_told_of(tmp_path: Path, fake_backend: Callable[..., object]) -> None:
+    fake_backend(teacher=lambda prompt, query: "animal", name="stuck")
+    said = Said()
+    config = job(tmp_path, 60, backend="stuck")
+    report = pipeline.run(config, said)
+    assert "the teacher always answers 'animal', whatever the query" in "\n".join(said.lines)
+    assert "To give the teacher's commonest answer always would agree on 100.0%." in verdict(report)
 
 
 def test_a_sound_job_goes_through(tmp_path: Path) -> None:
