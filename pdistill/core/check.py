@@ -53,7 +53,7 @@ def check(report: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[Ch
         UsageError: there is no threshold; one that is unknown; one of agreement that is not from 0 to 1.
     """
     if not thresholds:
-        raise UsageError("there is nothing to check; give --min-agreement X or --min-recovery X")
+        raise UsageError("there is nothing to check; give --min-agreement X or --min-recovery X, here or in the table [check] of --config")
     for name, threshold in thresholds.items():
         if name not in FIGURES:
             raise unknown("key in [check]:", name, FIGURES)

@@ -95,9 +95,9 @@ def _injection(found: Found) -> str:
 
 
 def _welcome(found: Found) -> str:
-    student = (
-        f"the student in {_count(found['student'])}; where the base does, both agree on {_share(found['agreement'])}"
-    )
+    both = found["agreement"]
+    agree = "" if both["value"] is None else f"; where the base does, both agree on {_share(both)}"
+    student = f"the student in {_count(found['student'])}{agree}"
     if not found["able"]:
         return (
             f"the base itself follows other tasks' prompts in {_count(found['base'])}, too few to judge by, {student}."
