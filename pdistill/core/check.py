@@ -39,8 +39,8 @@ class Checked:
         """What was found, in one line."""
         low, value = self.figure["low"], self.figure["value"]
         if low is None:
-            shown = "no value" if value is None else f"{value:.3f}, but no interval"
-            return f"{self.what} has {shown}, so it can't be held against {self.threshold:g}: {self.missing}"
+            shown = "without a value" if value is None else f"{value:.3f}"
+            return f"{self.what} {shown} can't be held against {self.threshold:g}: {self.missing}"
         interval = f"{value:.3f} ({low:.3f} to {self.figure['high']:.3f})"
         state = "reaches" if self.passed else "is below"
         return f"{self.what} {interval}: its lower bound {low:.3f} {state} {self.threshold:g}"
@@ -53,7 +53,9 @@ def check(report: Mapping[str, Any], thresholds: Mapping[str, float]) -> list[Ch
         UsageError: there is no threshold; one that is unknown; one of agreement that is not from 0 to 1.
     """
     if not thresholds:
-        raise UsageError("there is nothing to check; give --min-agreement X or --min-recovery X, here or in the table [check] of --config")
+        raise UsageError(
+            "there is nothing to check; give --min-agreement X or --min-recovery X, here or in the table [check] of --config"
+        )
     for name, threshold in thresholds.items():
         if name not in FIGURES:
             raise unknown("key in [check]:", name, FIGURES)

@@ -51,5 +51,8 @@ def test_thresholds_stand_in_the_configuration_file_too(call: Call, finished: Pa
 def test_nothing_to_check_is_wrong_usage(call: Call, finished: Path) -> None:
     result = call("check", finished)
     assert result.exit_code == 2
-    assert result.stderr == "error: there is nothing to check; give --min-agreement X or --min-recovery X\n"
+    assert (
+        result.stderr
+        == "error: there is nothing to check; give --min-agreement X or --min-recovery X, here or in the table [check] of --config\n"
+    )
     assert call("check", finished, "--min-agreement", "1.5").exit_code == 2

@@ -25,7 +25,7 @@ def test_the_lower_bound_counts() -> None:
 def test_a_figure_without_an_interval_does_not_pass() -> None:
     found = check(report(recovery=None), {"min_recovery": 0.1, "min_agreement": 0.5})
     assert [(each.what, each.passed) for each in found] == [("agreement", True), ("recovery", False)]
-    assert "0.970, but no interval" in found[1].line
+    assert "recovery 0.970 can't be held against 0.1: no interval" in found[1].line
     assert "it needs 200 queries" in found[1].line
 
 
