@@ -7,6 +7,7 @@ from typing import Any
 
 from pdistill.core.config import Config
 from pdistill.core.probes.questions import probe_rows
+from pdistill.core.progress import Silent
 from pdistill.core.task import FileTask
 
 INJECTIONS = sum(row["probe"] == "injection" for row in probe_rows(FileTask()))
@@ -41,6 +42,17 @@ def fake_config(folder: Path, run_dir: Path, **changes: Any) -> Config:
         prompt=prompt, queries=queries, labels=("animal", "fruit", "other"), backend="fake", run_dir=run_dir
     )
     return replace(config, **changes)
+
+
+class Said(Silent):
+    """Remembers what the user is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Remember the line."""
+        self.lines.append(line)
 
 
 def contents(run_dir: Path, *, without: set[str] = CLOCK) -> dict[str, bytes]:

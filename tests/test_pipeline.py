@@ -10,7 +10,7 @@ from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
 from pdistill.core.rows import read_rows
 from pdistill.core.rundir import ARMS, RunDirectory
-from tests.runs import LINES, SECONDS, contents, fake_config
+from tests.runs import LINES, SECONDS, Said, contents, fake_config
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +147,13 @@ def test_stages_out_of_order_name_the_next_command(tmp_path: Path) -> None:
 def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path) -> None:
     first = pipeline.generate(fake_config(tmp_path, tmp_path / "first", limit=20))
     config = fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options={"fail_at": "15"})
-    second = pipeline.generate(config)  # the 15th of the calls would fail: 10 are the teacher's, 4 the base's
+    said = Said()
+    second = pipeline.generate(config, said)  # the 15th of the calls would fail: 10 are the teacher's, 4 the base's
     fresh = pipeline.generate(fake_config(tmp_path, tmp_path / "third"))
     answers = list(read_rows(second.path / "responses.jsonl"))
     assert [row["number"] for row in answers if row.pop("reused", False)] == list(range(20))
     assert answers == list(read_rows(fresh.path / "responses.jsonl"))
+    assert "20 of the answers were taken from the run of --from" in said.lines
     with pytest.raises(RunError, match=r"can't be reused, they were made otherwise: max-tokens 256 \(now 5\)"):
         pipeline.generate(replace(config, run_dir=tmp_path / "fourth", max_tokens=5))
 

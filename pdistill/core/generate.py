@@ -83,6 +83,8 @@ def ask_teacher(
             )
         writer.finish(run.seal)
         progress.end()
+        if reuse.found:
+            progress.say(f"{reuse.found:,} of the answers were taken from the run of --from")
 
 
 def says_the_same_again(settings: Mapping[str, Any]) -> bool:

@@ -28,6 +28,8 @@ class Reusable:
 
     def __init__(self, run: RunDirectory | None, settings: Mapping[str, Any]) -> None:
         self.run = run
+        self.found = 0
+        """Answers that were found so far."""
         self._path = None
         self._file: BinaryIO | None = None
         self._keys = array("Q")
@@ -84,6 +86,7 @@ class Reusable:
         self._file.seek(self._offsets[place])
         row = decode(self._file.readline(), self._path, place)
         query = question.query
+        self.found += 1
         return {**row, "number": query.number, "id": query.id, "query": query.text, "reused": True}
 
 

@@ -13,25 +13,13 @@ from pdistill.core import pipeline
 from pdistill.core.config import Config
 from pdistill.core.errors import BackendError, TaskError
 from pdistill.core.markdown import verdict
-from pdistill.core.progress import Silent
 from pdistill.core.rows import read_rows, write_rows
 from pdistill.core.rundir import RunDirectory
-from tests.runs import contents, fake_config
+from tests.runs import Said, contents, fake_config
 
 HELD_OUT = 7  # of 60 queries
 PROBED = 24  # questions of a probe that the teacher is asked
 Reference = Callable[[str], str | None]
-
-
-class Said(Silent):
-    """Remembers what the user is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        """Remember the line."""
-        self.lines.append(line)
 
 
 def job(folder: Path, count: int, reference: Reference = lambda text: None, **changes: Any) -> Config:

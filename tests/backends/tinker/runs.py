@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.core.config import Config
-from pdistill.core.progress import Silent
 from pdistill.core.rows import read_log, read_rows
 from tests.backends.messages import Message
 from tests.backends.proxy import Answered
@@ -42,16 +41,6 @@ def flags(config: Config) -> list[str]:
     plain = {"task", "limit", "backend", "learning_rate", "batch_size", "epochs", "rank", "run_dir"}
     given = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in sorted(plain)]
     return [*given, *(f"-B{key}={value}" for key, value in config.backend_options.items())]
-
-
-class Said(Silent):
-    """Progress that keeps what is said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def copy_of(run: Path, folder: Path) -> Path:

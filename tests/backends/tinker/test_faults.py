@@ -15,7 +15,6 @@ from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import (
     OPTIONS,
     QUERIES,
-    Said,
     copy_of,
     losses,
     prompts,
@@ -23,6 +22,7 @@ from tests.backends.tinker.runs import (
     start_like,
     taken,
 )
+from tests.runs import Said
 
 MANY = (TOO_MANY, Fault(429, retry_after="0"), BROKEN, Fault(502), Fault(503), CUT)
 NEAR = 1e-4

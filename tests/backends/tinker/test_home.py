@@ -20,8 +20,9 @@ from pdistill.core.rows import read_rows
 from pdistill.core.rundir import RunDirectory, find_run
 from tests.backends.faults import Call, Fault
 from tests.backends.proxy import Proxy
-from tests.backends.tinker.runs import OPTIONS, Said, copy_of, small_config
+from tests.backends.tinker.runs import OPTIONS, copy_of, small_config
 from tests.backends.tinker.server import BUILTIN, KEY
+from tests.runs import Said
 
 
 def note(run: Path) -> dict[str, object]:
