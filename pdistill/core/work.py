@@ -72,12 +72,13 @@ def work_from(config: Config) -> Work:
         return task.queries() if config.queries is None else read_queries(config.queries, config.columns)
 
     def queries() -> Iterator[Query]:
+        labels = task.labels if isinstance(task, FileTask) else None
         reachable: set[str | None] = {None}
         for query in numbered(own, config.limit):
             prompt = _prompt_of(query, task.prompts)
             slices, group = task.slices(query), task.group(query)
-            if isinstance(task, FileTask) and query.reference not in reachable:
-                _require_reachable(task, query)
+            if labels and query.reference not in reachable:
+                _require_reachable(task, query, labels)
                 reachable.add(query.reference)
             named = (prompt, *slices) if prompt and prompt not in slices else slices
             same = named == query.slices and group == query.group and prompt == query.prompt
@@ -98,16 +99,16 @@ def _prompts(folder: Path) -> dict[str, str]:
     return found
 
 
-def _require_reachable(task: FileTask, query: Query) -> None:
-    """Guarantee that a label can be right by the query's reference, where there are labels.
+def _require_reachable(task: Task, query: Query, labels: tuple[str, ...]) -> None:
+    """Guarantee that a label can be right by the query's reference.
 
     Raises:
         UsageError: none can.
     """
-    if task.labels is not None and not any(task.score(query, label) for label in task.labels):
+    if not any(task.score(query, label) for label in labels):
         raise UsageError(
             f"query {query.id!r}: the reference {query.reference!r} is none of the labels"
-            f"{nearest(str(query.reference), task.labels)}; mend it, or leave it out"
+            f"{nearest(str(query.reference), labels)}; mend it, or leave it out"
         )
 
 
