@@ -147,7 +147,8 @@ def _text(row: Row, key: str, where: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        nan = isinstance(value, float) and math.isnan(value)
+        if nan or isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"{where}: '{key}' must be a text or a number, not {_shown(value)}")
         value = str(value)
     return _check_characters(value, key, where)

@@ -23,6 +23,12 @@ def test_a_jsonl_file_holds_a_query_an_object(tmp_path: Path) -> None:
     assert list(read_queries(path)) == [Query("a", "7", "3", ("x",), "g"), Query("b")]
 
 
+def test_an_id_may_be_a_number_that_no_float_holds(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(f'{{"query": "a", "id": {10**400}}}\n')
+    assert [query.id for query in read_queries(path)] == [str(10**400)]
+
+
 def test_a_csv_file_holds_a_query_a_row(tmp_path: Path) -> None:
     path = tmp_path / "queries.csv"
     path.write_bytes(b'\xef\xbb\xbfquery,reference,slices,more\r\n"a, or\n""b""",x,"s, t",1\r\nc,,,\r\n')
