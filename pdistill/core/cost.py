@@ -97,11 +97,14 @@ def stored_prices(run: RunDirectory) -> dict[Role, Prices | None]:
     return {role: Prices(**rows[role]) if rows.get(role) else None for role in ROLES}
 
 
-def cost_of(run: RunDirectory) -> dict[str, Any]:
-    """Return what a run that is evaluated has cost, and when that is paid back, as the report holds it."""
+def cost_of(run: RunDirectory, calls: int) -> dict[str, Any]:
+    """Return what a run that is evaluated has cost, and when that is paid back, as the report holds it.
+
+    Args:
+        calls: the held-out queries.
+    """
     counts, prices = tokens_spent(run), stored_prices(run)
     with_prompt, without = (_of_answers(run.predictions(arm).rows(), reused=True) for arm in ("teacher", "student"))
-    calls = sum(1 for _ in run.predictions("teacher").rows())
     return as_row(counts, prices) | paid_back(counts, prices, calls, with_prompt, without)
 
 

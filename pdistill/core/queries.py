@@ -125,7 +125,7 @@ def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -
 def _refuse_equal(queries: Callable[[], Iterable[Query]], suspects: set[int]) -> None:
     seen: dict[str, int] = {}
     for number, query in enumerate(queries()):
-        name = query.id or str(number)
+        name = query.at(number).id
         if hash(name) not in suspects:
             continue
         if name in seen:

@@ -57,7 +57,7 @@ def _report(
         "same_model": evaluate["settings"]["alike"],
         "greedy_teacher": says_the_same_again(generate["settings"]),
         "tokens": _tokens(scores),
-        "cost": cost_of(run),
+        "cost": cost_of(run, len(held_out)),
         "worse_slices": _worse_slices(scores),
         "confusions": confusions(scores, work.task.labels),
         "disagreements": disagreements(work, run, held_out, scores),

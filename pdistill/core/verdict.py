@@ -58,7 +58,7 @@ def findings(looked: Looked, greedy: bool) -> dict[str, Any]:
         "figures": figures,
         "rejections": dict(reasons.most_common()),
         "problems": problems,
-        "warnings": [*_warnings(figures, problems), *_constant(looked, learnt)],
+        "warnings": [*_warnings(figures), *_constant(looked, learnt)],
     }
 
 
@@ -136,7 +136,7 @@ def _constant(looked: Looked, learnt: Mapping[int, HardTarget | Rejected]) -> li
     ]
 
 
-def _warnings(figures: Mapping[str, Any], problems: list[str]) -> list[str]:
+def _warnings(figures: Mapping[str, Any]) -> list[str]:
     warnings = []
     if figures["cut_off"]["value"] > OFTEN:
         warnings.append(f"{figures['cut_off']['value']:.1%} of the teacher's answers are cut off; raise --max-tokens")

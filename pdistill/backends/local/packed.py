@@ -71,9 +71,9 @@ class Packed:
 
     def backward(self, rows: Sequence[HardRow]) -> float:
         """Return the rows' share of the loss in nats; adds their share of the gradient."""
-        trained = [place for place, weight in enumerate(chain.from_iterable(row.weights for row in rows)) if weight]
         targets = list(chain.from_iterable(row.targets for row in rows))
         weights = list(chain.from_iterable(row.weights for row in rows))
+        trained = [place for place, weight in enumerate(weights) if weight]
         if not trained:
             return 0.0
         filling = even(len(trained), PLACES) - len(trained)
