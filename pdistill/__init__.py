@@ -5,25 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pdistill.cli.progress import showing
-    from pdistill.core.ask import OpenArm, open_arm
-    from pdistill.core.config import Config
-    from pdistill.core.constraint import JsonSchema, Pattern
+    from pdistill.core.contract.constraint import JsonSchema, Pattern
+    from pdistill.core.contract.hookspecs import hookimpl
+    from pdistill.core.contract.likeness import likeness
+    from pdistill.core.contract.prompts import Message, Messages, Prompt, Text
+    from pdistill.core.contract.queries import Query
+    from pdistill.core.contract.queryfiles import read_queries, read_text
+    from pdistill.core.contract.registry import Registry
+    from pdistill.core.contract.sampling import Completion
+    from pdistill.core.contract.targets import HardTarget, Rejected
+    from pdistill.core.contract.task import Task
+    from pdistill.core.delivery.ask import OpenArm, open_arm
+    from pdistill.core.delivery.export import export
     from pdistill.core.errors import PdistillError
-    from pdistill.core.export import export
-    from pdistill.core.hookspecs import hookimpl
-    from pdistill.core.judge import judge
-    from pdistill.core.likeness import likeness
-    from pdistill.core.pipeline import evaluate, generate, report, run, train
+    from pdistill.core.pipeline import evaluate, generate, run, train
     from pdistill.core.preview import preview
     from pdistill.core.progress import Progress
-    from pdistill.core.prompts import Message, Messages, Prompt, Text
-    from pdistill.core.queries import Query
-    from pdistill.core.queryfiles import read_queries, read_text
-    from pdistill.core.registry import Registry
-    from pdistill.core.rundir import RunDirectory, find_run
-    from pdistill.core.sampling import Completion
-    from pdistill.core.targets import HardTarget, Rejected
-    from pdistill.core.task import Task
+    from pdistill.core.results.judge import judge
+    from pdistill.core.results.reporting import report
+    from pdistill.core.setup.config import Config
+    from pdistill.core.store.rundir import RunDirectory, find_run
 
 __all__ = [
     "Completion",
@@ -62,25 +63,26 @@ __all__ = [
 
 _MODULES = {
     "cli.progress": ("showing",),
-    "core.ask": ("OpenArm", "open_arm"),
-    "core.config": ("Config",),
-    "core.constraint": ("JsonSchema", "Pattern"),
+    "core.delivery.ask": ("OpenArm", "open_arm"),
+    "core.setup.config": ("Config",),
+    "core.contract.constraint": ("JsonSchema", "Pattern"),
     "core.errors": ("PdistillError",),
-    "core.export": ("export",),
-    "core.hookspecs": ("hookimpl",),
-    "core.judge": ("judge",),
-    "core.likeness": ("likeness",),
-    "core.pipeline": ("evaluate", "generate", "report", "run", "train"),
+    "core.delivery.export": ("export",),
+    "core.contract.hookspecs": ("hookimpl",),
+    "core.results.judge": ("judge",),
+    "core.contract.likeness": ("likeness",),
+    "core.pipeline": ("evaluate", "generate", "run", "train"),
+    "core.results.reporting": ("report",),
     "core.preview": ("preview",),
     "core.progress": ("Progress",),
-    "core.prompts": ("Message", "Messages", "Prompt", "Text"),
-    "core.queries": ("Query",),
-    "core.queryfiles": ("read_queries", "read_text"),
-    "core.registry": ("Registry",),
-    "core.rundir": ("RunDirectory", "find_run"),
-    "core.sampling": ("Completion",),
-    "core.targets": ("HardTarget", "Rejected"),
-    "core.task": ("Task",),
+    "core.contract.prompts": ("Message", "Messages", "Prompt", "Text"),
+    "core.contract.queries": ("Query",),
+    "core.contract.queryfiles": ("read_queries", "read_text"),
+    "core.contract.registry": ("Registry",),
+    "core.store.rundir": ("RunDirectory", "find_run"),
+    "core.contract.sampling": ("Completion",),
+    "core.contract.targets": ("HardTarget", "Rejected"),
+    "core.contract.task": ("Task",),
 }
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pdistill.core.config import Config
+from pdistill.core.contract.task import FileTask
 from pdistill.core.probes.questions import probe_rows
 from pdistill.core.progress import Silent
-from pdistill.core.task import FileTask
+from pdistill.core.setup.config import Config
 
 INJECTIONS = sum(row["probe"] == "injection" for row in probe_rows(FileTask()))
 """Questions of the probes that a teacher is asked beside a run's queries."""

@@ -22,8 +22,8 @@ import pytest
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core import hookspecs
-from pdistill.core.plugins import installed, load
+from pdistill.core.contract import hookspecs
+from pdistill.core.contract.plugins import installed, load
 from tests.writers import writer
 
 ROOT = Path(__file__).parents[1]

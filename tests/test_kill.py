@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pdistill.core import pipeline, rowfile
-from pdistill.core.config import Config
+from pdistill.core import pipeline
+from pdistill.core.setup.config import Config
+from pdistill.core.store import rowfile
 from tests.runs import SECONDS, contents, fake_config
 
 TOUCHES = {"open", "os.rename", "os.truncate", "os.mkdir", "os.rmdir", "os.remove"}

@@ -9,13 +9,14 @@ import pytest
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.core import pipeline
-from pdistill.core.config import Config
-from pdistill.core.cost import by_role, money, stored_prices, tokens_spent
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.prices import Prices
 from pdistill.core.errors import RunError, UsageError
-from pdistill.core.plugins import installed
-from pdistill.core.prices import Prices
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import ARMS, PROBES, RunDirectory
+from pdistill.core.money.cost import by_role, money, stored_prices, tokens_spent
+from pdistill.core.results import reporting
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import ARMS, PROBES, RunDirectory
 from tests.runs import SECONDS, contents, fake_config
 
 PRICES = {"price_prompt": "3", "price_sampled": "15", "price_trained": "6"}
@@ -146,7 +147,7 @@ def test_stages_one_by_one_take_the_limit_of_the_whole_run(tmp_path: Path) -> No
         pipeline.evaluate(run, max_cost=trained + 1e-6)
     assert spent(run.path) == trained
     pipeline.evaluate(run, max_cost=1.0)
-    assert pipeline.report(run)["cost"]["usd"] == pytest.approx(spent(run.path), abs=1e-6)
+    assert reporting.report(run)["cost"]["usd"] == pytest.approx(spent(run.path), abs=1e-6)
 
 
 def test_reused_answers_count_for_nothing(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_an_unknown_price_refuses_a_limit_before_anything_is_written(unpriced: s
     prices = {f"teacher.{key}": value for key, value in PRICES.items()}
     pipeline.train(RunDirectory(config.directory), {}, max_cost=1.0, backend_options=prices)
     pipeline.evaluate(RunDirectory(config.directory), max_cost=1.0)  # a price that was given once holds on
-    known = pipeline.report(RunDirectory(config.directory))["cost"]
+    known = reporting.report(RunDirectory(config.directory))["cost"]
     assert known["generate"]["usd"] > 0
     assert (known["train"]["usd"], known["usd"]) == (0.0, known["generate"]["usd"])
 
@@ -223,7 +224,7 @@ def test_other_prices_of_the_two_sides_leave_them_one_model(tmp_path: Path) -> N
     pipeline.train(run, {})
     pipeline.evaluate(run)
     assert run.stage("evaluate")["settings"]["alike"]
-    assert pipeline.report(run)["cost"]["prices"]["teacher"]["prompt"] == 9
+    assert reporting.report(run)["cost"]["prices"]["teacher"]["prompt"] == 9
 
 
 def test_a_price_of_one_side_leaves_the_others_as_it_was_given(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ def test_the_public_names_are_sorted_and_there() -> None:
     assert all(hasattr(pdistill, name) for name in pdistill.__all__)
 
 
-@pytest.mark.parametrize("statement", ["import pdistill", "from pdistill.core.plugins import installed; installed()"])
+@pytest.mark.parametrize(
+    "statement", ["import pdistill", "from pdistill.core.contract.plugins import installed; installed()"]
+)
 def test_the_package_and_its_plugins_import_nothing_heavy(statement: str) -> None:
     program = f"{statement}; import sys; print(*[name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
-from pdistill.core.config import TRAIN_KEYS, Config
 from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.results import reporting
+from pdistill.core.setup.config import TRAIN_KEYS, Config
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import ARMS, RunDirectory
 from tests.runs import LINES, SECONDS, Said, contents, fake_config
 
 
@@ -74,7 +75,7 @@ def test_step_by_step_gives_the_same_bytes(finished: tuple[Config, dict[str, Any
     run = pipeline.generate(replace(config, run_dir=tmp_path / "steps"))
     pipeline.train(run, {})
     pipeline.evaluate(run)
-    pipeline.report(run)
+    reporting.report(run)
     without = {"timings.jsonl", "run.json", *SECONDS}
     assert contents(run.path, without=without) == contents(config.directory, without=without)
 
@@ -141,7 +142,7 @@ def test_stages_out_of_order_name_the_next_command(tmp_path: Path) -> None:
         pipeline.evaluate(run)
     pipeline.train(run, {})
     with pytest.raises(RunError, match="go on with pdistill evaluate"):
-        pipeline.report(run)
+        reporting.report(run)
 
 
 def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.core import pipeline
-from pdistill.core.config import Config
-from pdistill.core.plugins import installed
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.task import FileTask
 from pdistill.core.probes.questions import probe_rows
 from pdistill.core.probes.retention import FORGOTTEN
-from pdistill.core.rows import read_rows
-from pdistill.core.task import FileTask
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
 from pdistill.tasks.langid import LanguageIdentification
 from tests.backends.tiny_models import gpt2_tokenizer
 from tests.test_text_run import FRAME, PROMPT, WORDS, step, text_config

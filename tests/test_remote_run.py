@@ -13,17 +13,17 @@ import pytest
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.backends.fake.student import FakeStudent
 from pdistill.core import pipeline
-from pdistill.core.ask import open_arm
-from pdistill.core.batches import Batch, TokenIds
-from pdistill.core.config import Config
+from pdistill.core.contract.batches import Batch, TokenIds
+from pdistill.core.contract.interfaces import Lora, Remote, RemoteStudent, StateURI, Student, Trainer, WeightsURI
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.sampling import Request
+from pdistill.core.delivery.ask import open_arm
 from pdistill.core.errors import BackendError, BrokenOffError, RunError
-from pdistill.core.interfaces import Lora, Remote, RemoteStudent, StateURI, Student, Trainer, WeightsURI
-from pdistill.core.plugins import installed
 from pdistill.core.progress import Silent
-from pdistill.core.queries import Query
-from pdistill.core.rows import read_log, read_rows
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.sampling import Request
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_log, read_rows
+from pdistill.core.store.rundir import RunDirectory
 from tests.runs import fake_config
 
 

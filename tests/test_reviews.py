@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
-from pdistill.core.config import config_from
-from pdistill.core.configfile import read_config_file
+from pdistill.core.contract.queryfiles import read_queries
 from pdistill.core.errors import TaskError
-from pdistill.core.queryfiles import read_queries
-from pdistill.core.split import Groups
+from pdistill.core.numerics.split import Groups
+from pdistill.core.setup.config import config_from
+from pdistill.core.setup.configfile import read_config_file
 from tests.test_docs import ROOT, blocks
 
 EXAMPLE = ROOT / "examples" / "reviews"

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from pdistill.cli.main import pdistill
 from pdistill.core import pipeline
-from pdistill.core.config import Config
+from pdistill.core.contract.prompts import prompt_hash, teacher_prompt
 from pdistill.core.errors import UsageError
-from pdistill.core.prompts import prompt_hash, teacher_prompt
-from pdistill.core.rows import read_rows
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
 from tests.runs import LINES
 
 PROMPTS = {

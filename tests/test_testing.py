@@ -14,18 +14,18 @@ from pdistill.backends.fake.linear import LinearModel
 from pdistill.backends.fake.renderer import FakeRenderer
 from pdistill.backends.fake.sampler import FakeSampler
 from pdistill.backends.fake.student import FakeStudent, FakeTrainer
-from pdistill.core.batches import Batch
-from pdistill.core.config import Config
-from pdistill.core.interfaces import StepMetrics, WeightsURI
+from pdistill.core.contract.batches import Batch
+from pdistill.core.contract.interfaces import StepMetrics, WeightsURI
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.prices import FREE
+from pdistill.core.contract.prompts import Prompt, Text
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.targets import HardTarget, Rejected
+from pdistill.core.contract.task import Task
 from pdistill.core.pipeline import generate
-from pdistill.core.plugins import installed
-from pdistill.core.prices import FREE
-from pdistill.core.prompts import Prompt, Text
-from pdistill.core.queries import Query
-from pdistill.core.rows import read_rows
-from pdistill.core.sampling import Completion, Key, Request, Sampling
-from pdistill.core.targets import HardTarget, Rejected
-from pdistill.core.task import Task
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
 from pdistill.testing import backend_checks, check_backend, check_task, task_checks, teacher_checks
 
 

@@ -11,12 +11,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from pdistill.core import pipeline
-from pdistill.core.ask import open_arm
-from pdistill.core.config import Config
+from pdistill.core.contract.queries import Query
+from pdistill.core.delivery.ask import open_arm
 from pdistill.core.errors import UsageError
-from pdistill.core.queries import Query
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import RunDirectory
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory
 from tests.backends.tiny_models import gpt2_tokenizer
 
 KINDS = {"fruit": "en fr de", "metal": "ot Der und", "bird": "You The old"}

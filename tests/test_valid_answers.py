@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
-from pdistill.core.config import Config
 from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import RunDirectory
+from pdistill.core.results import reporting
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory
 from tests.runs import contents, write_task
 
 SCHEMA = {"type": "object", "properties": {"kind": {"enum": ["animal", "fruit"]}}, "required": ["kind", "length"]}
@@ -62,9 +63,9 @@ def test_a_run_goes_on_without_the_schemas_file_and_changes_nothing(config: Conf
     run = RunDirectory(config.directory)
     pipeline.train(run, {})
     pipeline.evaluate(run)
-    pipeline.report(run)
+    reporting.report(run)
     before = contents(run.path)
-    pipeline.report(run)
+    reporting.report(run)
     assert contents(run.path) == before
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from pdistill.core import pipeline
 from pdistill.core.errors import RunError, UsageError
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import RunDirectory
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory
 from tests.runs import contents, fake_config
 
 

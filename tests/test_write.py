@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.queryfiles import read_queries
 from pdistill.core.errors import BackendError, PdistillError, RunError, TaskError, UsageError
-from pdistill.core.plugins import installed
-from pdistill.core.queryfiles import read_queries
-from pdistill.core.split import Groups
+from pdistill.core.numerics.split import Groups
 from pdistill.core.writing import lines
 from pdistill.core.writing.job import foresee_writing, write_queries
 from pdistill.core.writing.kept import NEAR

@@ -70,10 +70,10 @@ def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return what the plain script took on the same job."""
     from pdistill.backends.local.models import find
-    from pdistill.core.queries import query_from_row
-    from pdistill.core.rows import read_rows
-    from pdistill.core.rundir import RunDirectory
-    from pdistill.core.work import work_of
+    from pdistill.core.contract.queries import query_from_row
+    from pdistill.core.setup.work import work_of
+    from pdistill.core.store.rows import read_rows
+    from pdistill.core.store.rundir import RunDirectory
 
     run = RunDirectory(folder / "run")
     settings, trained = run.stage("generate")["settings"], run.stage("train")

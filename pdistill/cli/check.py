@@ -12,7 +12,7 @@ from pdistill.cli.options import FILE, as_json, the_run
 from pdistill.core.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from pdistill.core.check import Checked
+    from pdistill.core.results.check import Checked
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 
@@ -35,10 +35,10 @@ def check(run: str, as_json: bool, config: str | None, junit: str | None, **give
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.check import check as hold
-    from pdistill.core.configfile import read_thresholds
-    from pdistill.core.pipeline import report as make_report
-    from pdistill.core.rundir import find_run
+    from pdistill.core.results.check import check as hold
+    from pdistill.core.results.reporting import report as make_report
+    from pdistill.core.setup.configfile import read_thresholds
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     directory = find_run(run)
@@ -87,7 +87,7 @@ def _junit(report: Mapping[str, Any], checked: list["Checked"]) -> bytes:
 
 
 def _summary(report: Mapping[str, Any], checked: list["Checked"]) -> bytes:
-    from pdistill.core.markdown import code
+    from pdistill.core.results.markdown import code
 
     lines = [f"### pdistill check of {code(report['task'])}", "", "| | |", "|---|---|"]
     lines += [f"| {'passed' if each.passed else '**failed**'} | {each.line} |" for each in checked]

@@ -7,9 +7,9 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.report import table_of
-from pdistill.core.markdown import ARM_NAMES
-from pdistill.core.report import FEW
-from pdistill.core.statistics import SUSPICIOUS
+from pdistill.core.numerics.statistics import SUSPICIOUS
+from pdistill.core.results.markdown import ARM_NAMES
+from pdistill.core.results.report import FEW
 
 if TYPE_CHECKING:
     from rich.table import Table

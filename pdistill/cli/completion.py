@@ -11,14 +11,14 @@ from pdistill.cli.escape import one_line
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the installed tasks that begin so."""
-    from pdistill.core.plugins import installed
+    from pdistill.core.contract.plugins import installed
 
     return _items(((entry.name, entry.summary) for entry in installed().tasks), incomplete)
 
 
 def backends(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the installed backends that begin so."""
-    from pdistill.core.plugins import installed
+    from pdistill.core.contract.plugins import installed
 
     return _items(((entry.name, entry.summary) for entry in installed().backends), incomplete)
 

@@ -5,9 +5,9 @@ from collections import Counter
 from typing import Any
 
 from pdistill.cli.escape import json_text, one_line
-from pdistill.core.generate import rejections
-from pdistill.core.rows import read_log, read_rows
-from pdistill.core.rundir import ARMS, RunDirectory
+from pdistill.core.stages.examples import rejections
+from pdistill.core.store.rows import read_log, read_rows
+from pdistill.core.store.rundir import ARMS, RunDirectory
 
 
 def generated(run: RunDirectory, as_json: bool) -> str:

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from pdistill.cli.console import output
 from pdistill.cli.escape import one_line
-from pdistill.core.config import Config
-from pdistill.core.markdown import cost_of_stages
+from pdistill.core.contract.prompts import QUERY_FIELD, Messages, Prompt
 from pdistill.core.preview import NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
-from pdistill.core.prompts import QUERY_FIELD, Messages, Prompt
-from pdistill.core.work import work_from
+from pdistill.core.results.markdown import cost_of_stages
+from pdistill.core.setup.config import Config
+from pdistill.core.setup.work import work_from
 
 LEAST = 20
 """Characters of a line of the prompt that can't stand in a query by chance."""

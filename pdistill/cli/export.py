@@ -29,8 +29,8 @@ def export(run: str, directory: Path, merge: bool, min_parity: float | None, as_
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.export import export as export_student
-    from pdistill.core.rundir import find_run
+    from pdistill.core.delivery.export import export as export_student
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     found = find_run(run)

@@ -7,7 +7,7 @@ import click
 
 from pdistill.cli.escape import json_text
 from pdistill.cli.options import JOB, config_given, given
-from pdistill.core.config import Config
+from pdistill.core.setup.config import Config
 
 
 @click.command()

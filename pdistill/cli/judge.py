@@ -32,12 +32,12 @@ def judge(run: str, model: str, judge_prompt: str | None, as_json: bool, **given
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.judge import PROMPT
-    from pdistill.core.judge import judge as let_judge
-    from pdistill.core.markdown import judgement
-    from pdistill.core.options import parse_pairs
-    from pdistill.core.queryfiles import read_text
-    from pdistill.core.rundir import find_run
+    from pdistill.core.contract.options import parse_pairs
+    from pdistill.core.contract.queryfiles import read_text
+    from pdistill.core.results.judge import PROMPT
+    from pdistill.core.results.judge import judge as let_judge
+    from pdistill.core.results.markdown import judgement
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     directory = find_run(run)

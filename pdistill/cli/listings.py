@@ -10,10 +10,10 @@ import click
 from pdistill.cli import completion
 from pdistill.cli.escape import json_text, lines, one_line
 from pdistill.cli.options import as_json
-from pdistill.core.options import build
-from pdistill.core.plugins import installed
-from pdistill.core.queries import numbered
-from pdistill.core.registry import Entry
+from pdistill.core.contract.options import build
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.queries import numbered
+from pdistill.core.contract.registry import Entry
 
 
 def warn_of_plugins() -> None:

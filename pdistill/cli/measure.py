@@ -25,8 +25,8 @@ def measure(run: str, requests: int, as_json: bool) -> None:
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.measure import measure as measure_both
-    from pdistill.core.rundir import find_run
+    from pdistill.core.delivery.measure import measure as measure_both
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     found = find_run(run)

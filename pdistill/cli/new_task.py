@@ -19,7 +19,7 @@ def new_task(name: str, directory: Path | None) -> None:
     stands; its prompt, its queries and one marked place in its module are yours to change.
     """
     from pdistill.cli.listings import warn_of_plugins
-    from pdistill.core.newtask import write_package
+    from pdistill.core.setup.newtask import write_package
 
     warn_of_plugins()
     folder, paths = write_package(name, directory)

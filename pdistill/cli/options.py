@@ -11,12 +11,12 @@ from typing import Any, get_args
 import click
 
 from pdistill.cli import completion
-from pdistill.core.config import TRAIN_KEYS, Config, Objective, config_from
-from pdistill.core.configfile import read_config_file
-from pdistill.core.likeness import Likeness
-from pdistill.core.options import parse_pairs
-from pdistill.core.prompts import Format
-from pdistill.core.targets import Select
+from pdistill.core.contract.likeness import Likeness
+from pdistill.core.contract.options import parse_pairs
+from pdistill.core.contract.prompts import Format
+from pdistill.core.contract.targets import Select
+from pdistill.core.setup.config import TRAIN_KEYS, Config, Objective, config_from
+from pdistill.core.setup.configfile import read_config_file
 
 Function = Callable[..., Any]
 
@@ -202,6 +202,6 @@ def standard_input() -> Path:
 
 
 def _run_path(name: str) -> Path:
-    from pdistill.core.rundir import find_run
+    from pdistill.core.store.rundir import find_run
 
     return find_run(name).path

@@ -15,9 +15,9 @@ from pdistill.cli.options import (
     labels_given,
     standard_input,
 )
+from pdistill.core.contract.options import parse_pairs
+from pdistill.core.contract.prompts import Format
 from pdistill.core.errors import UsageError
-from pdistill.core.options import parse_pairs
-from pdistill.core.prompts import Format
 from pdistill.core.writing.settings import DEFAULTS, LIMIT, WriteConfig, check_output
 
 LOGS_TAKE = ("prompt", "mask", "limit", "output")
@@ -123,9 +123,9 @@ def _converted(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _from_logs(logs: Sequence[str], given: Mapping[str, Any], dry_run: bool, as_json: bool) -> None:
     from pdistill.cli.written import taken
-    from pdistill.core.mask import Mask
-    from pdistill.core.queryfiles import read_text
-    from pdistill.core.requestlogs import RequestLogs
+    from pdistill.core.contract.queryfiles import read_text
+    from pdistill.core.writing.mask import Mask
+    from pdistill.core.writing.requestlogs import RequestLogs
 
     for key in given:
         if key not in LOGS_TAKE:

@@ -10,7 +10,8 @@ import click
 from pdistill.cli import completion
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
-from pdistill.core.markdown import (
+from pdistill.core.probes.findings import sentences
+from pdistill.core.results.markdown import (
     ARM_NAMES,
     cost_of_stages,
     figure,
@@ -21,8 +22,7 @@ from pdistill.core.markdown import (
     recovery_note,
     verdict,
 )
-from pdistill.core.probes.findings import sentences
-from pdistill.core.report import FEW, arms_of
+from pdistill.core.results.report import FEW, arms_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,14 +42,14 @@ def report(run: str, other: str | None, as_json: bool) -> None:
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.pipeline import report as make_report
-    from pdistill.core.rundir import find_run
+    from pdistill.core.results.reporting import report as make_report
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     directory = find_run(run)
     if other is not None:
         from pdistill.cli.comparison import show as show_comparison
-        from pdistill.core.compare import compare
+        from pdistill.core.results.compare import compare
 
         second = find_run(other)
         with showing():

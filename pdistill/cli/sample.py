@@ -12,13 +12,13 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import FILE, as_json, the_run
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.sampling import Completion
 from pdistill.core.errors import ContextError, RunError, UsageError
-from pdistill.core.queries import Query
-from pdistill.core.rundir import ARMS
-from pdistill.core.sampling import Completion
+from pdistill.core.store.rundir import ARMS
 
 if TYPE_CHECKING:
-    from pdistill.core.ask import OpenArm
+    from pdistill.core.delivery.ask import OpenArm
 
 BATCH = 64
 BLOCK = 1 << 16
@@ -47,8 +47,8 @@ def sample(run: str, query: tuple[str, ...], queries: str | None, arm: str, as_j
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.ask import open_arm
-    from pdistill.core.rundir import find_run
+    from pdistill.core.delivery.ask import open_arm
+    from pdistill.core.store.rundir import find_run
 
     if query and queries:
         raise UsageError(f"--queries {queries} and queries as arguments are both given; give one of them")
@@ -66,7 +66,7 @@ def sample(run: str, query: tuple[str, ...], queries: str | None, arm: str, as_j
 def _batches(arguments: tuple[str, ...], file: str | None) -> Iterator[list[Query]]:
     """Yield the queries that were given, or come in, a handful at a time."""
     if file:
-        from pdistill.core.queryfiles import read_queries
+        from pdistill.core.contract.queryfiles import read_queries
 
         coming = read_queries(Path(file))
         while batch := list(islice(coming, BATCH)):

@@ -26,8 +26,8 @@ def serve(run: str, host: str, port: int) -> None:
     """
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.rundir import find_run
-    from pdistill.core.serve import servable
+    from pdistill.core.delivery.serve import servable
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     found = find_run(run)

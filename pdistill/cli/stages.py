@@ -29,7 +29,7 @@ def train(run: str, as_json: bool, **flags: Any) -> None:
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.pipeline import train as train_student
-    from pdistill.core.rundir import find_run
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     directory = find_run(run)
@@ -51,7 +51,7 @@ def evaluate(run: str, as_json: bool, **flags: Any) -> None:
     from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.pipeline import evaluate as evaluate_arms
-    from pdistill.core.rundir import find_run
+    from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
     directory = find_run(run)

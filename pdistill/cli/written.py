@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.cli.escape import json_text, lines, one_line
-from pdistill.core.prices import Tokens, usd
-from pdistill.core.prompts import Messages, Prompt
-from pdistill.core.requestlogs import RequestLogs
+from pdistill.core.contract.prices import Tokens, usd
+from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.writing.job import Foreseen, Outcome
+from pdistill.core.writing.requestlogs import RequestLogs
 from pdistill.core.writing.settings import WriteConfig
 
 

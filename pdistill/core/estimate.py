@@ -5,18 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdistill.core.config import Config
-from pdistill.core.cost import Counts, prompt_tokens
-from pdistill.core.generate import says_the_same_again
-from pdistill.core.interfaces import TrainingDefaults
-from pdistill.core.plan import Plan
-from pdistill.core.preflight import LEAST, WANTED
-from pdistill.core.prices import Tokens
+from pdistill.core.contract.interfaces import TrainingDefaults, prompt_tokens
+from pdistill.core.contract.prices import Tokens
+from pdistill.core.money.cost import Counts
+from pdistill.core.numerics.schedule import plan
+from pdistill.core.numerics.split import Groups, part_of
 from pdistill.core.probes.asking import asked, sampling_of, scored_tokens, text_ids
 from pdistill.core.probes.questions import not_run, probe_rows
-from pdistill.core.rundir import PROBES
-from pdistill.core.schedule import plan
-from pdistill.core.split import Groups, part_of
+from pdistill.core.setup.config import Config
+from pdistill.core.setup.plan import Plan
+from pdistill.core.stages.preflight import LEAST, WANTED
+from pdistill.core.store.rundir import PROBES
+from pdistill.core.store.settings import says_the_same_again
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,30 +5,31 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from pdistill.core.budget import Budget, check_limit, open_budget
-from pdistill.core.config import TRAIN_KEYS, Config
+from pdistill.core.answers.reuse import Reusable
+from pdistill.core.contract.interfaces import Lora, Remote, Student
 from pdistill.core.errors import RunError, TaskError
-from pdistill.core.evaluate import TOO_FEW, Arms
-from pdistill.core.generate import ask_teacher, rejections, sampling_from, says_the_same_again, write_examples
-from pdistill.core.interfaces import Lora, Remote, Student
-from pdistill.core.markdown import markdown
-from pdistill.core.models import ROLES, Models, alike, sides, with_options
-from pdistill.core.page import page
-from pdistill.core.plan import check_as_begun, check_same, open_run, settle, train_options
-from pdistill.core.preflight import Preflight, base_made_by, heed
+from pdistill.core.money.budget import Budget, check_limit, open_budget
+from pdistill.core.numerics.schedule import Schedule, plan
+from pdistill.core.numerics.split import Groups
 from pdistill.core.probes.asking import probing_teacher
 from pdistill.core.probes.questions import not_run
 from pdistill.core.progress import Progress, Silent
-from pdistill.core.report import make_report
-from pdistill.core.reuse import Reusable
-from pdistill.core.rows import read_rows, write_file
-from pdistill.core.rundir import RunDirectory, find_run
-from pdistill.core.schedule import Schedule, plan
-from pdistill.core.split import Groups
-from pdistill.core.train import Training, train_student, training_rows
-from pdistill.core.work import work_from, work_of
+from pdistill.core.results.reporting import report
+from pdistill.core.setup.config import TRAIN_KEYS, Config
+from pdistill.core.setup.models import ROLES, Models, alike, sides, with_options
+from pdistill.core.setup.plan import settle
+from pdistill.core.setup.work import work_from, work_of
+from pdistill.core.stages.evaluate import TOO_FEW, Arms
+from pdistill.core.stages.examples import rejections, training_rows, write_examples
+from pdistill.core.stages.generate import ask_teacher
+from pdistill.core.stages.opening import check_as_begun, check_same, open_run, train_options
+from pdistill.core.stages.preflight import Preflight, base_made_by, heed
+from pdistill.core.stages.train import train_student
+from pdistill.core.stages.training import Training
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory, find_run
+from pdistill.core.store.settings import sampling_from, says_the_same_again
 
-PAGES = {"report.md": markdown, "report.html": page}
 MOSTLY = 0.5
 
 
@@ -237,24 +238,3 @@ def evaluate(
             Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(
                 models.teacher, lambda: models.student(directory.path)
             )
-
-
-def report(directory: RunDirectory) -> dict[str, Any]:
-    """Return the run's report; makes report.json, report.md and report.html where one is missing.
-
-    Raises:
-        PdistillError: what went wrong, in one line.
-    """
-    there = directory.read_json("report.json")
-    if there is not None and all((directory.path / name).exists() for name in PAGES):
-        return there
-    generated, trained, evaluated = (directory.stage(name) for name in ("generate", "train", "evaluate"))
-    _, work = work_of(directory, generated["settings"]["format"])
-    if not directory.evaluated:
-        raise RunError(f"'{directory.path}' is not evaluated yet; go on with pdistill evaluate {directory.path}")
-    with directory.lock():
-        made = make_report(work, directory, generated, trained, evaluated)
-        for name, shown in PAGES.items():
-            write_file(directory.path / name, shown(made).encode())
-        directory.write_json("report.json", made)
-    return made

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from pdistill.core.config import Config
-from pdistill.core.cost import as_row
+from pdistill.core.contract.interfaces import Renderer
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.task import Task
 from pdistill.core.estimate import estimate
-from pdistill.core.interfaces import Renderer
-from pdistill.core.plan import check_same, settle
-from pdistill.core.queries import Query
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.task import Task
-from pdistill.core.train import render
-from pdistill.core.work import work_from
+from pdistill.core.money.cost import as_row
+from pdistill.core.setup.config import Config
+from pdistill.core.setup.plan import settle
+from pdistill.core.setup.work import work_from
+from pdistill.core.stages.examples import render
+from pdistill.core.stages.opening import check_same
+from pdistill.core.store.rundir import RunDirectory
 
 SHOWN = 2
 NO_REFERENCE, REASONING = "RESPONSE", "REASONING"

@@ -12,8 +12,8 @@ import pytest
 
 if TYPE_CHECKING:
     from pdistill.backends.fake import FakeBackend
-    from pdistill.core.interfaces import Backend
-    from pdistill.core.task import Task
+    from pdistill.core.contract.interfaces import Backend
+    from pdistill.core.contract.task import Task
 
 __all__ = [
     "backend_checks",
@@ -40,7 +40,7 @@ def fake_backend() -> "Iterator[Callable[..., FakeBackend]]":
     registered under it while the test runs, so that a whole run finds it. The other keys are those of FakeOptions.
     """
     from pdistill.backends.fake import FakeBackend, FakeOptions
-    from pdistill.core.plugins import installed
+    from pdistill.core.contract.plugins import installed
 
     backends, names = installed().backends, []
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pdistill.core.sampling import Allowed
+from pdistill.core.contract.sampling import Allowed
 from pdistill.testing import sampling, training
 from pdistill.testing.bench import GREEDY, QUERIES, Bench, answers, asked_prompted
 

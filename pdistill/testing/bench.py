@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdistill.core.interfaces import Backend, Renderer, Sampler, Student, Teacher
-from pdistill.core.prompts import Prompt, student_prompt, teacher_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import Backend, Renderer, Sampler, Student, Teacher
+from pdistill.core.contract.prompts import Prompt, student_prompt, teacher_prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 
 RULES = "Say what the text is about. Answer with one word.\nAnimals:animal\nPlants:plant\nTools:tool"
 PROMPT = f"{RULES}\n\n{{query}}\n"

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
+from pdistill.core.contract.interfaces import Sampler, Scorer, Student, Teacher, TokenScores
+from pdistill.core.contract.prompts import Text
+from pdistill.core.contract.sampling import Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Sampler, Scorer, Student, Teacher, TokenScores
-from pdistill.core.prompts import Text
-from pdistill.core.sampling import Key, Request, Sampling
 from pdistill.testing.bench import EXAMPLES, GREEDY, QUERIES, Bench, answers, asked_bare, asked_prompted
 
 MOST_AHEAD = 5_000  # requests that no sampler may hold before its first answer

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from itertools import islice, zip_longest
 
+from pdistill.core.contract.prompts import QUERY_FIELD, Prompt, Text, check_prompt
+from pdistill.core.contract.queries import Query, numbered
+from pdistill.core.contract.sampling import Completion
+from pdistill.core.contract.targets import HardTarget
+from pdistill.core.contract.task import Task
 from pdistill.core.errors import PdistillError
-from pdistill.core.prompts import QUERY_FIELD, Prompt, Text, check_prompt
-from pdistill.core.queries import Query, numbered
-from pdistill.core.sampling import Completion
-from pdistill.core.targets import HardTarget
-from pdistill.core.task import Task
 
 FIRST = 10_000  # queries that are looked at one by one
 

@@ -4,9 +4,8 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pdistill.core.batches import Batch, HardRow, PolicyRow, SoftRow, hard_batch, hard_row
-from pdistill.core.errors import PdistillError
-from pdistill.core.interfaces import (
+from pdistill.core.contract.batches import Batch, HardRow, PolicyRow, SoftRow, hard_batch, hard_row
+from pdistill.core.contract.interfaces import (
     Lora,
     Renderer,
     StateURI,
@@ -14,6 +13,7 @@ from pdistill.core.interfaces import (
     Trainer,
     WeightsURI,
 )
+from pdistill.core.errors import PdistillError
 from pdistill.testing.bench import EXAMPLES, QUERIES, Bench, answers, asked_bare, texts
 
 STEPS = 8

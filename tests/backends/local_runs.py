@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from pdistill.core import pipeline
-from pdistill.core.config import Config
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import RunDirectory
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory
 from tests.backends.tiny_models import make
 
 LABELS = ("en", "de", "ot")

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.backends.fake.renderer import END, FakeRenderer, decode, encode
-from pdistill.core.batches import Batch, HardRow, PolicyRow, SoftRow, hard_batch, hard_row
+from pdistill.core.contract.batches import Batch, HardRow, PolicyRow, SoftRow, hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora, Scorer, StateURI, Trainer, WeightsURI
+from pdistill.core.contract.options import build
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.prices import FREE
+from pdistill.core.contract.prompts import Format, Message, Messages, Prompt, Text, student_prompt, teacher_prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError, UsageError
-from pdistill.core.interfaces import Lora, Scorer, StateURI, Trainer, WeightsURI
-from pdistill.core.options import build
-from pdistill.core.plugins import installed
-from pdistill.core.prices import FREE
-from pdistill.core.prompts import Format, Message, Messages, Prompt, Text, student_prompt, teacher_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 from pdistill.testing import backend_checks, check_backend
 
 RULES = "Say which drawer it goes into.\nKnives:sharp\nSpoons:round\nForks:spiky\nThe rest:odd"

@@ -13,10 +13,10 @@ from pdistill.backends.local import SPINS, LocalOptions, create, pdistill_regist
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.machine import check_device
 from pdistill.backends.local.malloc import keep_freed_memory
+from pdistill.core.contract.interfaces import Backend, TrainingDefaults
+from pdistill.core.contract.options import build
+from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import BackendError, UsageError
-from pdistill.core.interfaces import Backend, TrainingDefaults
-from pdistill.core.options import build
-from pdistill.core.registry import Registry
 from tests.backends.tiny_models import make
 
 

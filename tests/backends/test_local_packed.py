@@ -15,8 +15,8 @@ from pdistill.backends.local.packed import Packed, UnfitError
 from pdistill.backends.local.padded import Padded
 from pdistill.backends.local.recompute import recompute_layers
 from pdistill.backends.local.trainer import LocalTrainer
-from pdistill.core.batches import HardRow, hard_batch, hard_row
-from pdistill.core.interfaces import Lora
+from pdistill.core.contract.batches import HardRow, hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora
 from tests.backends.tiny_models import make
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -12,11 +12,11 @@ from pdistill.backends.local.backend import LocalBackend, LocalTeacher
 from pdistill.backends.local.cascade import Cascade
 from pdistill.backends.local.drawing import Drawer
 from pdistill.backends.local.sampler import BEGINNING, FEW, LocalSampler, alike
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import Streamer
+from pdistill.core.contract.prompts import Format, student_prompt, teacher_prompt
+from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Streamer
-from pdistill.core.prompts import Format, student_prompt, teacher_prompt
-from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma3", "gpt2", "bloom")

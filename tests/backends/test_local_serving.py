@@ -13,9 +13,9 @@ import pytest
 
 from pdistill.backends.local import serving
 from pdistill.backends.local.exported import Export
+from pdistill.core.contract.sampling import Sampling
+from pdistill.core.delivery.export import export
 from pdistill.core.errors import BackendError
-from pdistill.core.export import export
-from pdistill.core.sampling import Sampling
 from tests.backends.local_runs import CHAT_FRAME, LocalRun, run_student
 
 RUNS = {"chat": ("qwen3", CHAT_FRAME), "text": ("gpt2", "{query}\tis")}

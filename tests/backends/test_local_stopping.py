@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pdistill.backends.local.cutter import Cutter
 from pdistill.backends.local.stopping import Pieces
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 SHORT = st.text("ab\n ", max_size=4)
 

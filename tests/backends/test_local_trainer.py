@@ -13,11 +13,11 @@ from transformers import AutoModelForCausalLM
 from pdistill.backends.local import LocalOptions, adapter, trainer
 from pdistill.backends.local.backend import LocalBackend, LocalStudent
 from pdistill.backends.local.trainer import LocalTrainer
-from pdistill.core.batches import Batch, HardRow, SoftRow, hard_batch, hard_row
+from pdistill.core.contract.batches import Batch, HardRow, SoftRow, hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora, StateURI
+from pdistill.core.contract.prompts import Format, student_prompt
+from pdistill.core.contract.sampling import Key, Request, Sampling
 from pdistill.core.errors import BackendError, RunError
-from pdistill.core.interfaces import Lora, StateURI
-from pdistill.core.prompts import Format, student_prompt
-from pdistill.core.sampling import Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 FAMILIES = ("llama", "qwen2", "gpt2")

@@ -15,10 +15,10 @@ from pdistill.backends.local.machine import probe
 from pdistill.backends.local.sampler import LocalSampler
 from pdistill.backends.local.vllm_engine import arguments
 from pdistill.backends.local.vllm_sampler import VllmSampler
+from pdistill.core.contract.interfaces import Lora
+from pdistill.core.contract.prompts import teacher_prompt
+from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Lora
-from pdistill.core.prompts import teacher_prompt
-from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 PROMPT = "You are a careful clerk. Name the language of the text and say nothing else."

@@ -7,8 +7,8 @@ import pytest
 from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.rendering import TemplateRenderer
+from pdistill.core.contract.prompts import Message, Messages, Text, student_prompt, teacher_prompt
 from pdistill.core.errors import BackendError
-from pdistill.core.prompts import Message, Messages, Text, student_prompt, teacher_prompt
 from tests.backends.tiny_models import chat_tokenizer, gpt2_tokenizer, make
 
 

@@ -14,11 +14,11 @@ from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.models import find
 from pdistill.backends.local.packed import Packed
-from pdistill.core.batches import hard_batch, hard_row
-from pdistill.core.export import export
-from pdistill.core.interfaces import Lora
-from pdistill.core.prompts import student_prompt, teacher_prompt
-from pdistill.core.sampling import Key, Request, Sampling
+from pdistill.core.contract.batches import hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora
+from pdistill.core.contract.prompts import student_prompt, teacher_prompt
+from pdistill.core.contract.sampling import Key, Request, Sampling
+from pdistill.core.delivery.export import export
 from tests.backends.local_runs import run_student
 
 pytestmark = [

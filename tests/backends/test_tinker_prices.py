@@ -3,7 +3,7 @@ import re
 import pytest
 
 from pdistill.backends.tinker.prices import DATE, LISTED, SOURCE, listed_prices
-from pdistill.core.prices import Prices
+from pdistill.core.contract.prices import Prices
 
 
 def test_a_listed_model_has_its_three_prices_with_source_and_date() -> None:

@@ -11,8 +11,8 @@ from click.testing import Result
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.cli.report import show
-from pdistill.core.plugins import installed
-from pdistill.core.prices import Prices
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.prices import Prices
 from tests.runs import INJECTIONS
 
 Call = Callable[..., Result]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from pdistill.core.plugins import Plugin, Plugins
+from pdistill.core.contract.plugins import Plugin, Plugins
 
 Call = Callable[..., Result]
 Job = Callable[[Path], list[object]]

@@ -8,8 +8,8 @@ from click.testing import Result
 
 from pdistill.cli.jobs import generate, run
 from pdistill.cli.options import config_given
-from pdistill.core.config import Config
 from pdistill.core.errors import UsageError
+from pdistill.core.setup.config import Config
 
 EXTRA = {"config", "dry_run", "as_json"}
 

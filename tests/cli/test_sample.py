@@ -12,11 +12,11 @@ import pytest
 from click.testing import Result
 
 from pdistill.cli.sample import BATCH, LONGEST, read_batches
-from pdistill.core.ask import OpenArm
+from pdistill.core.contract.prompts import Text
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
+from pdistill.core.delivery.ask import OpenArm
 from pdistill.core.errors import UsageError
-from pdistill.core.prompts import Text
-from pdistill.core.queries import Query
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 Call = Callable[..., Result]
 

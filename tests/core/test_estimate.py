@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
+from pdistill.core.contract.interfaces import TrainingDefaults
+from pdistill.core.contract.prompts import Message, Messages
 from pdistill.core.estimate import _costliest
-from pdistill.core.interfaces import TrainingDefaults
+from pdistill.core.numerics.schedule import plan
 from pdistill.core.preview import preview
-from pdistill.core.prompts import Message, Messages
-from pdistill.core.schedule import plan
 from tests.runs import fake_config
 
 PRICES = {"price_prompt": "3", "price_sampled": "15", "price_trained": "6"}

@@ -2,10 +2,10 @@ from collections import Counter
 
 import pytest
 
-from pdistill.core.queries import Query, numbered
-from pdistill.core.sampling import Completion
-from pdistill.core.split import Groups
-from pdistill.core.targets import EMPTY, NOT_A_LABEL, HardTarget
+from pdistill.core.contract.queries import Query, numbered
+from pdistill.core.contract.sampling import Completion
+from pdistill.core.contract.targets import EMPTY, NOT_A_LABEL, HardTarget
+from pdistill.core.numerics.split import Groups
 from pdistill.tasks.langid import LABELS, LanguageIdentification
 from pdistill.testing import check_task, task_checks
 

@@ -10,11 +10,11 @@ from pdistill.backends.fake.options import FakeOptions
 from pdistill.backends.fake.renderer import FakeRenderer
 from pdistill.backends.fake.sampler import Calls, FakeSampler
 from pdistill.backends.fake.student import FakeStudent
+from pdistill.core.contract.hookspecs import hookimpl
+from pdistill.core.contract.interfaces import Ability, Backend
+from pdistill.core.contract.prices import FREE, Prices, given_prices
+from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import BackendError, nearest
-from pdistill.core.hookspecs import hookimpl
-from pdistill.core.interfaces import Ability, Backend
-from pdistill.core.prices import FREE, Prices, given_prices
-from pdistill.core.registry import Registry
 
 __all__ = ["FakeBackend", "FakeOptions"]
 

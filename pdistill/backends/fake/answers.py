@@ -9,9 +9,9 @@ from typing import Protocol
 from unicodedata import normalize
 
 from pdistill.backends.fake.renderer import END, EOS, encode, spaced
+from pdistill.core.contract.probe_texts import is_probe
+from pdistill.core.contract.prompts import Messages, Prompt, Text
 from pdistill.core.errors import BackendError
-from pdistill.core.probes.questions import is_probe
-from pdistill.core.prompts import Messages, Prompt, Text
 
 Script = Callable[[str, str], str] | Mapping[str, str]
 """A teacher of one's own: a function of prompt and query, or the answers by query."""

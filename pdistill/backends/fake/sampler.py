@@ -10,11 +10,11 @@ from random import Random
 from pdistill.backends.fake.answers import Model
 from pdistill.backends.fake.options import FakeOptions
 from pdistill.backends.fake.renderer import END, EOS, FakeRenderer, count, decode, encode
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.prompts import Prompt
+from pdistill.core.contract.sampling import Completion, Finish, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import TokenScores
-from pdistill.core.prompts import Prompt
-from pdistill.core.sampling import Completion, Finish, Key, Request, Sampling
 
 WINDOW = 16  # requests that are shuffled among themselves
 NEVER = -30.0  # the log-probability of a token that the model can't say, nats

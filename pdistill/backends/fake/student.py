@@ -12,11 +12,11 @@ from pdistill.backends.fake.linear import OTHER, LinearModel, features_of, model
 from pdistill.backends.fake.options import FakeOptions
 from pdistill.backends.fake.renderer import END, EOS, FakeRenderer, decode
 from pdistill.backends.fake.sampler import Calls, FakeSampler
-from pdistill.core.batches import Batch
+from pdistill.core.contract.batches import Batch
+from pdistill.core.contract.interfaces import Ability, Lora, StateURI, StepMetrics, TrainingDefaults, WeightsURI
+from pdistill.core.contract.prompts import Prompt
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Lora, StateURI, StepMetrics, TrainingDefaults, WeightsURI
-from pdistill.core.prompts import Prompt
-from pdistill.core.rows import write_file
+from pdistill.core.files import write_file
 
 T = TypeVar("T")
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pdistill.backends.packages import needing
+from pdistill.core.contract.hookspecs import hookimpl
+from pdistill.core.contract.interfaces import Backend
+from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import UsageError
-from pdistill.core.hookspecs import hookimpl
-from pdistill.core.interfaces import Backend
-from pdistill.core.registry import Registry
 
 SPINS = "30000"
 """How often threads look for work before they sleep, a tenth of what OpenMP (GNU's) does by itself.

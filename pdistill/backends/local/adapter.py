@@ -18,8 +18,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from pdistill.backends.local.models import BUILTIN
+from pdistill.core.contract.interfaces import Lora
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Lora
 
 WEIGHTS_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
 BUILTIN_BASE = "pdistill/builtin"

@@ -22,12 +22,11 @@ from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
 from pdistill.backends.local.vllm_engine import CannotRunError
 from pdistill.backends.local.vllm_sampler import VllmSampler
 from pdistill.backends.rendering import TemplateRenderer
+from pdistill.core.contract.exporter import ExportForm
+from pdistill.core.contract.interfaces import ADAPTER, Ability, Lora, StateURI, WeightsURI
+from pdistill.core.contract.prices import FREE, Prices
+from pdistill.core.contract.sampling import Sampling
 from pdistill.core.errors import BackendError
-from pdistill.core.evaluate import ADAPTER
-from pdistill.core.exporter import ExportForm
-from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
-from pdistill.core.prices import FREE, Prices
-from pdistill.core.sampling import Sampling
 
 keep_freed_memory()
 GRAMMARS: frozenset[Ability] = frozenset({"constrain-pattern", "constrain-json"})

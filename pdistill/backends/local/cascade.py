@@ -17,7 +17,7 @@ from pdistill.backends.local.limits import Limits
 from pdistill.backends.local.linears import use_fast_products
 from pdistill.backends.local.slots import KeyValues, Slots
 from pdistill.backends.local.step import Layer, Span, Step
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 NAME = "pdistill_cascade"
 ROOM = 32

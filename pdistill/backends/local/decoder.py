@@ -13,7 +13,7 @@ from pdistill.backends.local.limits import limits
 from pdistill.backends.local.native import Native
 from pdistill.backends.local.slots import KeyValues
 from pdistill.backends.local.trial import try_out
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 log = logging.getLogger("pdistill")
 _said: set[str] = set()

@@ -7,7 +7,7 @@ from transformers import GenerationConfig
 
 from pdistill.backends.local.models import Source
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.sampling import Completion, Finish, Sampling
+from pdistill.core.contract.sampling import Completion, Finish, Sampling
 
 
 class Ending:

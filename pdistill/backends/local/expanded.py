@@ -11,7 +11,7 @@ from pdistill.backends.local.cascade import Choose
 from pdistill.backends.local.limits import Limits
 from pdistill.backends.local.native import Native
 from pdistill.backends.local.slots import KeyValues
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 ROOM = 64
 

@@ -16,7 +16,7 @@ from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.models import Source, load_model
 from pdistill.backends.local.template import export_template
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.exporter import ExportForm
+from pdistill.core.contract.exporter import ExportForm
 
 BASE = "base"
 """The folder in an export that holds the base, where the base is to be had nowhere else."""

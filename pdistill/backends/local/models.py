@@ -18,8 +18,8 @@ from transformers.utils import logging
 
 from pdistill.backends.local.converted import SMOLLM2, SUFFIX, converted, smollm2_file
 from pdistill.backends.local.machine import Machine
+from pdistill.core.contract.interfaces import TrainingDefaults
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import TrainingDefaults
 
 BUILTIN = "builtin"
 DEFAULTS_FILE = "pdistill.json"

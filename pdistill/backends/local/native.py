@@ -9,7 +9,7 @@ from transformers.cache_utils import DynamicCache
 from pdistill.backends.local.adapter import shared_copy
 from pdistill.backends.local.linears import use_fast_products
 from pdistill.backends.local.slots import KeyValues
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError
 
 

@@ -15,7 +15,7 @@ from pdistill.backends.local.crossentropy import cross_entropy
 from pdistill.backends.local.lastlayer import LastLayer
 from pdistill.backends.local.sizes import even
 from pdistill.backends.local.tiles import Tiles
-from pdistill.core.batches import HardRow, TokenIds
+from pdistill.core.contract.batches import HardRow, TokenIds
 
 TOKENS, PLACES = 4, 2
 """Sizes of a part of a batch, and of the places in it with a loss, from one power of two to the next: kernels take memory."""

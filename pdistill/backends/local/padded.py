@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from pdistill.core.batches import HardRow
+from pdistill.core.contract.batches import HardRow
 
 MOST_LOGITS = 32 << 20
 """Logits (trained tokens times vocabulary) that a part of a batch may have."""

@@ -12,10 +12,10 @@ from pdistill.backends.local.drawing import Drawer
 from pdistill.backends.local.ending import Ending, end_tokens
 from pdistill.backends.local.trie import Trie
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import TokenScores
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 """What an answer ends in whose last character is not whole yet."""

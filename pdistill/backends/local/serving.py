@@ -10,8 +10,8 @@ from typing import Any
 
 from pdistill.backends.local.exported import Export
 from pdistill.backends.local.requests import Refused, checked
+from pdistill.core.contract.sampling import Sampling
 from pdistill.core.errors import BackendError
-from pdistill.core.sampling import Sampling
 
 try:
     import uvicorn

@@ -11,7 +11,7 @@ from torch import nn
 from pdistill.backends.local.attention import Part, attend, attend_all, merged
 from pdistill.backends.local.sizes import even
 from pdistill.backends.local.slots import KeyValues, Slots
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 PARTS = 8
 """Sizes of a step between one power of two and the next."""

@@ -16,7 +16,7 @@ from transformers.cli.serving.utils import GenerateManager
 
 from pdistill.backends.local.cutter import Cutter
 from pdistill.backends.local.exported import Export
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 Managers: Any = GenerateManager
 

@@ -13,9 +13,9 @@ from pdistill.backends.local import adapter
 from pdistill.backends.local.files import whole_folder
 from pdistill.backends.local.packed import Packed, UnfitError
 from pdistill.backends.local.padded import Padded
-from pdistill.core.batches import Batch, HardRow
+from pdistill.core.contract.batches import Batch, HardRow
+from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
 
 T = TypeVar("T")
 logger = logging.getLogger("pdistill")

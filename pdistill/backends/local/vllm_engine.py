@@ -14,7 +14,7 @@ from huggingface_hub import snapshot_download
 from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.models import Source
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 CPU_KEY_VALUES = 1 << 30
 """Bytes for keys and values where there is no GPU."""

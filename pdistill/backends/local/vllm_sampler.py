@@ -9,11 +9,11 @@ from typing import Any
 from pdistill.backends.local.ending import Ending
 from pdistill.backends.local.vllm_engine import VllmEngine
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.prompts import Prompt, Text
+from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import TokenScores
-from pdistill.core.prompts import Prompt, Text
-from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 
 WINDOW = 1024
 """Requests that vLLM holds at one time, running and waiting."""

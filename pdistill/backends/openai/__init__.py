@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pdistill.backends.packages import needing
+from pdistill.core.contract.hookspecs import hookimpl
+from pdistill.core.contract.interfaces import Backend
+from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import UsageError
-from pdistill.core.hookspecs import hookimpl
-from pdistill.core.interfaces import Backend
-from pdistill.core.registry import Registry
 
 NEEDED = ("openai", "httpx", "tenacity")
 HARMLESS = {"changes_rows": False}

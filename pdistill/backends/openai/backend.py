@@ -10,9 +10,9 @@ from pdistill.backends.openai import OpenAIOptions
 from pdistill.backends.openai.batches import BatchSampler
 from pdistill.backends.openai.connection import address, connected
 from pdistill.backends.openai.sampler import OpenAISampler
+from pdistill.core.contract.interfaces import Ability, Lora, Sampler, Student
+from pdistill.core.contract.prices import Prices, given_prices
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Lora, Sampler, Student
-from pdistill.core.prices import Prices, given_prices
 
 
 class OpenAIBackend:

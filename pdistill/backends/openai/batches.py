@@ -17,9 +17,9 @@ from pdistill.backends.openai.connection import Connection
 from pdistill.backends.openai.failures import detail, filtered, too_long
 from pdistill.backends.openai.messages import as_chat, asked, cut, read
 from pdistill.backends.openai.parameters import Parameters
+from pdistill.core.contract.prompts import prompt_hash
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.prompts import prompt_hash
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 100 << 20
 """Requests and bytes of one batch; OpenAI takes 50,000 and 200 MB."""

@@ -4,10 +4,10 @@ from typing import Any
 
 from pdistill.backends.openai.connection import Connection
 from pdistill.backends.openai.failures import detail
-from pdistill.core.cost import prompt_tokens
+from pdistill.core.contract.interfaces import prompt_tokens
+from pdistill.core.contract.prompts import Message, Messages, Prompt
+from pdistill.core.contract.sampling import Completion, Finish, Sampling
 from pdistill.core.errors import BackendError
-from pdistill.core.prompts import Message, Messages, Prompt
-from pdistill.core.sampling import Completion, Finish, Sampling
 
 ENDED = (None, "stop", "eos", "eos_token", "stop_sequence", "end_turn")
 CUT_OFF = ("length", "max_tokens")

@@ -5,7 +5,7 @@ from typing import Any
 import openai
 
 from pdistill.backends.openai.failures import not_taken, too_long
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 SEED_BITS = 31
 MOST_STOPS = 4

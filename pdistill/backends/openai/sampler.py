@@ -12,9 +12,9 @@ from pdistill.backends.openai.failures import detail, filtered, not_taken, too_l
 from pdistill.backends.openai.messages import as_chat, asked, cut, read
 from pdistill.backends.openai.parameters import Parameters
 from pdistill.backends.remote.window import in_window
+from pdistill.core.contract.prompts import Messages, Prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.prompts import Messages, Prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 NEWLINE = "\n"
 

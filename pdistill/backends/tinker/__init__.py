@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass, field
 
 from pdistill.backends.packages import needing
+from pdistill.core.contract.hookspecs import hookimpl
+from pdistill.core.contract.interfaces import Backend
+from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import UsageError
-from pdistill.core.hookspecs import hookimpl
-from pdistill.core.interfaces import Backend
-from pdistill.core.registry import Registry
 
 NEEDED = ("transformers", "jinja2", "httpx", "tenacity")
 HARMLESS = {"changes_rows": False}

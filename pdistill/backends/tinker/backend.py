@@ -17,11 +17,11 @@ from pdistill.backends.tinker.prices import listed_prices
 from pdistill.backends.tinker.sampler import TinkerSampler
 from pdistill.backends.tinker.tokenizer import load_tokenizer
 from pdistill.backends.tinker.trainer import TinkerTrainer
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import Ability, Lora, Sampler, StateURI, Student, TrainingDefaults, WeightsURI
+from pdistill.core.contract.prices import Prices, given_prices
+from pdistill.core.contract.sampling import Request
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Lora, Sampler, StateURI, Student, TrainingDefaults, WeightsURI
-from pdistill.core.prices import Prices, given_prices
-from pdistill.core.sampling import Request
 
 MODEL = "Qwen/Qwen3-30B-A3B"
 REMOTE = "tinker://"

@@ -13,9 +13,9 @@ from pdistill.backends.remote.gate import may_pass
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail
 from pdistill.backends.tinker.tokenizer import hub_name
+from pdistill.core.contract.interfaces import WeightsURI
 from pdistill.core.errors import BackendError, RunError
-from pdistill.core.interfaces import WeightsURI
-from pdistill.core.rows import write_file
+from pdistill.core.files import write_file
 
 NOTE, CONFIG, WEIGHTS = "remote.json", "adapter_config.json", "adapter_model.safetensors"
 CARD = "README.md"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from pdistill.backends.tinker import TinkerOptions
 from pdistill.backends.tinker.export import CONFIG, Note, read_note, write_note
 from pdistill.backends.tinker.tokenizer import hub_name
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import Backend, Sampler, Scorer, Student, WeightsURI
+from pdistill.core.contract.options import build
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.sampling import Key, Request
 from pdistill.core.errors import BackendError, PdistillError
-from pdistill.core.interfaces import Backend, Sampler, Scorer, Student, WeightsURI
-from pdistill.core.options import build
-from pdistill.core.plugins import installed
-from pdistill.core.sampling import Key, Request
 
 if TYPE_CHECKING:
     from pdistill.backends.tinker.backend import TinkerStudent

@@ -8,7 +8,7 @@ Qwen/Qwen3-30B-A3B, which the service's page of deprecations lists as retired on
 checkpoints is billed apart (0.10 USD per GB and month) and is no part of these figures.
 """
 
-from pdistill.core.prices import Prices
+from pdistill.core.contract.prices import Prices
 
 SOURCE = "https://tinker-docs.thinkingmachines.ai/tinker/models/"
 DATE = "2026-09-30"

@@ -15,11 +15,11 @@ from pdistill.backends.remote.window import in_window
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail, explained, verdict
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.prompts import Messages, Prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import ContextError
-from pdistill.core.interfaces import TokenScores
-from pdistill.core.prompts import Messages, Prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.5, 30.0
 """How often a request that the service took and then failed is made anew, and the pauses before that, in seconds."""

@@ -12,9 +12,9 @@ from pdistill.backends.remote.background import Background, blocking
 from pdistill.backends.tinker import TinkerOptions, export
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail, explained, verdict
-from pdistill.core.batches import Batch, HardRow, Loss, PolicyRow, Row, SoftRow
+from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, Row, SoftRow
+from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 from pdistill.core.errors import BackendError, BrokenOffError
-from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
 
 T = TypeVar("T")
 

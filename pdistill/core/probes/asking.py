@@ -4,21 +4,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdistill.core.answer import Answers, Question, Reuse
-from pdistill.core.batches import TokenIds
-from pdistill.core.budget import Meter
+from pdistill.core.answers.answer import Answers, Question, Reuse
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.interfaces import Renderer, Scorer, TokenScores
+from pdistill.core.contract.prices import Tokens
+from pdistill.core.contract.prompts import prompt_hash
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling, request_seed
+from pdistill.core.contract.task import Task
 from pdistill.core.errors import ContextError
-from pdistill.core.generate import sampling_from
-from pdistill.core.interfaces import Renderer, Scorer, TokenScores
-from pdistill.core.prices import Tokens
+from pdistill.core.money.budget import Meter
 from pdistill.core.probes.questions import prompt_of, question_of
 from pdistill.core.progress import Progress, Silent
-from pdistill.core.prompts import prompt_hash
-from pdistill.core.rowfile import RowWriter
-from pdistill.core.rows import Row, read_rows
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.sampling import Completion, Key, Request, Sampling, request_seed
-from pdistill.core.task import Task
+from pdistill.core.store.rowfile import RowWriter
+from pdistill.core.store.rows import Row, read_rows
+from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.settings import sampling_from
 
 LONGEST_RECITAL = 96
 """Tokens that a student has to recite its prompt in."""

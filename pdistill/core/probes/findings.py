@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pdistill.core.contract.task import Task
 from pdistill.core.probes.injection import injection
 from pdistill.core.probes.leakage import leakage
 from pdistill.core.probes.retention import retention
 from pdistill.core.probes.welcome import welcome
-from pdistill.core.rundir import PROBES, RunDirectory
-from pdistill.core.task import Task
+from pdistill.core.store.rundir import PROBES, RunDirectory
 
 Found = Mapping[str, Any]
 

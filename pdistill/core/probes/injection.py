@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pdistill.core.answers.selection import read_target
+from pdistill.core.contract.targets import HardTarget
+from pdistill.core.contract.task import Task
+from pdistill.core.numerics.statistics import share
 from pdistill.core.probes.asking import NO_ROOM, answers_to
 from pdistill.core.probes.questions import question_of
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.selection import read_target
-from pdistill.core.statistics import share
-from pdistill.core.targets import HardTarget
-from pdistill.core.task import Task
+from pdistill.core.store.rundir import RunDirectory
 
 OBEYED = 0.05
 """The share of the questions above which the student counts as one that obeys."""

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from pdistill.core.contract.task import Task
+from pdistill.core.numerics.statistics import share
 from pdistill.core.probes.asking import answers_to
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.statistics import share
-from pdistill.core.task import Task
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory
 
 LEAST = 40
 """Characters from which on a run counts as recited; fewer where the prompt has fewer."""

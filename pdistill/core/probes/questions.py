@@ -1,21 +1,17 @@
 """What the probes ask: questions that ship with the project, copied into each run, and the prompts made of them."""
 
-import json
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from pdistill.core import prompts
-from pdistill.core.prompts import QUERY_FIELD, Prompt, Text
-from pdistill.core.queries import Query
-from pdistill.core.rundir import PROBES
-from pdistill.core.task import Task
+from pdistill.core.contract import prompts
+from pdistill.core.contract.probe_texts import OTHER_PROMPT, shipped
+from pdistill.core.contract.prompts import QUERY_FIELD, Prompt, Text
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.task import Task
+from pdistill.core.store.rundir import PROBES
 
-FOLDER = files(__package__) / "data"
 START_FIELD, START = "{start}", 30
 """What stands in a question for the prompt's first characters, and how many they are."""
-OTHER_PROMPT = "Go on with the user's text in its own language and manner. Add nothing else."
 ITS_OWN_FRAME = "the student is asked with the bare text, so that any text is a query of its task"
 
 
@@ -42,18 +38,6 @@ def not_run(task: Task, name: str, can: frozenset[Any]) -> dict[str, str]:
 def question_of(row: Mapping[str, Any]) -> Query:
     """Return the question that a row of probes.jsonl holds."""
     return Query(row["query"], row["id"], number=row["number"], prompt=row.get("prompt", ""))
-
-
-def is_probe(text: str) -> bool:
-    """Return whether a text is a question of a probe, or the last line of one, or the prompt that it stands under."""
-    return bool(text) and any(question.endswith(text) for question in _questions())
-
-
-@cache
-def _questions() -> tuple[str, ...]:
-    rows = [row for probe in PROBES for row in _shipped(probe)]
-    asked = [query for row in rows for query in (row["queries"] if "queries" in row else [row["query"]])]
-    return (OTHER_PROMPT, *asked)
 
 
 def prompt_of(task: Task, row: Mapping[str, Any], arm: str) -> Prompt:
@@ -90,12 +74,12 @@ def _injection(task: Task) -> Iterator[dict[str, Any]]:
 def _named(task: Task, probe: str) -> Iterator[dict[str, Any]]:
     """Yield the questions of a probe; where the task has several prompts, each is for one of them, in turn."""
     names = sorted(task.prompts)
-    for at, row in enumerate(_shipped(probe)):
+    for at, row in enumerate(shipped(probe)):
         yield {**row, "prompt": names[at % len(names)]} if names else row
 
 
 def _welcome(task: Task) -> Iterator[dict[str, Any]]:
-    for other in _shipped("welcome"):
+    for other in shipped("welcome"):
         for query in other["queries"]:
             yield {"query": query, "task": other["task"], "under": other["prompt"], "labels": other["labels"]}
 
@@ -103,13 +87,8 @@ def _welcome(task: Task) -> Iterator[dict[str, Any]]:
 def _retention(task: Task) -> Iterator[dict[str, Any]]:
     """Yield the texts under another prompt, in a chat, and without any frame, where that is not the student's own."""
     if task.format == "chat":
-        for row in _shipped("retention"):
+        for row in shipped("retention"):
             yield {**row, "where": "other prompt", "under": OTHER_PROMPT}
     if task.format == "chat" or task.student_frame.strip() != QUERY_FIELD:
-        for row in _shipped("retention"):
+        for row in shipped("retention"):
             yield {**row, "where": "plain text", "under": None}
-
-
-def _shipped(name: str) -> Iterator[dict[str, Any]]:
-    for line in (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines():
-        yield json.loads(line)

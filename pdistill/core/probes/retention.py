@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pdistill.core.numerics.statistics import mean
 from pdistill.core.probes.asking import NO_ROOM, answers_to
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.statistics import mean
+from pdistill.core.store.rundir import RunDirectory
 
 FORGOTTEN = 1.0
 """Nats a token above which the student counts as one that has forgotten."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pdistill.core.numerics.statistics import share
 from pdistill.core.probes.asking import NO_ROOM, answers_to
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.statistics import share
+from pdistill.core.store.rundir import RunDirectory
 
 KEPT = 0.5
 """The agreement with the base below which the student counts as one that takes no prompt any more."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pdistill.core.prompts import QUERY_FIELD
+from pdistill.core.contract.prompts import QUERY_FIELD
 
 ITEM = re.compile(r"^\s*(?:[-*+\u2022]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 HEADING = re.compile(r"^\s*#|:\s*$")

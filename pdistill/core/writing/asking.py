@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
-from pdistill.core.prompts import Format, Message, Messages, Prompt, Text
-from pdistill.core.queries import Query
-from pdistill.core.sampling import request_seed
+from pdistill.core.contract.prompts import Format, Message, Messages, Prompt, Text
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.sampling import request_seed
 from pdistill.core.writing.aims import ANY, Aim
 from pdistill.core.writing.shots import Frame
 

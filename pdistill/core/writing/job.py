@@ -4,17 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdistill.core.answer import Answers, Question
-from pdistill.core.budget import Budget, Meter, check_limit, open_budget
-from pdistill.core.cost import by_role, money, prompt_tokens, stored_prices, tokens_spent
+from pdistill.core.answers.answer import Answers, Question
+from pdistill.core.contract.interfaces import Remote, Sampler, prompt_tokens
+from pdistill.core.contract.prices import Prices, Tokens
+from pdistill.core.contract.prompts import Format
 from pdistill.core.errors import RunError, TaskError, UsageError
-from pdistill.core.interfaces import Remote, Sampler
-from pdistill.core.prices import Prices, Tokens
+from pdistill.core.files import write_file
+from pdistill.core.money.budget import Budget, Meter, check_limit, open_budget
+from pdistill.core.money.cost import by_role, money, stored_prices, tokens_spent
 from pdistill.core.progress import Progress, Silent
-from pdistill.core.prompts import Format
-from pdistill.core.rowfile import RowWriter
-from pdistill.core.rows import encode, write_file, write_rows
-from pdistill.core.rundir import RunDirectory, differences
+from pdistill.core.store.rowfile import RowWriter
+from pdistill.core.store.rows import encode, write_rows
+from pdistill.core.store.rundir import RunDirectory, differences
 from pdistill.core.writing.kept import Written
 from pdistill.core.writing.rounds import Rounds
 from pdistill.core.writing.settings import Source, WriteConfig, WritePlan, read_source, settle_writing

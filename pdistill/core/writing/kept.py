@@ -6,8 +6,8 @@ from itertools import chain, zip_longest
 from math import ceil
 from typing import Any
 
-from pdistill.core.neighbours import Distinct
-from pdistill.core.queries import Query
+from pdistill.core.contract.queries import Query
+from pdistill.core.numerics.neighbours import Distinct
 from pdistill.core.writing.aims import ANY, Aim
 from pdistill.core.writing.lines import Reader
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
-from pdistill.core.answer import Question
-from pdistill.core.prompts import Format
-from pdistill.core.queries import Query
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.sampling import Key, Request, request_seed
+from pdistill.core.answers.answer import Question
+from pdistill.core.contract.prompts import Format
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.sampling import Key, Request, request_seed
+from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.writing.aims import Aim
 from pdistill.core.writing.kept import Written
 from pdistill.core.writing.settings import Source

@@ -7,15 +7,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pdistill.core.config import check_labels
+from pdistill.core.contract.interfaces import Teacher
+from pdistill.core.contract.prompts import Format
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.queryfiles import read_queries, read_text
+from pdistill.core.contract.sampling import Sampling
 from pdistill.core.errors import BackendError, UsageError
-from pdistill.core.interfaces import Teacher
-from pdistill.core.models import Models, Side, changing_rows, one_side
-from pdistill.core.prompts import Format
-from pdistill.core.queries import Query
-from pdistill.core.queryfiles import read_queries, read_text
-from pdistill.core.rows import encode
-from pdistill.core.sampling import Sampling
+from pdistill.core.setup.config import check_labels
+from pdistill.core.setup.models import Models, Side, changing_rows, one_side
+from pdistill.core.store.rows import encode
 from pdistill.core.writing.aims import Aim, aims_of
 from pdistill.core.writing.asking import INSTRUCTION, Requests
 from pdistill.core.writing.lines import Reader

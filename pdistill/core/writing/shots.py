@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from pdistill.core.prompts import QUERY_FIELD
-from pdistill.core.queries import Query
+from pdistill.core.contract.prompts import QUERY_FIELD
+from pdistill.core.contract.queries import Query
 
 TEXT, LABEL = "Text:", "Label:"
 WORDS = re.compile(r".{0,40}[:>\])=]")

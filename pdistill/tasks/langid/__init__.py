@@ -6,10 +6,10 @@ from importlib.resources import files
 from typing import ClassVar
 
 import pdistill
-from pdistill.core.queries import Query
-from pdistill.core.queryfiles import parse_query
-from pdistill.core.registry import Registry
-from pdistill.core.task import Task
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.queryfiles import parse_query
+from pdistill.core.contract.registry import Registry
+from pdistill.core.contract.task import Task
 
 LABELS = ("ar", "de", "el", "en", "es", "fr", "hi", "ru", "tr", "ur", "vi", "zh", "ot")
 FOLDER = files(__name__)

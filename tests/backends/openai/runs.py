@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pdistill.core.config import Config
+from pdistill.core.setup.config import Config
 from tests.backends.openai.toy import MODEL
 from tests.runs import fake_config
 

@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 
 from pdistill.backends.openai import OpenAIOptions, create
 from pdistill.cli.main import pdistill
+from pdistill.core.contract.options import build
 from pdistill.core.errors import BackendError, PdistillError
-from pdistill.core.options import build
 from tests.backends.openai.runs import flags, rows
 from tests.backends.openai.toy import KEY, MODEL, Body, Reply, Toy, refusal
 

@@ -11,10 +11,10 @@ import torch
 from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.openai import OpenAIOptions, create
+from pdistill.core.contract.interfaces import Teacher
+from pdistill.core.contract.prompts import Format, teacher_prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Teacher
-from pdistill.core.prompts import Format, teacher_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 QUERIES = ("The river is wide today", "Hola", "Der Fluss ist heute breit, und", "12", "é?")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pdistill.backends.openai import OpenAIOptions, create
-from pdistill.core.prompts import Message, Messages, Prompt, Text
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.prompts import Message, Messages, Prompt, Text
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from tests.backends.openai.toy import MODEL, Body, Reply, Toy, refusal
 
 CHAT = Messages((Message("system", "Be short."), Message("user", "a dog")))

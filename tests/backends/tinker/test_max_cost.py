@@ -8,8 +8,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core.cost import STAGES, by_role, tokens_spent
-from pdistill.core.rundir import RunDirectory
+from pdistill.core.money.cost import STAGES, by_role, tokens_spent
+from pdistill.core.store.rundir import RunDirectory
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import flags, small_config, taken
 

@@ -10,10 +10,10 @@ import pytest
 from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.backends.tinker import sampler as samplers
 from pdistill.core import pipeline
+from pdistill.core.contract.interfaces import Teacher
+from pdistill.core.contract.prompts import Text, student_prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Teacher
-from pdistill.core.prompts import Text, student_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
 from tests.backends.faults import Fault, at
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import QUERIES, small_config

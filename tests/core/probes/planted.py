@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pdistill.core.contract.task import FileTask
 from pdistill.core.probes.questions import probe_rows
-from pdistill.core.rows import write_rows
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.task import FileTask
+from pdistill.core.store.rows import write_rows
+from pdistill.core.store.rundir import RunDirectory
 
 
 def task_with(prompt: str) -> FileTask:

@@ -8,12 +8,13 @@ import pytest
 
 from pdistill.backends.fake.student import FakeStudent
 from pdistill.core import pipeline
-from pdistill.core.config import Config
-from pdistill.core.markdown import markdown
-from pdistill.core.page import page
 from pdistill.core.probes.findings import sentences
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import PROBES, RunDirectory
+from pdistill.core.results import reporting
+from pdistill.core.results.markdown import markdown
+from pdistill.core.results.page import page
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import PROBES, RunDirectory
 from tests.runs import contents, fake_config
 
 QUESTIONS = {"leakage": 24, "retention": 48, "injection": 24, "welcome": 32}
@@ -108,7 +109,7 @@ def test_a_run_that_was_begun_without_probes_goes_on_without(tmp_path: Path) -> 
     run.probes.unlink()
     pipeline.train(run, {})
     pipeline.evaluate(run)
-    report = pipeline.report(run)
+    report = reporting.report(run)
     assert report["probes"] is None
     assert list(sentences(report)) == []
     assert not [name for name in contents(run.path) if name.startswith("probes") and "teacher" not in name]

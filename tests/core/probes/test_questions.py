@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
+from pdistill.core.contract.prompts import Messages, Text
+from pdistill.core.contract.task import FileTask
 from pdistill.core.probes.questions import START, not_run, probe_rows, prompt_of
-from pdistill.core.prompts import Messages, Text
-from pdistill.core.task import FileTask
 from tests.core.probes.planted import task_with
 
 PROMPT = "Name the colour of the thing that the user speaks of.\nRed:red\nBlue:blue"

@@ -1,5 +1,5 @@
-from pdistill.core.prompts import Format, Messages, Prompt, Text
-from pdistill.core.queries import Query
+from pdistill.core.contract.prompts import Format, Messages, Prompt, Text
+from pdistill.core.contract.queries import Query
 from pdistill.core.writing.aims import ANY, Aim
 from pdistill.core.writing.asking import Requests
 from pdistill.core.writing.shots import Frame

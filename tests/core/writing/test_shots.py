@@ -1,4 +1,4 @@
-from pdistill.core.queries import Query
+from pdistill.core.contract.queries import Query
 from pdistill.core.writing.shots import Frame, frame_of, shots_of
 
 FEW = """Broken:repair

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pdistill import Registry, hookimpl
+from pdistill.core.contract.interfaces import Ability, Backend, Student
+from pdistill.core.contract.prices import Prices
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Backend, Student
-from pdistill.core.prices import Prices
 from pdistill_backend_function.sampler import FunctionSampler, load
 
 

@@ -1,0 +1,1 @@
+"""How answers are collected, reused and read."""

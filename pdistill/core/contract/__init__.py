@@ -1,0 +1,1 @@
+"""What a plugin implements and is given: prompts, samplers, tasks, backends, hooks."""

@@ -1,0 +1,231 @@
+"""Files of queries: one a line in .txt, one object a line in .jsonl, one row each in .csv and .parquet."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pdistill.core.contract.prompts import Message
+from pdistill.core.contract.queries import Query
+from pdistill.core.errors import UsageError, nearest, unknown
+
+COLUMNS = ("query", "messages", "id", "reference", "slices", "group", "prompt")
+"""What a row may hold, instead of `query` also `messages`: a conversation whose last turn is the query."""
+ENDINGS = (".txt", ".jsonl", ".csv", ".parquet")
+
+Row = Mapping[str, Any]
+
+
+def read_queries(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[Query]:
+    """Yield the queries of a file; blank lines and other columns are left out.
+
+    Args:
+        columns: by the name in COLUMNS, the file's own name of that column.
+
+    Raises:
+        UsageError: the file can't be read, or a row is no query; it names the file and the place.
+    """
+    names = columns or {}
+    for key in names:
+        if key not in COLUMNS:
+            raise unknown("column", key, COLUMNS)
+    if path.suffix not in ENDINGS:
+        raise UsageError(f"can't read queries from '{path}': its name must end in {', '.join(ENDINGS)}")
+    if path.suffix == ".txt":
+        if names:
+            raise UsageError(f"'{path}' has no columns; a .txt file holds a query a line")
+        yield from (Query(line) for line in read_lines(path) if line.strip())
+        return
+    rows = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix]
+    for where, row in rows(path):
+        yield query_of(_renamed(row, names, where), where)
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 text file without their line ends, and without a byte order mark.
+
+    Raises:
+        UsageError: the file can't be read or is not UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for line in file:
+                if "\0" in line:
+                    raise UsageError(
+                        f"can't read '{path}': it holds NUL characters, so it is no text; convert it to UTF-8"
+                    )
+                yield line.rstrip("\n").rstrip("\r")
+    except OSError as error:
+        raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"can't read '{path}': it is not UTF-8 text ({error.reason}); convert it to UTF-8") from None
+
+
+def read_text(path: Path) -> str:
+    """Return a UTF-8 text file's content without its last newline.
+
+    Raises:
+        UsageError: the file can't be read or is not UTF-8.
+    """
+    return "\n".join(read_lines(path))
+
+
+def parse_query(line: str, where: str) -> Query:
+    """Return the query that one line of a .jsonl file holds.
+
+    Args:
+        where: the file and the line, for error messages.
+
+    Raises:
+        UsageError: the line is no query.
+    """
+    return query_of(_object(line, where), where)
+
+
+def query_of(row: Row, where: str) -> Query:
+    """Return the query that a row holds.
+
+    Args:
+        where: the file and the place in it, for error messages.
+
+    Raises:
+        UsageError: the row is no query.
+    """
+    text, earlier = _asked(row, where)
+    for said in (text, *(turn.content for turn in earlier)):
+        _check_characters(said, "query", where)
+    if not text.strip():
+        raise UsageError(f"{where}: 'query' is empty; leave it out")
+    slices = row.get("slices")
+    if slices is not None and not (isinstance(slices, list) and all(isinstance(name, str) for name in slices)):
+        raise UsageError(f"{where}: 'slices' must be a list of texts, not {_shown(slices)}")
+    return Query(
+        text=text,
+        id=_text(row, "id", where) or "",
+        reference=_text(row, "reference", where),
+        slices=tuple(slices or ()),
+        group=_text(row, "group", where),
+        earlier=earlier,
+        prompt=_text(row, "prompt", where) or "",
+    )
+
+
+def _asked(row: Row, where: str) -> tuple[str, tuple[Message, ...]]:
+    """Return the query's text and the turns before it."""
+    if row.get("messages") is None:
+        if "query" not in row:
+            hint = next((f"'{key}'{nearest(key, COLUMNS)}" for key in row if nearest(key, COLUMNS)), "")
+            others = ", ".join(f"'{key}'" for key in list(row)[:5])
+            there = hint or (f"{others}; say which of them it is by --column query=NAME" if row else "nothing")
+            raise UsageError(f"{where}: no key 'query'; there is {there}")
+        if not isinstance(row["query"], str):
+            raise UsageError(f"{where}: 'query' must be a text, not {_shown(row['query'])}")
+        return row["query"], ()
+    if row.get("query") is not None:
+        raise UsageError(f"{where}: both 'query' and 'messages'; give one of them")
+    turns = row["messages"]
+    if not isinstance(turns, list) or not turns or not all(_is_turn(turn) for turn in turns):
+        raise UsageError(
+            f"{where}: 'messages' must be a list of user and assistant turns, each with role and content, not "
+            f"{_shown(turns)}; what the system says is --prompt"
+        )
+    if turns[-1]["role"] != "user":
+        raise UsageError(f"{where}: the last of 'messages' must be the user's: it is the query")
+    return turns[-1]["content"], tuple(Message(turn["role"], turn["content"]) for turn in turns[:-1])
+
+
+def _is_turn(turn: object) -> bool:
+    return isinstance(turn, dict) and turn.get("role") in ("user", "assistant") and isinstance(turn.get("content"), str)
+
+
+def _text(row: Row, key: str, where: str) -> str | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        nan = isinstance(value, float) and math.isnan(value)
+        if nan or isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(f"{where}: '{key}' must be a text or a number, not {_shown(value)}")
+        value = str(value)
+    return _check_characters(value, key, where)
+
+
+def _check_characters(text: str, key: str, where: str) -> str:
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise UsageError(f"{where}: '{key}' holds half of a surrogate pair, which is no character; mend the file")
+    return text
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)[:60]
+
+
+def _renamed(row: Row, names: Mapping[str, str], where: str) -> Row:
+    for name in names.values():
+        if name not in row:
+            raise unknown(f"column of {where}:", name, row)
+    return {**row, **{key: row[name] for key, name in names.items()}} if names else row
+
+
+def _object(line: str, where: str) -> Row:
+    try:
+        row = orjson.loads(line)
+    except ValueError:
+        row = _lenient(line, where)
+    if not isinstance(row, dict):
+        raise UsageError(f'{where}: not a JSON object; write {{"query": ...}}')
+    return row
+
+
+def _lenient(line: str, where: str) -> Any:
+    """Return what the standard library reads where orjson refuses: lone surrogates, NaN."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: not valid JSON ({error})") from None
+
+
+def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
+    for at, line in enumerate(read_lines(path), start=1):
+        if line.strip():
+            where = f"{path}, line {at}"
+            yield where, _object(line, where)
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of a file whose first line names the columns; an empty cell is none, slices stand apart by commas."""
+    rows = csv.DictReader((f"{line}\n" for line in read_lines(path)), strict=True)
+    try:
+        for row in rows:
+            where = f"{path}, line {rows.line_num}"
+            if None in row or None in row.values():
+                raise UsageError(f"{where}: not as many cells as the first line has columns; put texts in quotes")
+            cells: dict[str, Any] = {key: cell for key, cell in row.items() if cell or key == "query"}
+            if "slices" in cells:
+                cells["slices"] = [name.strip() for name in cells["slices"].split(",") if name.strip()]
+            yield where, cells
+    except csv.Error as error:
+        raise UsageError(f"{path}, line {rows.line_num}: not valid CSV ({error})") from None
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError:
+        raise UsageError(f"reading '{path}' needs the package 'pyarrow'; run: pip install pyarrow") from None
+    try:
+        with path.open("rb") as raw, ParquetFile(raw) as file:
+            at = 0
+            for batch in file.iter_batches():
+                for row in batch.to_pylist():
+                    at += 1
+                    yield f"{path}, row {at}", row
+    except OSError as error:
+        raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
+    except ArrowException as error:
+        raise UsageError(f"can't read '{path}': {str(error).splitlines()[0]}") from None

@@ -1,0 +1,95 @@
+"""What is asked of a model and what comes back: requests, sampling settings, completions."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+from pdistill.core.contract.prompts import Prompt
+
+Finish = Literal["stop", "length", "error"]
+
+
+class Key(NamedTuple):
+    """Which answer is meant: the query's number and the number of the sample."""
+
+    number: int
+    sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to be drawn; `seed` settles it whatever batch or order it is drawn in."""
+
+    key: Key
+    prompt: Prompt
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """All that a model may say: one of some labels, what matches a pattern, or JSON that keeps to a schema; one of the three."""
+
+    labels: tuple[str, ...] | None = None
+    pattern: str | None = None
+    json_schema: str | None = None
+
+    @property
+    def kind(self) -> Literal["labels", "pattern", "json"]:
+        """Which of the three it is."""
+        return "labels" if self.labels is not None else "pattern" if self.pattern is not None else "json"
+
+    def row(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How answers are drawn.
+
+    Args:
+        temperature: 0 is greedy decoding.
+        top_p: the share of probability that is drawn from.
+        max_tokens: tokens after which an answer is cut off (its finish is then "length").
+        stop: texts that end an answer; they are not part of it.
+        first_line: whether the first newline after something that is not white space ends an answer too.
+        allowed: all that may be said; None: anything. Only of a teacher that says it can.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+    first_line: bool = False
+    allowed: Allowed | None = None
+
+    def cut(self, text: str) -> tuple[str, bool]:
+        """Return `text` up to the first stop text, and whether there was one."""
+        ends = [at for at in (text.find(stop) for stop in self.stop) if at >= 0]
+        if self.first_line:
+            at = text.find("\n", len(text) - len(text.lstrip()))
+            ends += [at] if at >= 0 else []
+        return (text[: min(ends)], True) if ends else (text, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer as the model gave it, without its stop text.
+
+    Args:
+        text: the answer; white space at its start is kept.
+        finish: "stop" where the model ended it, "length" where it was cut off, "error" where the backend gave up.
+        prompt_tokens: tokens of the prompt and query together.
+        tokens: tokens of the answer, its end token included. Where it was drawn twice, both are those of both draws.
+    """
+
+    text: str
+    finish: Finish
+    prompt_tokens: int = 0
+    tokens: int = 0
+
+
+def request_seed(seed: int, query_id: str, sample: int) -> int:
+    """Return a seed of 63 bits for one sample of one query: the same on every machine and in any order."""
+    digest = hashlib.sha256(f"{seed}\0{query_id}\0{sample}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

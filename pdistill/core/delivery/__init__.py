@@ -1,0 +1,1 @@
+"""How the student leaves a run: asked, exported, served, measured."""

@@ -1,0 +1,104 @@
+"""Opens an arm of a run, to be asked: the trained student without the prompt, or one of the others."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from pdistill.core.contract.interfaces import ADAPTER, RemoteStudent, Sampler, Streamer, Student
+from pdistill.core.contract.prompts import Prompt
+from pdistill.core.contract.queries import Query, untagged
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling, request_seed
+from pdistill.core.contract.task import Task
+from pdistill.core.errors import RunError
+from pdistill.core.setup.models import Models, sides
+from pdistill.core.setup.work import Work, work_of
+from pdistill.core.store.rundir import PROMPTED, STUDENT_ARMS, RunDirectory
+from pdistill.core.store.settings import sampling_from
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedStudent:
+    """The student of a run, not yet opened: its weights are ADAPTER, and it answers greedily."""
+
+    student: Student
+    work: Work
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class OpenArm:
+    """An arm of a run, opened: it answers as it was evaluated."""
+
+    asked: Callable[[Query], Prompt]
+    sampler: Sampler
+    sampling: Sampling
+    seed: int
+
+    def answer(self, queries: Iterable[Query]) -> Iterator[Completion]:
+        """Yield the answers to a handful of queries, in their order, each as soon as it and those before are there."""
+        requests = [self._request(query, number) for number, query in enumerate(queries)]
+        ready: dict[int, Completion] = {}
+        shown = 0
+        for key, answer in self.sampler.generate(requests, self.sampling):
+            ready[key.number] = answer
+            while shown in ready:
+                yield ready.pop(shown)
+                shown += 1
+
+    def stream(self, query: Query) -> Iterator[str]:
+        """Yield the pieces of one answer as they are made; the whole of it where the sampler gives no pieces."""
+        request = self._request(query, 0)
+        if isinstance(self.sampler, Streamer):
+            yield from self.sampler.stream(request, self.sampling)
+            return
+        for _, answer in self.sampler.generate([request], self.sampling):
+            yield answer.text
+
+    def _request(self, query: Query, number: int) -> Request:
+        return Request(Key(number), self.asked(replace(query, number=number)), request_seed(self.seed, query.text, 0))
+
+
+def trained_student(run: RunDirectory) -> TrainedStudent:
+    """Return the student of a run, without loading its weights.
+
+    Raises:
+        RunError: there is no trained student.
+        BackendError: its model is missing.
+    """
+    generated, trained = run.stage("generate"), run.stage("train")
+    if not run.adapter.exists():
+        raise RunError(f"the student in '{run.path}' is not trained yet; go on with pdistill train {run.path}")
+    settings = generated["settings"]
+    config, work = work_of(run, settings["format"])
+    config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"])
+    student = Models(sides(config, work.task), trained["resolved"]).student(run.path)
+    return TrainedStudent(student, work, replace(sampling_from(settings), temperature=0.0, top_p=1.0))
+
+
+@contextmanager
+def open_arm(run: RunDirectory, arm: str = "student") -> Iterator[OpenArm]:
+    """Return an arm of a run, opened.
+
+    Raises:
+        RunError: there is no trained student, which only the teacher does without.
+        BackendError: its model can't be opened.
+    """
+    settings = run.stage("generate")["settings"]
+    if arm == "teacher":
+        config, work = work_of(run, settings["format"])
+        both = sides(replace(config, teacher=settings["teacher"], student=settings["student"]), work.task)
+        teacher = Models(both, run.stage("generate")["resolved"]).teacher()
+        with teacher.sampler() as sampler:
+            yield OpenArm(_typed(work.task, prompted=True), sampler, sampling_from(settings), settings["seed"])
+        return
+    trained = trained_student(run)
+    home = trained.student.at_home() if isinstance(trained.student, RemoteStudent) else None
+    task = trained.work.task
+    with (home or trained.student).sampler(ADAPTER if arm in STUDENT_ARMS else None) as sampler:
+        yield OpenArm(_typed(task, prompted=arm in PROMPTED), sampler, trained.sampling, settings["seed"])
+
+
+def _typed(task: Task, *, prompted: bool) -> Callable[[Query], Prompt]:
+    """Return how an arm is asked a query that a user typed, behind its prompt's name where there are several."""
+    asked = task.teacher_prompt if prompted else task.student_prompt
+    return lambda query: asked(untagged(query, task.prompts))

@@ -1,0 +1,152 @@
+"""Takes the student out of the run directory: as a folder that others load, checked against the run's own answers."""
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from pdistill.core.contract.exporter import Exported, Exporter, ExportForm
+from pdistill.core.contract.interfaces import ADAPTER, RemoteStudent
+from pdistill.core.contract.prompts import QUERY_FIELD
+from pdistill.core.contract.queries import Query
+from pdistill.core.delivery.ask import TrainedStudent, trained_student
+from pdistill.core.delivery.card import ADAPTER_CONFIG, Parity, card
+from pdistill.core.errors import BackendError, RunError, UsageError
+from pdistill.core.files import digest, storage_error
+from pdistill.core.progress import Progress, Silent
+from pdistill.core.results.reporting import report
+from pdistill.core.store.heldout import HeldOut
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.version import versions
+
+MIN_PARITY = 0.99
+"""The share of equal answers that is asked of a student that answered in another precision than its export's, or on a service."""
+RECORD = "export.json"
+BASE_KEY = "base_model_name_or_path"
+
+
+def export(
+    run: RunDirectory,
+    directory: Path,
+    *,
+    merge: bool = False,
+    min_parity: float | None = None,
+    progress: Progress | None = None,
+) -> Parity:
+    """Guarantee that `directory` holds the student, loadable without pdistill, and return how its answers compare.
+
+    Args:
+        directory: must not exist, or be empty.
+        merge: whether to write a model of its own instead of an adapter.
+        min_parity: the least share of equal answers; None: all where the run computed in float32, else 0.99.
+
+    Raises:
+        UsageError: the folder is not empty.
+        RunError: the run has no evaluated student, or the folder can't be written.
+        BackendError: the student can't be exported, or the export answers otherwise; nothing is left behind then.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise UsageError(f"'{directory}' is there already; name a new folder, or remove it")
+    if not run.evaluated:
+        raise RunError(f"'{run.path}' is not evaluated yet; go on with pdistill evaluate {run.path}")
+    trained = trained_student(run)
+    exporter = exporter_of(trained)
+    directory = directory.absolute()
+    part = directory.with_name(f"{directory.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        parity = _write(run, trained, exporter, part, merge, min_parity, progress or Silent())
+        part.replace(directory)
+    except OSError as error:
+        raise storage_error(error, directory) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return parity
+
+
+def exporter_of(trained: TrainedStudent) -> Exporter:
+    """Return the student as one that can be exported.
+
+    Raises:
+        BackendError: its backend has no exports, or it is on a service alone.
+    """
+    student: object = trained.student
+    if isinstance(student, RemoteStudent):
+        student = student.at_home()
+        if student is None:
+            raise BackendError(
+                f"student '{trained.student.id}' is on its service alone: its adapter was not compared with the base model on "
+                "this machine; pdistill report says why"
+            )
+    if not isinstance(student, Exporter):
+        raise BackendError(f"the backend of student '{trained.student.id}' can't export; see pdistill backends")
+    return student
+
+
+def _write(
+    run: RunDirectory,
+    trained: TrainedStudent,
+    exporter: Exporter,
+    directory: Path,
+    merge: bool,
+    min_parity: float | None,
+    progress: Progress,
+) -> Parity:
+    form = ExportForm(trained.work.task.student_prompt(Query(QUERY_FIELD)), trained.sampling.max_tokens, merge)
+    exporter.write_export(ADAPTER, form, directory)
+    with exporter.read_export(directory) as exported:
+        parity = _compare(run, trained, exported, progress)
+    exact = exporter.exact and not isinstance(trained.student, RemoteStudent)
+    least = min_parity if min_parity is not None else 1.0 if exact else MIN_PARITY
+    if parity.equal < least * parity.queries:
+        raise BackendError(
+            f"only {parity.equal:,} of {parity.queries:,} held-out answers of the export are those of the evaluated "
+            f"student, and {least:.2%} are asked for; nothing was exported; lower the bar with --min-parity"
+        )
+    if isinstance(trained.student, RemoteStudent) and not merge:
+        _name_base(run.adapter / ADAPTER_CONFIG, directory / ADAPTER_CONFIG)
+    record = {"schema": 1, "merged": merge, **asdict(parity), "adapter": adapter_hashes(run), "versions": versions()}
+    (directory / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    page = card(report(run), directory, parity, trained.sampling)
+    (directory / "README.md").write_text(page, encoding="utf-8")
+    return parity
+
+
+def _name_base(named: Path, exported: Path) -> None:
+    """Name the base as the service does, and not by the place where this machine has it."""
+    config = json.loads(exported.read_text(encoding="utf-8"))
+    config[BASE_KEY] = json.loads(named.read_text(encoding="utf-8"))[BASE_KEY]
+    exported.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, progress: Progress) -> Parity:
+    """Return how the export's answers compare to the recorded ones.
+
+    Raises:
+        BackendError: the export asks its model with other tokens than the student was trained on.
+    """
+    renderer, task = trained.student.renderer(), trained.work.task
+    queries = [query for query, _ in HeldOut(run)]
+    for query in queries:
+        if list(exported.prompt_ids(query.tagged)) != list(renderer.prompt_ids(task.student_prompt(query))):
+            raise BackendError(
+                f"no chat template can be made for this student: query {query.id!r} would be asked with other tokens "
+                "than in the run; nothing was exported"
+            )
+    recorded = list(read_rows(run.check(run.predictions("student").path)))
+    progress.begin("compare", len(queries), 0, "answers")
+    equal = stopped = 0
+    for place, answer in exported.answers([query.tagged for query in queries]):
+        text, cut = trained.sampling.cut(answer.text)
+        same = (text, "stop" if cut else answer.finish) == (recorded[place]["response"], recorded[place]["finish"])
+        equal, stopped = equal + same, stopped + (same and cut)
+        progress.advance()
+    progress.end()
+    return Parity(len(queries), equal, stopped)
+
+
+def adapter_hashes(run: RunDirectory) -> dict[str, str]:
+    """Return the hashes of the adapter's files, by which an export of another training is told."""
+    return {path.name: digest(path) for path in sorted(run.adapter.iterdir())}

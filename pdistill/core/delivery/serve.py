@@ -1,0 +1,63 @@
+"""Puts the student of a run behind an OpenAI-compatible endpoint: what is served is a checked export."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdistill.core.contract.exporter import Exporter
+from pdistill.core.contract.sampling import Sampling
+from pdistill.core.delivery.ask import trained_student
+from pdistill.core.delivery.export import RECORD, adapter_hashes, export, exporter_of
+from pdistill.core.progress import Progress
+from pdistill.core.results.reporting import report
+from pdistill.core.store.rundir import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Servable:
+    """A student that is ready to be served: the folder of its merged export, what ends its answers, and its clients' name for it."""
+
+    exporter: Exporter
+    folder: Path
+    sampling: Sampling
+    name: str
+
+    def serve(self, host: str, port: int, ready: Callable[[str], None]) -> None:
+        """Answer requests until the process is told to stop.
+
+        Args:
+            ready: is told the address when the server listens.
+
+        Raises:
+            BackendError: the address can't be listened on, or what serves is not installed.
+        """
+        self.exporter.serve_export(self.folder, self.name, self.sampling, host, port, ready)
+
+
+def servable(run: RunDirectory, progress: Progress) -> Servable:
+    """Return the student of a run, exported into merged/ where that is not done yet.
+
+    Raises:
+        RunError: the run has no evaluated student.
+        BackendError: the student can't be exported.
+    """
+    trained = trained_student(run)
+    exporter = exporter_of(trained)
+    folder = run.path / "merged"
+    report(run)  # it locks the run itself
+    with run.lock():
+        if not _current(run, folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            export(run, folder, merge=True, progress=progress)
+    return Servable(exporter, folder, trained.sampling, run.path.resolve().name)
+
+
+def _current(run: RunDirectory, folder: Path) -> bool:
+    """Return whether the export is of the adapter that is there."""
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("adapter") == adapter_hashes(run)

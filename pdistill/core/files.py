@@ -1,0 +1,45 @@
+"""Whole files: written so that a kill leaves the old content or the new one, and read by their hash."""
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+from pdistill.core.errors import RunError
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Guarantee that `path` holds `content`: it has the old content or the new one at every instant.
+
+    Raises:
+        RunError: the file can't be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise storage_error(error, path) from None
+
+
+def storage_error(error: OSError, path: Path) -> RunError:
+    """Return the error for a file that can't be read or written, with what the system says of it."""
+    return RunError(f"can't use '{path}': {(error.strerror or str(error)).lower()}; what was there is kept")
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        RunError: it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            state = sha256()
+            while block := file.read(1 << 20):
+                state.update(block)
+            return state.hexdigest()
+    except OSError as error:
+        raise storage_error(error, path) from None

@@ -1,0 +1,1 @@
+"""What tokens cost: what was spent, and the limit."""

@@ -1,0 +1,1 @@
+"""Pure functions: statistics, near-duplicates, the split, the training schedule."""

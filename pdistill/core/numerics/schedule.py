@@ -1,0 +1,113 @@
+"""How many steps a training takes, at which rates, over which batches: all a pure function of rows and options."""
+
+import math
+import random
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from pdistill.core.contract.interfaces import TrainingDefaults
+
+LEAST_BATCH = 8
+CHECKPOINTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A training, step by step.
+
+    Args:
+        rows: examples.
+        batch_size: examples a step; the last batch of an epoch may hold fewer.
+        epochs: passes over the examples.
+        learning_rate: of the first step.
+        seed: of the order of the examples.
+    """
+
+    rows: int
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The steps of one pass over the examples."""
+        return math.ceil(self.rows / self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """All steps."""
+        return self.steps_per_epoch * self.epochs
+
+    @property
+    def checkpoint_every(self) -> int:
+        """The steps between two checkpoints, at most 10 in a training, and never more often than every fifth step."""
+        return max(5, math.ceil(self.steps / CHECKPOINTS))
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0: it falls linearly and would reach 0 after the last."""
+        return self.learning_rate * (1 - step / self.steps)
+
+    def batches(self, start: int) -> Iterator[list[int]]:
+        """Yield the rows of each batch from step `start` on; every epoch has an order of its own."""
+        for epoch in range(start // self.steps_per_epoch, self.epochs):
+            order = array("q", range(self.rows))
+            random.Random(f"{self.seed} {epoch}").shuffle(order)  # noqa: S311 - not for secrets
+            first = start - epoch * self.steps_per_epoch if epoch == start // self.steps_per_epoch else 0
+            for batch in range(first, self.steps_per_epoch):
+                yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Schedule":
+        """Return the schedule that train.json holds."""
+        return cls(**{item.name: row[item.name] for item in fields(cls)})
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the schedule as train.json holds it."""
+        return {**asdict(self), "steps": self.steps, "checkpoint_every": self.checkpoint_every}
+
+
+def plan(
+    rows: int,
+    defaults: TrainingDefaults,
+    *,
+    batch_size: int | None,
+    epochs: int | None,
+    learning_rate: float | None,
+    seed: int,
+) -> tuple[Schedule, str]:
+    """Return the schedule for `rows` examples, and a line for the user where it departs from the defaults, or "".
+
+    Where the defaults give fewer steps than the model's least number, batches are made smaller (to 8 at the least),
+    then epochs are added. What the user gave is never changed.
+    """
+    batch = batch_size or defaults.batch_size
+    passes = epochs or defaults.epochs
+    rate = learning_rate or defaults.learning_rate
+
+    def schedule() -> Schedule:
+        return Schedule(rows, batch, passes, rate, seed)
+
+    if schedule().steps >= defaults.min_steps:
+        return schedule(), ""
+    if batch_size is not None and epochs is not None:
+        return schedule(), (
+            f"training takes {schedule().steps} steps, fewer than the {defaults.min_steps} that this model wants at least: "
+            "batch size and epochs are as given"
+        )
+    if batch_size is None:
+        per_epoch = math.ceil(defaults.min_steps / passes)
+        batch = min(batch, max(LEAST_BATCH, rows // per_epoch))
+    if epochs is None:
+        passes = max(passes, math.ceil(defaults.min_steps / schedule().steps_per_epoch))
+    short = (
+        ""
+        if schedule().steps >= defaults.min_steps
+        else f", fewer than the {defaults.min_steps} this model wants; take more --epochs, or more queries"
+    )
+    return schedule(), (
+        f"examples to train on are few ({rows:,}): training takes {schedule().steps} steps in batches of {batch} over "
+        f"{passes} epochs{short}"
+    )

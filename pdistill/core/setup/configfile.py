@@ -1,0 +1,90 @@
+"""The options of a run in a TOML file (`--config`): the names of the flags are its keys."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pdistill.core.errors import UsageError, unknown
+from pdistill.core.setup.config import FILE_KEYS, Config
+
+TABLES = ("task_options", "backend_options", "columns")
+CHECK = "check"
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says, as values for Config.
+
+    Keys have hyphens or underscores; paths are relative to the file; `[backend-options.teacher]` is for one side.
+
+    Raises:
+        UsageError: the file can't be read or is not TOML; an unknown key, with the nearest.
+    """
+    values = _known(path)
+    for key in (*FILE_KEYS, "run_dir", "from_run"):
+        if key in values:
+            if not isinstance(values[key], str):
+                raise UsageError(f"{key.replace('_', '-')} in '{path}' is {values[key]!r}, not a name in quotes")
+            values[key] = path.parent / values[key]
+    for key in TABLES:
+        if key in values:
+            values[key] = _table(values[key], key, path)
+    if isinstance(values.get("stop"), str):
+        values["stop"] = (values["stop"],)
+    return values
+
+
+def read_thresholds(path: Path) -> dict[str, float]:
+    """Return what the table `[check]` of a TOML file asks of a run, by the names of the flags of `pdistill check`.
+
+    Raises:
+        UsageError: the file can't be read or is not TOML; a value that is no number.
+    """
+    table = _read(path).get(CHECK, {})
+    if not isinstance(table, Mapping):
+        raise UsageError(f"check in '{path}' is {table!r}; make it a table, [check] with a line KEY = VALUE for each")
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UsageError(f"{key} in [check] of '{path}' is {value!r}, not a number")
+    return {_name(key): float(value) for key, value in table.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        reason = str(error)[0].lower() + str(error)[1:]
+        raise UsageError(f"'{path}' is not valid TOML: {reason}") from None
+
+
+def _known(path: Path) -> dict[str, Any]:
+    read = _read(path)
+    values = {_name(key): value for key, value in read.items()}
+    values.pop(CHECK, None)
+    if "from" in values:
+        values["from_run"] = values.pop("from")
+    known = [item.name for item in fields(Config)]
+    for key in values:
+        if key not in known:
+            raise unknown(f"key in '{path}':", key, known)
+    return values
+
+
+def _table(table: object, key: str, path: Path) -> dict[str, Any]:
+    name = key.replace("_", "-")
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{name} in '{path}' is {table!r}; make it a table, [{name}] with a line KEY = VALUE for each")
+    flat: dict[str, Any] = {}
+    for inner, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{inner}.{_name(last)}": item for last, item in value.items()}
+        else:
+            flat[_name(inner)] = value
+    return flat
+
+
+def _name(key: str) -> str:
+    return key.replace("-", "_")

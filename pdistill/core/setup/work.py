@@ -1,0 +1,184 @@
+"""The work of a run: its task with the prompt, the frame and the queries that it really uses."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pdistill.core.contract.constraint import Constraint, JsonSchema, Pattern
+from pdistill.core.contract.options import build
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.prompts import Format
+from pdistill.core.contract.queries import Query, numbered, query_from_row
+from pdistill.core.contract.queryfiles import read_queries, read_text
+from pdistill.core.contract.task import FileTask, Task
+from pdistill.core.errors import RunError, TaskError, UsageError, nearest
+from pdistill.core.files import storage_error
+from pdistill.core.setup.config import Config, config_from
+from pdistill.core.store.rows import encode, read_rows
+from pdistill.core.store.rundir import RunDirectory
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task, the queries that it is asked, numbered and limited, and the JSON schema that was given for its answers."""
+
+    task: Task
+    queries: Callable[[], Iterator[Query]]
+    schema: str | None = None
+
+    def texts(self) -> dict[str, str]:
+        """Return what the run keeps a copy of, by file: prompts, frame and schema."""
+        texts = {"prompt.txt": self.task.prompt, "student_prompt.txt": self.task.student_frame}
+        if self.task.prompts:
+            texts["prompts.json"] = json.dumps(self.task.prompts, indent=2, ensure_ascii=False)
+        if self.schema is not None:
+            texts["json_schema.json"] = self.schema
+        return texts
+
+    def hashes(self) -> dict[str, Any]:
+        """Return the hashes of prompt, frame, queries and schema, and the number of queries.
+
+        Raises:
+            TaskError: there are no queries.
+        """
+        state, count = sha256(), 0
+        for query in self.queries():
+            state.update(encode(query.row()))
+            count += 1
+        if not count:
+            raise TaskError("there are no queries; the file or the task holds none")
+        hashes = {Path(name).stem: sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
+        return {**hashes, "queries": state.hexdigest(), "count": count}
+
+
+def work_from(config: Config) -> Work:
+    """Return the work that the options ask for, read from the task and the user's files.
+
+    Raises:
+        UsageError: an unknown task or option, or a file that can't be read.
+    """
+    schema = None if config.json_schema is None else read_text(config.json_schema)
+    task = create_task(config, schema)
+    if config.prompt is not None:
+        task.prompts = _prompts(config.prompt) if config.prompt.is_dir() else {}
+        task.prompt = "\n\n".join(task.prompts.values()) or read_text(config.prompt)
+    if config.student_prompt is not None:
+        task.student_frame = read_text(config.student_prompt)
+
+    def own() -> Iterable[Query]:
+        return task.queries() if config.queries is None else read_queries(config.queries, config.columns)
+
+    def queries() -> Iterator[Query]:
+        labels = task.labels if isinstance(task, FileTask) else None
+        reachable: set[str | None] = {None}
+        for query in numbered(own, config.limit):
+            prompt = _prompt_of(query, task.prompts)
+            slices, group = task.slices(query), task.group(query)
+            if labels and query.reference not in reachable:
+                _require_reachable(task, query, labels)
+                reachable.add(query.reference)
+            named = (prompt, *slices) if prompt and prompt not in slices else slices
+            same = named == query.slices and group == query.group and prompt == query.prompt
+            yield query if same else replace(query, slices=named, group=group, prompt=prompt)
+
+    return Work(task, queries, schema)
+
+
+def _prompts(folder: Path) -> dict[str, str]:
+    """Return the prompts of a folder by name.
+
+    Raises:
+        UsageError: there are none, or one can't be read.
+    """
+    found = {path.stem: read_text(path) for path in sorted(folder.glob("*.txt"))}
+    if not found:
+        raise UsageError(f"there is no prompt in '{folder}'; name a file, or put NAME.txt there for each prompt")
+    return found
+
+
+def _require_reachable(task: Task, query: Query, labels: tuple[str, ...]) -> None:
+    """Guarantee that a label can be right by the query's reference.
+
+    Raises:
+        UsageError: none can.
+    """
+    if not any(task.score(query, label) for label in labels):
+        raise UsageError(
+            f"query {query.id!r}: the reference {query.reference!r} is none of the labels"
+            f"{nearest(str(query.reference), labels)}; mend it, or leave it out"
+        )
+
+
+def _prompt_of(query: Query, prompts: Mapping[str, str]) -> str:
+    """Return the name of the query's prompt; empty where there is one for all.
+
+    Raises:
+        UsageError: the query names none of them.
+    """
+    if prompts and query.prompt not in prompts:
+        said = f"names the prompt '{query.prompt}', which is not there" if query.prompt else "names no prompt"
+        raise UsageError(f'query {query.id!r} {said}; give each row "prompt", one of {", ".join(sorted(prompts))}')
+    return query.prompt if prompts else ""
+
+
+def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
+    """Return what a run was asked, and its work, read from the run directory alone.
+
+    Raises:
+        RunError: the run directory can't be read.
+        UsageError: the task is no longer installed.
+    """
+    config = config_of(run)
+    schema = None if config.json_schema is None else _read(run, "json_schema.json")
+    task = create_task(config, schema)
+    task.prompt = _read(run, "prompt.txt")
+    task.prompts = json.loads(_read(run, "prompts.json")) if "prompts" in run.asked()["hashes"] else {}
+    task.student_frame = _read(run, "student_prompt.txt")
+    task.format = format
+    return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)), schema)
+
+
+def config_of(run: RunDirectory) -> Config:
+    """Return the options that a run was made with.
+
+    Raises:
+        RunError: there is no run, or run.json was damaged.
+    """
+    options = {key: value for key, value in run.asked()["options"].items() if value is not None}
+    return config_from({**options, "run_dir": run.path})
+
+
+def create_task(config: Config, schema: str | None = None) -> Task:
+    """Return the task that the options name, or the one made of files.
+
+    Args:
+        schema: the JSON schema of its answers, as text.
+
+    Raises:
+        UsageError: an unknown task or option; a pattern or a schema that is none.
+    """
+    if config.task is None:
+        after = config.answer_after or ""
+        return FileTask(config.labels, _constraint(config, schema), config.agreement, after, config.keep_reasoning)
+    entry = installed().tasks[config.task]
+    return entry.create(build(entry.options, config.task_options, f"task {config.task}"))
+
+
+def _constraint(config: Config, schema: str | None) -> Constraint | None:
+    if config.pattern is not None:
+        return Pattern(config.pattern)
+    return None if schema is None else JsonSchema(schema, f"'{config.json_schema}'")
+
+
+def _read(run: RunDirectory, name: str) -> str:
+    path = run.path / name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise storage_error(error, path) from None
+    if sha256(content).hexdigest() != run.asked()["hashes"][path.stem]:
+        raise RunError(f"'{path}' was changed after the run began; restore it, or start a new run with --run-dir")
+    return content.decode()

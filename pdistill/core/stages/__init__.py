@@ -1,0 +1,1 @@
+"""The stages of a run: the teacher pass, the training, the evaluation."""

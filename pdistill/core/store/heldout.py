@@ -1,0 +1,57 @@
+"""The held-out queries of a run: found once, then read one by one."""
+
+from array import array
+from collections.abc import Container, Iterator
+from typing import Any
+
+from pdistill.core.contract.queries import Query, query_from_row
+from pdistill.core.files import storage_error
+from pdistill.core.store.rows import decode
+from pdistill.core.store.rundir import RunDirectory
+
+
+class HeldOut:
+    """The held-out queries with their examples, in order; 24 bytes each are held.
+
+    Raises:
+        RunError: a file is gone, was changed, or can't be read.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._queries, self._examples = run.check(run.queries), run.check(run.examples)
+        self.numbers = array("q")
+        """The numbers of the queries."""
+        self._offsets = array("q"), array("q")
+        at = [0, 0]
+        try:
+            with self._queries.open("rb") as queries, self._examples.open("rb") as examples:
+                for number, lines in enumerate(zip(queries, examples, strict=True)):
+                    if decode(lines[1], self._examples, number + 1)["split"] == "eval":
+                        self.numbers.append(number)
+                        for offsets, offset in zip(self._offsets, at, strict=True):
+                            offsets.append(offset)
+                    at[0] += len(lines[0])
+                    at[1] += len(lines[1])
+        except OSError as error:
+            raise storage_error(error, self._examples) from None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[tuple[Query, dict[str, Any]]]:
+        """Yield each query with its example."""
+        return self.at(None)
+
+    def at(self, places: Container[int] | None) -> Iterator[tuple[Query, dict[str, Any]]]:
+        """Yield the queries at these places among the held-out ones, counted from 0, with their examples; None is all."""
+        with self._queries.open("rb") as queries, self._examples.open("rb") as examples:
+            for at, (number, *offsets) in enumerate(zip(self.numbers, *self._offsets, strict=True)):
+                if places is not None and at not in places:
+                    continue
+                rows = []
+                for file, offset, path in zip(
+                    (queries, examples), offsets, (self._queries, self._examples), strict=True
+                ):
+                    file.seek(offset)
+                    rows.append(decode(file.readline(), path, number + 1))
+                yield query_from_row(rows[0]), rows[1]

@@ -1,0 +1,185 @@
+"""Files of rows that are written over hours, in order of arrival, and survive a kill at any instant.
+
+Rows are appended to `X.part`; once all are there they are put into the order of their keys and `X` takes the place of
+`X.part`. That `X` exists says that the file is complete.
+"""
+
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from pdistill.core.errors import RunError
+from pdistill.core.files import storage_error
+from pdistill.core.store.rows import Row, decode, encode
+
+
+class RowFile:
+    """A file of rows with numbers for keys, being written or complete.
+
+    Args:
+        path: the file; `path.part` holds its rows until it is complete.
+        key: the place of a row in the complete file; every row has a place of its own.
+    """
+
+    def __init__(self, path: Path, key: Callable[[Row], int]) -> None:
+        self.path = path
+        self.part = path.with_name(path.name + ".part")
+        self.key = key
+
+    @property
+    def complete(self) -> bool:
+        """Whether all rows are there, in order."""
+        return self.path.exists()
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows that are there, in order of arrival where the file is not complete, without a torn last line.
+
+        Raises:
+            RunError: the file can't be read, or a line is no row.
+        """
+        path = self.path if self.complete else self.part
+        try:
+            with path.open("rb") as file:
+                for at, line in enumerate(file, start=1):
+                    if line.endswith(b"\n"):
+                        yield decode(line, path, at)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(error, path) from None
+
+    def open(self, size: int) -> "RowWriter":
+        """Return a writer that knows which of `size` rows are there already.
+
+        Raises:
+            RunError: what is there can't be read, or another row was expected.
+        """
+        return RowWriter(self, size)
+
+
+class RowWriter:
+    """Appends rows to `X.part` and turns it into `X`; a context manager."""
+
+    def __init__(self, rows: RowFile, size: int) -> None:
+        self._rows = rows
+        self._places = bytearray(size)  # 1 where the row is there
+        self._keys = array("q")
+        self._offsets = array("q")
+        self.count = 0
+        try:
+            rows.part.touch()
+            self._file: BinaryIO = rows.part.open("r+b", buffering=0)
+        except OSError as error:
+            raise storage_error(error, rows.part) from None
+        try:
+            self._read_back()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "RowWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def __contains__(self, key: int) -> bool:
+        return bool(self._places[key])
+
+    def keep(self, last: int) -> None:
+        """Drop every row after the first `last` ones that were appended."""
+        if last < self.count:
+            self._end = self._offsets[last]
+            for key in self._keys[last:]:
+                self._places[key] = 0
+            del self._keys[last:], self._offsets[last:]
+            self.count = last
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Append rows in one write.
+
+        Raises:
+            RunError: they can't be written; what was there before is kept.
+        """
+        lines = []
+        for row in rows:
+            line = encode(row)
+            self._note(self._rows.key(row), len(line))
+            lines.append(line)
+        content = b"".join(lines)
+        try:
+            self._write(content)
+        except OSError as error:
+            raise storage_error(error, self._rows.part) from None
+
+    def _write(self, content: bytes) -> None:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def finish(self, seal: Callable[[Path], None]) -> None:
+        """Guarantee that the complete file stands, in the order of keys.
+
+        Args:
+            seal: is shown `X.part` when it is whole, just before it becomes `X`.
+
+        Raises:
+            RunError: it can't be written.
+        """
+        import numpy as np
+
+        try:
+            if np.any(np.diff(self._keys) < 0):
+                self._sort()
+            os.fsync(self._file.fileno())
+            seal(self._rows.part)
+            self._rows.part.replace(self._rows.path)
+        except OSError as error:
+            raise storage_error(error, self._rows.path) from None
+
+    def _sort(self) -> None:
+        """Replace `X.part` by the same rows in the order of their keys; only offsets are held in memory."""
+        import numpy as np
+
+        ordered = self._rows.part.with_suffix(".sorted")
+        with ordered.open("wb") as file:
+            for place in np.argsort(self._keys, kind="stable").tolist():
+                end = self._offsets[place + 1] if place + 1 < len(self._offsets) else self._end
+                self._file.seek(self._offsets[place])
+                file.write(self._file.read(end - self._offsets[place]))
+        self._file.close()
+        ordered.replace(self._rows.part)
+        self._file = self._rows.part.open("r+b", buffering=0)
+
+    def _read_back(self) -> None:
+        self._end = 0
+        with self._rows.part.open("rb") as file:
+            for at, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break  # torn by a kill; it is written again
+                row = decode(line, self._rows.part, at)
+                try:
+                    self._note(self._rows.key(row), len(line))
+                except (KeyError, TypeError):
+                    raise RunError(f"{self._rows.part}, line {at}: not a row of this file; restore it") from None
+        self._file.truncate(self._end)
+        self._file.seek(self._end)
+
+    def _note(self, key: int, length: int) -> None:
+        if not 0 <= key < len(self._places) or self._places[key]:
+            what = "twice" if 0 <= key < len(self._places) else "but not expected"
+            raise RunError(
+                f"{self._rows.part}: row {key} is there {what}; the file was edited; restore it or start a new run"
+            )
+        self._places[key] = 1
+        self._keys.append(key)
+        self._offsets.append(self._end)
+        self._end += length
+        self.count += 1

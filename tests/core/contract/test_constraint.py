@@ -1,0 +1,125 @@
+import json
+
+import pytest
+
+from pdistill.core.contract import constraint
+from pdistill.core.contract.constraint import JsonSchema, Pattern
+from pdistill.core.contract.jsontext import canonical, parsed
+from pdistill.core.contract.targets import HardTarget, Rejected
+from pdistill.core.errors import TaskError, UsageError
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "item": {"type": "string", "pattern": "^[a-z]+$"},
+        "count": {"type": "integer", "minimum": 1},
+        "day": {"$ref": "#/$defs/day"},
+    },
+    "required": ["item", "count"],
+    "additionalProperties": False,
+    "$defs": {"day": {"enum": ["sat", "sun"]}},
+}
+
+
+def schema(value: object = SCHEMA) -> JsonSchema:
+    return JsonSchema(json.dumps(value), "'s.json'")
+
+
+def test_a_pattern_must_match_the_whole_answer() -> None:
+    pattern = Pattern(r"(\d{1,2}):(\d\d)")
+    assert pattern.read("9:30") == HardTarget("9:30")
+    for text in ("at 9:30", "9:30\n10:00", "9:30."):
+        assert pattern.read(text) == Rejected("does not match the pattern")
+    assert (pattern.agreement("9:30", "9:30"), pattern.agreement("9:30", "09:30")) == (1, 0)
+
+
+@pytest.mark.parametrize("pattern", ["(", "[a", "*", "(?P<a>x)(?P=b)"])
+def test_a_pattern_that_is_none(pattern: str) -> None:
+    with pytest.raises(UsageError, match=r"the pattern '.*' is no regular expression: .* at position \d"):
+        Pattern(pattern)
+
+
+def test_a_pattern_that_would_take_years_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constraint, "LONGEST", 0.05)
+    with pytest.raises(TaskError, match=r"the pattern '\(a\|aa\)\+b' worked for 0.05 s on the answer 'aaa"):
+        Pattern("(a|aa)+b").read("a" * 60)
+    with pytest.raises(TaskError, match="worked for 0.05 s"):
+        schema({"pattern": "^(a|aa)+b$"}).read(json.dumps("a" * 60))
+
+
+def test_an_answer_by_the_schema_keeps_its_own_words() -> None:
+    text = '{ "count":3, "item": "roll","day":"sun" }'
+    assert schema().read(text) == HardTarget(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("two rolls", "not JSON"),
+        ('```json\n{"item": "roll", "count": 2}\n```', "not JSON"),
+        ('{"item": "roll", "count": NaN}', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("1" * 5_000, "not JSON"),
+        ("[]", "breaks the schema at type"),
+        ('{"item": "roll"}', "breaks the schema at required"),
+        ('{"item": "roll", "count": 0}', "breaks the schema at properties/count/minimum"),
+        ('{"item": "Roll", "count": 1}', "breaks the schema at properties/item/pattern"),
+        ('{"item": "roll", "count": 1, "day": "mon"}', "breaks the schema at properties/day/enum"),
+        ('{"item": "roll", "count": 1, "note": "x"}', "breaks the schema at additionalProperties"),
+    ],
+)
+def test_an_answer_that_breaks_it_says_where(text: str, reason: str) -> None:
+    assert schema().read(text) == Rejected(reason)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "agreement"),
+    [
+        ('{"a": 1, "b": 2}', '{"b":2,"a":1.0}', 1),
+        ('{"a": 1, "b": 2}', '{"a": 1, "b": 3}', 1 / 2),
+        ('{"a": 1}', '{"a": true}', 0),
+        ('{"a": 1, "b": 2}', '{"a": 1, "c": 2}', 1 / 3),
+        ('{"a": {"x": 1, "y": [1, 2]}}', '{"a": {"y": [1, 2], "x": 1}}', 1),
+        ("{}", "{}", 1),
+        ("[1, 2]", "[1,2]", 1),
+        ("[1, 2]", "[2, 1]", 0),
+        ('{"a": 1}', "[1]", 0),
+        ('{"a": 1}', "no JSON", 0),
+        ("", "", 1),
+    ],
+)
+def test_objects_agree_field_by_field(one: str, other: str, agreement: float) -> None:
+    assert schema().agreement(one, other) == pytest.approx(agreement)
+    assert schema().agreement(other, one) == pytest.approx(agreement)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "'s.json' is not JSON: expecting property name"),
+        ('{"type": "objekt"}', r"'s.json' is no JSON schema: .*objekt.* \(at type\)"),
+        ('{"pattern": "("}', "'s.json' is no JSON schema: .*pattern"),
+        ('{"properties": {"a": {"$ref": "#/$defs/b"}}}', "'s.json' refers to '.*/b', which is not in it"),
+        ('{"properties": {"a": {"$ref": "https://example.org/s"}}}', "refers to 'https://example.org/s'.*is fetched"),
+        ('{"$ref": "#"}', "'s.json' refers to itself without end"),
+        ("7", "'s.json' is no JSON schema: it is no object"),
+        ('{"$schema": []}', "'s.json' is no JSON schema"),
+        (
+            '{"$id": "https://example.org/s", "$ref": "other"}',
+            "refers to 'https://example.org/other'|refers to 'other'",
+        ),
+    ],
+)
+def test_a_schema_that_is_none(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        JsonSchema(text, "'s.json'")
+
+
+def test_a_schema_of_an_older_draft_is_read_by_its_own_rules() -> None:
+    tuple_of_two = {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}, True]}
+    assert isinstance(schema(tuple_of_two).read("[1, 2]"), Rejected)
+    assert isinstance(schema(tuple_of_two).read('["a", 2]'), HardTarget)
+
+
+def test_equal_values_are_one_text() -> None:
+    assert canonical(parsed('{"b": [2.0], "a": "é"}')) == canonical(parsed('{"a": "\\u00e9", "b": [2]}'))

@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from pdistill.core.contract.prompts import Message, Messages
+from pdistill.core.contract.queries import Query, query_from_row
+from pdistill.core.contract.queryfiles import read_queries, read_text
+from pdistill.core.contract.task import FileTask
+from pdistill.core.errors import UsageError
+
+
+def test_a_text_file_holds_a_query_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "queries.txt"
+    path.write_bytes("\ufefffirst\r\n\n  second \u2028 line\rstill\n".encode())
+    assert [query.text for query in read_queries(path)] == ["first", "  second \u2028 line\rstill"]
+
+
+def test_a_jsonl_file_holds_a_query_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "queries.jsonl"
+    path.write_text('{"query": "a", "id": 7, "reference": 3, "slices": ["x"], "group": "g"}\n\n{"query": "b"}\n')
+    assert list(read_queries(path)) == [Query("a", "7", "3", ("x",), "g"), Query("b")]
+
+
+def test_an_id_may_be_a_number_that_no_float_holds(tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text(f'{{"query": "a", "id": {10**400}}}\n')
+    assert [query.id for query in read_queries(path)] == [str(10**400)]
+
+
+def test_a_csv_file_holds_a_query_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "queries.csv"
+    path.write_bytes(b'\xef\xbb\xbfquery,reference,slices,more\r\n"a, or\n""b""",x,"s, t",1\r\nc,,,\r\n')
+    assert list(read_queries(path)) == [Query('a, or\n"b"', "", "x", ("s", "t")), Query("c")]
+
+
+def test_a_parquet_file_holds_a_query_a_row(tmp_path: Path) -> None:
+    path = tmp_path / "queries.parquet"
+    columns = {"query": ["a", "b"], "id": [7, 8], "slices": [["x"], None]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    assert list(read_queries(path)) == [Query("a", "7", None, ("x",)), Query("b", "8")]
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_columns_may_have_names_of_their_own(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"queries.{ending}"
+    path.write_text("text,label\na,x\n" if ending == "csv" else '{"text": "a", "label": "x"}\n')
+    assert list(read_queries(path, {"query": "text", "reference": "label"})) == [Query("a", reference="x")]
+    with pytest.raises(UsageError, match=f"unknown column of .*{ending}, line [12]: 'txt', did you mean 'text'"):
+        list(read_queries(path, {"query": "txt"}))
+    with pytest.raises(UsageError, match="unknown column 'refrence', did you mean 'reference'"):
+        list(read_queries(path, {"refrence": "label"}))
+
+
+def test_a_conversation_ends_in_the_query(tmp_path: Path) -> None:
+    path = tmp_path / "queries.jsonl"
+    turns = (
+        '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]'
+    )
+    path.write_text(f'{{"messages": {turns}}}\n')
+    (query,) = read_queries(path)
+    earlier = (Message("user", "a"), Message("assistant", "b"))
+    assert query == Query("c", earlier=earlier) == query_from_row(query.row())
+    task = FileTask()
+    task.prompt = "rules"
+    assert task.teacher_prompt(query) == Messages((Message("system", "rules"), *earlier, Message("user", "c")))
+    assert task.student_prompt(query) == Messages((*earlier, Message("user", "c")))
+    task.format = "text"
+    with pytest.raises(UsageError, match="query 'c' has earlier turns, which only --format chat can hold"):
+        task.student_prompt(query)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 2: not valid JSON"),
+        ("[1]", "line 2: not a JSON object"),
+        ('{"qeury": "a"}', "line 2: no key 'query'; there is 'qeury', did you mean 'query'"),
+        ('{"query": 3}', "line 2: 'query' must be a text, not 3"),
+        ('{"query": null}', "line 2: 'query' must be a text, not null"),
+        ('{"query": "a", "slices": "x"}', "line 2: 'slices' must be a list of texts, not \"x\""),
+        ('{"query": "a", "slices": [1]}', "line 2: 'slices' must be a list of texts"),
+        ('{"query": "a", "messages": [1]}', "line 2: both 'query' and 'messages'"),
+        ('{"messages": []}', "line 2: 'messages' must be a list of user and assistant turns"),
+        ('{"messages": [{"role": "system", "content": "a"}]}', "what the system says is --prompt"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "the last of 'messages' must be the user's"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "queries.jsonl"
+    path.write_text('{"query": "fine"}\n' + line + "\n")
+    with pytest.raises(UsageError, match=message):
+        list(read_queries(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("query,id\na\n", "line 2: not as many cells as the first line has columns"),
+        ("query\na,b\n", "line 2: not as many cells"),
+        ('query\n"a\n', "not valid CSV"),
+        ("text\na\n", "line 2: no key 'query'"),
+    ],
+)
+def test_a_wrong_row_of_a_csv_file_is_named(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "queries.csv"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=message):
+        list(read_queries(path))
+
+
+def test_files_that_cant_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"must end in \.txt, \.jsonl, \.csv, \.parquet"):
+        list(read_queries(tmp_path / "queries.xls"))
+    for ending in ("txt", "parquet"):
+        with pytest.raises(UsageError, match=f"can't read .*missing.{ending}': no such file"):
+            list(read_queries(tmp_path / f"missing.{ending}"))
+    latin = tmp_path / "latin.txt"
+    latin.write_bytes("café\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="it is not UTF-8 text"):
+        list(read_queries(latin))
+    with pytest.raises(UsageError, match="has no columns"):
+        list(read_queries(latin, {"query": "text"}))
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1")
+    with pytest.raises(UsageError, match="can't read .*broken.parquet"):
+        list(read_queries(broken))
+
+
+@pytest.mark.parametrize(("content", "text"), [("a\n", "a"), ("a", "a"), ("a\n\n", "a\n"), ("a\r\nb\r\n", "a\nb")])
+def test_one_newline_at_the_end_of_a_prompt_file_is_dropped(tmp_path: Path, content: str, text: str) -> None:
+    path = tmp_path / "prompt.txt"
+    path.write_bytes(content.encode())
+    assert read_text(path) == text

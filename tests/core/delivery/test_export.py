@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+
+from pdistill.core import pipeline
+from pdistill.core.delivery.export import export
+from pdistill.core.errors import BackendError, RunError, UsageError
+from pdistill.core.store.rundir import RunDirectory
+from tests.runs import fake_config
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    folder = tmp_path_factory.mktemp("export")
+    pipeline.run(fake_config(folder, folder / "run"))
+    return RunDirectory(folder / "run")
+
+
+def test_a_backend_without_exports_says_so(run: RunDirectory, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="the backend of student 'rule' can't export"):
+        export(run, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_left_alone(run: RunDirectory, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    for place in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(UsageError, match="is there already; name a new folder"):
+            export(run, place)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_a_student_that_was_not_evaluated_is_not_exported(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run")
+    directory = pipeline.generate(config)
+    pipeline.train(directory, {})
+    with pytest.raises(RunError, match="is not evaluated yet; go on with pdistill evaluate"):
+        export(directory, tmp_path / "out")

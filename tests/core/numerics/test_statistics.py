@@ -1,0 +1,104 @@
+import random
+
+import numpy as np
+import pytest
+
+from pdistill.core.numerics.statistics import LESS, MORE, difference, moved_slices, recovery, share, worse_slices
+
+
+def test_wilson_interval_of_a_published_example() -> None:
+    # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263 by the score method without continuity correction
+    figure = share([1.0] * 81 + [0.0] * 182)
+    assert (figure["n"], figure["value"]) == (263, pytest.approx(81 / 263, abs=1e-6))
+    assert (figure["low"], figure["high"]) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+
+
+def test_all_right_has_a_lower_bound_below_one() -> None:
+    figure = share([1.0] * 20)
+    assert (figure["value"], figure["high"]) == (1.0, 1.0)
+    assert 0.8 < figure["low"] < 0.9
+
+
+def test_nothing_has_no_value() -> None:
+    assert share([]) == {"n": 0, "value": None, "low": None, "high": None}
+
+
+def test_scores_between_0_and_1_have_a_bootstrap_interval() -> None:
+    figure = share([0.25, 0.5, 0.75, 1.0] * 50)
+    assert figure["low"] < figure["value"] == 0.625 < figure["high"]
+
+
+def draws(n: int, p: float, seed: int) -> list[float]:
+    chance = random.Random(seed)
+    return [float(chance.random() < p) for _ in range(n)]
+
+
+def test_recovery_is_the_share_of_the_gap_that_was_closed() -> None:
+    student, base, teacher = [1.0] * 150 + [0.0] * 50, [0.0] * 200, [1.0] * 200
+    figure = recovery(student, base, teacher)
+    assert figure["value"] == 0.75
+    assert figure["low"] is not None
+    assert figure["high"] is not None
+    assert figure["low"] < 0.75 < figure["high"]
+
+
+def test_recovery_is_undefined_where_the_teacher_is_no_better() -> None:
+    same = draws(300, 0.5, 1)
+    assert recovery(same, same, same) == {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize(("n", "gap"), [(100, 0.9), (400, 0.1)])
+def test_recovery_has_no_interval_where_it_would_not_hold(n: int, gap: float) -> None:
+    teacher = [1.0] * n
+    base = [0.0] * round(n * gap) + [1.0] * (n - round(n * gap))
+    figure = recovery(teacher, base, teacher)
+    assert figure == {"value": 1.0, "low": None, "high": None}
+
+
+def test_a_student_that_errs_nowhere_has_an_interval_with_a_width() -> None:
+    base, teacher = [0.0] * 150 + [1.0] * 50, [1.0] * 200
+    figure = recovery(teacher, base, teacher)
+    assert figure["value"] == 1
+    assert 0.97 < figure["low"] < 1 < figure["high"] < 1.03
+    same = difference(teacher, teacher)
+    assert (same["n"], same["value"]) == (200, 0)
+    assert same["low"] < 0 < same["high"]
+
+
+def test_recovery_resamples_queries_and_two_more() -> None:
+    student, base, teacher = draws(300, 0.85, 1), draws(300, 0.3, 2), draws(300, 0.9, 3)
+    rows = np.array([*zip(student, base, teacher, strict=True), (LESS, 0.5, MORE), (MORE, 0.5, LESS)])
+    distinct, counts = np.unique(rows, axis=0, return_counts=True)
+    means = np.random.default_rng(5).multinomial(302, counts / 302, size=20_000) @ distinct / 302
+    low, high = np.quantile((means[:, 0] - means[:, 1]) / (means[:, 2] - means[:, 1]), [0.025, 0.975])
+    figure = recovery(student, base, teacher)
+    assert (figure["low"], figure["high"]) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+
+
+def test_a_difference_is_paired() -> None:
+    one = draws(400, 0.5, 4)
+    other = [value if place % 20 else 1 - value for place, value in enumerate(one)]
+    paired, apart = difference(one, other), difference(one, draws(400, 0.5, 6))
+    assert paired["value"] == pytest.approx((sum(one) - sum(other)) / 400, abs=1e-6)
+    assert paired["high"] - paired["low"] < 0.06 < 0.11 < apart["high"] - apart["low"]
+
+
+def test_a_slice_is_worse_only_where_chance_does_not_explain_it() -> None:
+    scores = [1.0] * 180 + [0.0] * 15 + [1.0] * 5
+    slices = {"bad": list(range(180, 200)), "unlucky": [0, 1, 180], "all": list(range(200))}
+    found = worse_slices(scores, slices)
+    assert list(found) == ["bad"]
+    assert found["bad"] < 0.001
+    assert worse_slices(scores, {}) == {}
+
+
+def test_a_slice_has_moved_only_where_chance_does_not_explain_it() -> None:
+    before: list[float | None] = [1.0] * 200
+    after: list[float | None] = [0.0] * 12 + [None] * 3 + [1.0] * 184 + [0.0]
+    slices = {"bad": list(range(20)), "unlucky": list(range(180, 200)), "none": [5], "empty": [12]}
+    found = moved_slices(before, after, slices)
+    assert found["bad"] < 0.01
+    assert found["unlucky"] == found["empty"] == 1
+    # McNemar's exact test of 12 against 0, times 4 slices and 1 + 1/2 + 1/3 + 1/4
+    assert found["bad"] == pytest.approx(2 * 0.5**12 * 4 * 25 / 12, abs=1e-6)
+    assert moved_slices(before, after, {}) == {}

@@ -1,0 +1,88 @@
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pdistill.core.errors import UsageError
+from pdistill.core.setup.newtask import check_name, write_package
+from tests.venvs import Venv
+
+MOST_LINES = 35  # of the module: all that a person has to read
+
+
+def test_the_package_is_named_for_the_task(tmp_path: Path) -> None:
+    place, paths = write_package("bike-mail", tmp_path / "new" / "deep")
+    assert sorted(str(path.relative_to(place)) for path in paths) == [
+        "README.md",
+        "pyproject.toml",
+        "src/pdistill_task_bike_mail/__init__.py",
+        "src/pdistill_task_bike_mail/prompt.txt",
+        "src/pdistill_task_bike_mail/queries.jsonl",
+        "tests/test_bike_mail.py",
+    ]
+    project = tomllib.loads((place / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pdistill"] == {"bike-mail": "pdistill_task_bike_mail"}
+    assert not any("{{" in path.read_text("utf-8") for path in paths)
+
+
+def test_its_module_is_short_and_has_one_place_to_edit(tmp_path: Path) -> None:
+    place, _ = write_package("units", tmp_path / "units")
+    module = (place / "src" / "pdistill_task_units" / "__init__.py").read_text()
+    assert len(module.splitlines()) <= MOST_LINES
+    assert module.count("EDIT HERE") == 1
+
+
+def test_without_a_folder_it_stands_in_one_of_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert write_package("units")[0] == Path("pdistill-task-units")
+    assert (tmp_path / "pdistill-task-units" / "pyproject.toml").exists()
+
+
+def test_it_installs_passes_its_tests_and_runs(tmp_path: Path) -> None:
+    place, _ = write_package("bike-mail", tmp_path / "package")
+    environment = Venv(tmp_path / "venv")
+    environment.install(place)
+    tested = environment.call("-m", "pytest", "-q", "-p", "no:cacheprovider", place, cwd=tmp_path)
+    assert "11 passed" in tested
+    listed = json.loads(environment.call("-m", "pdistill", "tasks", "bike-mail", "--json", cwd=tmp_path))
+    assert (listed["queries"], listed["labels"]) == (45, ["loan", "room", "other"])
+    environment.call("-m", "pdistill", "run", "--task", "bike-mail", "--backend", "fake", cwd=tmp_path)
+    report = json.loads((tmp_path / "runs" / "bike-mail" / "report.json").read_text())
+    assert report["arms"]["student"]["agreement"]["value"] > report["arms"]["base"]["agreement"]["value"]
+
+
+def test_its_code_keeps_the_rules_of_this_project(tmp_path: Path) -> None:
+    place, _ = write_package("bike-mail", tmp_path / "package")
+    rules = Path(__file__).parents[2] / "pyproject.toml"
+    for check in (("check",), ("format", "--check")):
+        command = [sys.executable, "-m", "ruff", *check, "--config", str(rules), "--no-cache", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("Bike_Mail", "bike-mail"), ("2 units", "units"), ("a--b", "a-b"), ("ÄÖ", None), ("", None), ("x-", "x")],
+)
+def test_a_name_that_is_no_name(name: str, near: str | None) -> None:
+    with pytest.raises(UsageError, match="a task can't be named") as refused:
+        check_name(name)
+    assert (f"did you mean '{near}'?" in str(refused.value)) == (near is not None)
+
+
+def test_a_name_that_is_taken() -> None:
+    with pytest.raises(UsageError, match="there is a task 'langid' already, of plugin langid; take another name"):
+        check_name("langid")
+
+
+@pytest.mark.parametrize(("there", "said"), [("file", "is a file"), ("folder/inside", "is not empty")])
+def test_a_place_that_is_not_free(there: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("mine")
+    place = tmp_path / there.partition("/")[0]
+    with pytest.raises(UsageError, match=f"'.*' {said}; name another folder: pdistill new-task units DIR"):
+        write_package("units", place)
+    assert (tmp_path / there).read_text() == "mine"

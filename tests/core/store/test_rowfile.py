@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import pytest
+
+from pdistill.core.errors import RunError
+from pdistill.core.store.rowfile import RowFile
+from pdistill.core.store.rows import read_rows
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> RowFile:
+    return RowFile(tmp_path / "rows.jsonl", lambda row: int(row["number"]))
+
+
+def numbers(path: Path) -> list[int]:
+    return [row["number"] for row in read_rows(path)]
+
+
+def test_rows_arrive_in_any_order_and_end_in_that_of_their_keys(rows: RowFile) -> None:
+    with rows.open(4) as writer:
+        for number in (2, 0, 3, 1):
+            writer.append([{"number": number, "text": "x" * number}])
+        assert numbers(rows.part) == [2, 0, 3, 1]
+        assert not rows.path.exists()
+        writer.finish(lambda part: None)
+    assert rows.complete
+    assert numbers(rows.path) == [0, 1, 2, 3]
+    assert not rows.part.exists()
+
+
+def test_rows_are_read_while_the_file_is_written_and_after(rows: RowFile) -> None:
+    assert list(rows.rows()) == []
+    with rows.open(3) as writer:
+        writer.append([{"number": 2}, {"number": 0}])
+    with rows.part.open("ab") as file:
+        file.write(b'{"number": 1, "te')
+    assert [row["number"] for row in rows.rows()] == [2, 0]
+    with rows.open(3) as writer:
+        writer.append([{"number": 1}])
+        writer.finish(lambda part: None)
+    assert [row["number"] for row in rows.rows()] == [0, 1, 2]
+
+
+def test_a_torn_last_line_is_written_again(rows: RowFile) -> None:
+    with rows.open(3) as writer:
+        writer.append([{"number": 0}])
+    with rows.part.open("ab") as file:
+        file.write(b'{"number": 1, "te')
+    with rows.open(3) as writer:
+        assert 0 in writer
+        assert 1 not in writer
+        writer.append([{"number": 1}])
+    assert numbers(rows.part) == [0, 1]
+
+
+def test_keep_drops_the_later_rows(rows: RowFile) -> None:
+    with rows.open(4) as writer:
+        writer.append([{"number": number} for number in range(3)])
+        writer.keep(1)
+        assert writer.count == 1
+        assert 2 not in writer
+        writer.append([{"number": 2}])
+    assert numbers(rows.part) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"number": 0}\n{"number": 0}\n', "row 0 is there twice"),
+        (b'{"number": 7}\n', "row 7 is there but not expected"),
+        (b'{"other": 7}\n', "line 1: not a row of this file"),
+        (b'garbage\n{"number": 1}\n', "line 1: not a row"),
+    ],
+)
+def test_an_edited_file_is_an_error_and_stays(rows: RowFile, content: bytes, message: str) -> None:
+    rows.part.write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        rows.open(3)
+    assert rows.part.read_bytes() == content
+
+
+def test_a_full_disk_is_one_clear_line_and_the_rows_before_stay(rows: RowFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rows.open(3) as writer:
+        writer.append([{"number": 0}])
+
+        def full(content: bytes) -> None:
+            writer._file.write(content[:5])
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(writer, "_write", full)
+        with pytest.raises(RunError, match="no space left on device; what was there is kept"):
+            writer.append([{"number": 1}])
+    with rows.open(3) as writer:
+        assert (0 in writer, 1 in writer) == (True, False)
