@@ -76,7 +76,7 @@ class ServiceStudent(FakeStudent):
 
     service: Service
 
-    def reach(self, lora: Lora | None) -> None:
+    def check_available(self, lora: Lora | None) -> None:
         self.service.reached.append(lora)
         if self.service.refuses:
             raise BackendError(self.service.refuses)
@@ -90,7 +90,7 @@ class ServiceStudent(FakeStudent):
         self.service.checked = list(examples)
         return "the adapter is home"
 
-    def at_home(self) -> Student | None:
+    def local_copy(self) -> Student | None:
         self.service.asked_at_home += 1
         return self
 

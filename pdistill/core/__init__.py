@@ -1,1 +1,5 @@
-"""The core: what every backend, task and command is built on; it runs no model and prints nothing."""
+"""The core: the stages of a run, its directory, and the contract with plugins; see the architecture page for its rooms."""
+
+from pdistill.core import moved
+
+__all__ = ["moved"]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdistill.core.contract.interfaces import TrainingDefaults, prompt_tokens
+from pdistill.core.contract.interfaces import TrainingDefaults, capabilities_of, prompt_tokens
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.money.cost import Counts
 from pdistill.core.numerics.schedule import plan
@@ -110,7 +110,7 @@ def _probes(planned: Plan, arm: str) -> Tokens:
     """Return what an arm is asked in the probes."""
     task, student = planned.work.task, planned.student
     renderer = planned.teacher.renderer() if arm == "teacher" else student.renderer()
-    left_out, tokens = not_run(task, student.id, student.can), Tokens()
+    left_out, tokens = not_run(task, student.id, capabilities_of(student)), Tokens()
     for row in probe_rows(task):
         probe = row["probe"]
         if arm not in PROBES[probe] or probe in left_out:

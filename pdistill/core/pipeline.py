@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from pdistill.core.answers.reuse import Reusable
-from pdistill.core.contract.interfaces import Lora, Remote, Student
+from pdistill.core.contract.interfaces import Lora, Remote, Student, capabilities_of
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.money.budget import Budget, check_limit, open_budget
 from pdistill.core.numerics.schedule import Schedule, plan
@@ -73,7 +73,7 @@ def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory
                 progress.say(note)
             for model in (planned.teacher, planned.student):
                 if isinstance(model, Remote):
-                    model.reach(Lora(rank=config.rank, start=directory.start if config.warm_start else None))
+                    model.check_available(Lora(rank=config.rank, start=directory.start if config.warm_start else None))
             stage = open_run(planned, config, hashes, directory)
         if directory.examples.exists():
             if not directory.adapter.exists():
@@ -170,7 +170,7 @@ def train(
         start = directory.start if options["warm_start"] else None
         lora = Lora(rank=options["rank"], seed=config.seed, start=start)
         if stage is None and isinstance(student, Remote):
-            student.reach(lora)
+            student.check_available(lora)
         budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
         with directory.timed("train"), training_rows(directory, work.task, student.renderer()) as rows:
             if stage is None:
@@ -229,7 +229,7 @@ def evaluate(
             models = Models(both, stored)
             if stage is None:
                 same = alike(both) and says_the_same_again(settings)
-                left_out = not_run(work.task, both["student"].id, models.student(directory.path).can)
+                left_out = not_run(work.task, both["student"].id, capabilities_of(models.student(directory.path)))
                 stage = {"settings": {"alike": same, "left_out": left_out}, "resolved": stored}
                 directory.write_json("evaluate.json", stage)
             asked = ("student",) if says_the_same_again(settings) else ROLES

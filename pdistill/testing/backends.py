@@ -21,7 +21,7 @@ def tells_prices(bench: Bench) -> None:
 def keeps_to_what_is_allowed(bench: Bench) -> None:
     """A teacher that says it can says nothing but the labels that are allowed, and anything again afterwards."""
     teacher, labels = bench.teacher(), ("mineral", "two words")
-    if "constrain-labels" not in teacher.can:
+    if "constrain-labels" not in teacher.capabilities:
         return
     prompts = [asked_prompted(teacher.renderer(), query) for query in QUERIES]
     with teacher.sampler() as sampler:

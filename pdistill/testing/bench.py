@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdistill.core.contract.interfaces import Backend, Renderer, Sampler, Student, Teacher
-from pdistill.core.contract.prompts import Prompt, student_prompt, teacher_prompt
+from pdistill.core.contract.prompts import Prompt, framed, teacher_prompt
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 
 RULES = "Say what the text is about. Answer with one word.\nAnimals:animal\nPlants:plant\nTools:tool"
@@ -46,7 +46,7 @@ class Bench:
 
 def asked_bare(renderer: Renderer, query: str) -> Prompt:
     """Return the query as the student is asked with it."""
-    return student_prompt("{query}", query, "chat" if renderer.has_chat_template else "text")
+    return framed("{query}", query, "chat" if renderer.has_chat_template else "text")
 
 
 def asked_prompted(renderer: Renderer | None, query: str) -> Prompt:

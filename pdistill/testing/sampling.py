@@ -214,7 +214,7 @@ def scores_tokens(bench: Bench) -> None:
     ]
     for model, opened in models:
         renderer = model.renderer()
-        if "score" not in model.can or renderer is None:
+        if "score" not in model.capabilities or renderer is None:
             continue
         with opened as sampler:
             scorer: Scorer = sampler  # type: ignore[assignment]

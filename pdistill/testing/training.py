@@ -43,7 +43,7 @@ def takes_every_kind_of_batch(bench: Bench) -> None:
     batches = {"train-hard": Batch(hard), "train-soft": Batch(soft), "train-policy": Batch(policy)}
     with student.trainer(LORA, None) as trainer:
         for ability, batch in batches.items():
-            if ability in student.can:
+            if ability in student.capabilities:
                 loss = trainer.step(batch, student.defaults.learning_rate).result().loss
                 assert math.isfinite(loss), f"the loss of {batch.loss} is {loss}"
 

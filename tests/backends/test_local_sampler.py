@@ -14,7 +14,7 @@ from pdistill.backends.local.drawing import Drawer
 from pdistill.backends.local.sampler import BEGINNING, FEW, LocalSampler, alike
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import Streamer
-from pdistill.core.contract.prompts import Format, student_prompt, teacher_prompt
+from pdistill.core.contract.prompts import Format, framed, teacher_prompt
 from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
 from tests.backends.tiny_models import make
@@ -34,7 +34,7 @@ def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LocalTeacher
 
 def requests(family: str, prompt: str | None = PROMPT, queries: Sequence[str] = QUERIES) -> list[Request]:
     form: Format = "text" if family in ("gpt2", "bloom") else "chat"
-    asked = (student_prompt("{query}", q, form) if prompt is None else teacher_prompt(prompt, q, form) for q in queries)
+    asked = (framed("{query}", q, form) if prompt is None else teacher_prompt(prompt, q, form) for q in queries)
     return [Request(Key(number), question, seed=number) for number, question in enumerate(asked)]
 
 
@@ -247,6 +247,6 @@ def test_the_label_is_the_one_that_is_likelier_token_by_token(teachers: dict[str
 
 
 def test_a_pattern_is_for_grammars(teachers: dict[str, LocalTeacher]) -> None:
-    assert "constrain-pattern" not in teachers["qwen3"].can
+    assert "constrain-pattern" not in teachers["qwen3"].capabilities
     with pytest.raises(BackendError, match="the torch engine keeps answers to labels, not to a pattern or a schema"):
         answers(teachers["qwen3"], requests("qwen3"), Sampling(max_tokens=30, allowed=Allowed(pattern="a+")))

@@ -11,7 +11,7 @@ from pdistill.backends.fake.renderer import FakeRenderer
 from pdistill.backends.fake.sampler import Calls, FakeSampler
 from pdistill.backends.fake.student import FakeStudent
 from pdistill.core.contract.hookspecs import hookimpl
-from pdistill.core.contract.interfaces import Ability, Backend
+from pdistill.core.contract.interfaces import Backend, Capability
 from pdistill.core.contract.prices import FREE, Prices, given_prices
 from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import BackendError, nearest
@@ -84,7 +84,7 @@ class FakeBackend:
 class FakeTeacher:
     """A model that answers under the prompt."""
 
-    can: frozenset[Ability] = frozenset(("generate", "score", "constrain-labels"))
+    capabilities: frozenset[Capability] = frozenset(("generate", "score", "constrain-labels"))
 
     def __init__(self, id: str, model: Model, options: FakeOptions, calls: Calls) -> None:
         self.id = id

@@ -84,7 +84,7 @@ class FakeSampler:
         if sampling.allowed is not None:
             text = _kept(text, sampling.allowed.labels or ())
         text, finish, tokens = _limit(text, self._cap(request.key, sampling.max_tokens))
-        if sampling.stop or sampling.first_line:
+        if sampling.stop or sampling.stop_at_newline:
             text, stopped = sampling.cut(text)
             if stopped:
                 finish, tokens = "stop", min(length(text) + 1, sampling.max_tokens)

@@ -23,7 +23,7 @@ class Ending:
         self.sampling = sampling
         self.ends = ends
         self.renderer = renderer
-        self.by_text = bool(sampling.stop) or sampling.first_line
+        self.by_text = bool(sampling.stop) or sampling.stop_at_newline
 
     def completion(self, tokens: Sequence[int]) -> Completion | None:
         """Return the answer where the last of its tokens ends it."""

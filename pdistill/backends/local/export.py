@@ -16,7 +16,7 @@ from pdistill.backends.local.machine import Machine
 from pdistill.backends.local.models import Source, load_model
 from pdistill.backends.local.template import export_template
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.contract.exporter import ExportForm
+from pdistill.core.contract.exporter import ExportSpec
 
 BASE = "base"
 """The folder in an export that holds the base, where the base is to be had nowhere else."""
@@ -29,7 +29,7 @@ def write(
     renderer: TemplateRenderer,
     machine: Machine,
     weights: Path | None,
-    form: ExportForm,
+    form: ExportSpec,
     directory: Path,
 ) -> None:
     """Write a student into a folder that exists and is empty; its weights are in float32.

@@ -53,7 +53,7 @@ class Stopping(StoppingCriteria):
     def __call__(self, input_ids: torch.Tensor, scores: Any, **rest: Any) -> torch.Tensor:
         """Return for each row whether it ends here; there is one."""
         answer = input_ids[0, self.before :]
-        by_text = bool(self.sampling.stop) or self.sampling.first_line
+        by_text = bool(self.sampling.stop) or self.sampling.stop_at_newline
         cut = by_text and self.sampling.cut(self.decode(answer))[1]
         if cut or int(answer[-1]) in self.ends:
             self.settings.max_new_tokens = None

@@ -10,7 +10,7 @@ from pdistill.backends.openai import OpenAIOptions
 from pdistill.backends.openai.batches import BatchSampler
 from pdistill.backends.openai.connection import address, connected
 from pdistill.backends.openai.sampler import OpenAISampler
-from pdistill.core.contract.interfaces import Ability, Lora, Sampler, Student
+from pdistill.core.contract.interfaces import Capability, Lora, Sampler, Student
 from pdistill.core.contract.prices import Prices, given_prices
 from pdistill.core.errors import BackendError
 
@@ -57,7 +57,7 @@ class OpenAIBackend:
 class OpenAITeacher:
     """One model that answers under the prompt."""
 
-    can: frozenset[Ability] = frozenset(("generate",))
+    capabilities: frozenset[Capability] = frozenset(("generate",))
 
     def __init__(self, model: str, options: OpenAIOptions) -> None:
         self.id = model
@@ -66,7 +66,7 @@ class OpenAITeacher:
     def renderer(self) -> None:
         """Return None: only the service knows the model's tokens."""
 
-    def reach(self, lora: Lora | None) -> None:
+    def check_available(self, lora: Lora | None) -> None:
         """Guarantee that the service answers, takes the key and has the model; costs a token where it has no list of models.
 
         Raises:

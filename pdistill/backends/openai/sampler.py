@@ -73,7 +73,7 @@ class OpenAISampler:
         if self._always_chat:
             prompt = as_chat(prompt)
         stops = list(sampling.stop)
-        ending = [NEWLINE] if sampling.first_line and not isinstance(prompt, Messages) else []
+        ending = [NEWLINE] if sampling.stop_at_newline and not isinstance(prompt, Messages) else []
         draws = [await self._ask(prompt, sampling, request.seed, [*ending, *stops])]
         if ending and draws[0].finish == "stop" and not draws[0].text.strip():
             draws.append(await self._ask(prompt, sampling, request.seed, stops))

@@ -18,7 +18,7 @@ from pdistill.backends.tinker.sampler import TinkerSampler
 from pdistill.backends.tinker.tokenizer import load_tokenizer
 from pdistill.backends.tinker.trainer import TinkerTrainer
 from pdistill.core.contract.batches import TokenIds
-from pdistill.core.contract.interfaces import Ability, Lora, Sampler, StateURI, Student, TrainingDefaults, WeightsURI
+from pdistill.core.contract.interfaces import Capability, Lora, Sampler, StateURI, Student, TrainingDefaults, WeightsURI
 from pdistill.core.contract.prices import Prices, given_prices
 from pdistill.core.contract.sampling import Request
 from pdistill.core.errors import BackendError
@@ -82,7 +82,7 @@ class ServedModel:
         """How prompts become token ids."""
         return TemplateRenderer(load_tokenizer(self.name, self.options.tokenizer), self.name, self.options.thinking)
 
-    def reach(self, *, trained: bool) -> None:
+    def check_available(self, *, trained: bool) -> None:
         """Guarantee that the service answers, takes the key and serves the model.
 
         Raises:
@@ -121,7 +121,7 @@ class ServedModel:
 class TinkerTeacher:
     """One model that answers under the prompt."""
 
-    can: frozenset[Ability] = frozenset(("generate", "score"))
+    capabilities: frozenset[Capability] = frozenset(("generate", "score"))
 
     def __init__(self, model: ServedModel) -> None:
         self.id = model.name
@@ -131,13 +131,13 @@ class TinkerTeacher:
         """Return how prompts become token ids."""
         return self._model.renderer
 
-    def reach(self, lora: Lora | None) -> None:
+    def check_available(self, lora: Lora | None) -> None:
         """Guarantee that the service answers, takes the key and serves the model.
 
         Raises:
             BackendError: it doesn't.
         """
-        self._model.reach(trained=False)
+        self._model.check_available(trained=False)
 
     def sampler(self) -> AbstractContextManager[TinkerSampler]:
         """Return the model, opened."""
@@ -147,7 +147,7 @@ class TinkerTeacher:
 class TinkerStudent:
     """One model that is trained by LoRA on the service."""
 
-    can: frozenset[Ability] = frozenset(("generate", "score", "train-hard", "train-soft", "train-policy"))
+    capabilities: frozenset[Capability] = frozenset(("generate", "score", "train-hard", "train-soft", "train-policy"))
     defaults = TrainingDefaults()
 
     def __init__(self, model: ServedModel, directory: Path) -> None:
@@ -159,7 +159,7 @@ class TinkerStudent:
         """Return how prompts become token ids."""
         return self._model.renderer
 
-    def reach(self, lora: Lora | None) -> None:
+    def check_available(self, lora: Lora | None) -> None:
         """Guarantee that the service answers, takes the key and trains the model with such an adapter.
 
         Raises:
@@ -174,7 +174,7 @@ class TinkerStudent:
             raise BackendError(
                 f"--rank {lora.rank} is no power of 2, which the Tinker service wants; take {below} or {2 * below}"
             )
-        self._model.reach(trained=True)
+        self._model.check_available(trained=True)
 
     def sampler(self, weights: WeightsURI | None) -> AbstractContextManager[Sampler]:
         """Return the model on the service with the given weights, opened: a URI of the service, or a folder with its note."""
@@ -224,7 +224,7 @@ class TinkerStudent:
         """
         return home.check(self, self._model.options, weights, folder, examples)
 
-    def at_home(self) -> Student | None:
+    def local_copy(self) -> Student | None:
         """Return the student as one of this machine, where its adapter was checked; None where it only is on the service."""
         return home.student(self._model.options, self._directory)
 

@@ -108,11 +108,11 @@ class TinkerSampler:
 
         Its tokens are then those of both draws, which are both paid for.
         """
-        stops = [*sampling.stop, *([NEWLINE] if sampling.first_line else [])]
+        stops = [*sampling.stop, *([NEWLINE] if sampling.stop_at_newline else [])]
         tokens, stopped = await self._draw(asked, sampling, stops)
         paid = [len(tokens)]
         empty = stopped and not self._ended(asked, tokens) and not self._text(asked, tokens).strip()
-        if sampling.first_line and empty:
+        if sampling.stop_at_newline and empty:
             tokens, stopped = await self._draw(asked, sampling, list(sampling.stop))
             paid.append(len(tokens))
         text, cut = sampling.cut(self._text(asked, tokens))

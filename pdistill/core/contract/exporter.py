@@ -13,7 +13,7 @@ from pdistill.core.contract.sampling import Completion, Sampling
 
 
 @dataclass(frozen=True, slots=True)
-class ExportForm:
+class ExportSpec:
     """What an export shall be.
 
     Args:
@@ -27,7 +27,7 @@ class ExportForm:
     merge: bool
 
 
-class Exported(Protocol):
+class LoadedExport(Protocol):
     """An export as its users have it: loaded without pdistill, asked with one user message."""
 
     def prompt_ids(self, query: str) -> TokenIds:
@@ -43,14 +43,14 @@ class Exporter(Protocol):
 
     exact: bool
 
-    def write_export(self, weights: WeightsURI | None, form: ExportForm, directory: Path) -> None:
+    def write_export(self, weights: WeightsURI | None, form: ExportSpec, directory: Path) -> None:
         """Write the student into `directory`, which exists and is empty; None is the base, which is always merged.
 
         Raises:
             BackendError: the student can't be written in this form.
         """
 
-    def read_export(self, directory: Path) -> AbstractContextManager[Exported]:
+    def read_export(self, directory: Path) -> AbstractContextManager[LoadedExport]:
         """Return what `write_export` has written, loaded afresh."""
 
     def serve_export(

@@ -1,5 +1,6 @@
 """What a backend offers: teachers, students, samplers, trainers, renderers. Fakes implement these too."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from pdistill.core.contract.prices import Prices
 from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 
-Ability = Literal[
+Capability = Literal[
     "generate",
     "score",
     "train-hard",
@@ -157,7 +158,7 @@ class Teacher(Protocol):
     """One model that answers under the prompt."""
 
     id: str
-    can: frozenset[Ability]
+    capabilities: frozenset[Capability]
 
     def renderer(self) -> Renderer | None:
         """Return how prompts become token ids, without loading weights; None where only the service knows."""
@@ -170,7 +171,7 @@ class Student(Protocol):
     """One model that is trained to answer without the prompt."""
 
     id: str
-    can: frozenset[Ability]
+    capabilities: frozenset[Capability]
     defaults: TrainingDefaults
 
     def renderer(self) -> Renderer:
@@ -190,7 +191,7 @@ class Student(Protocol):
 class Remote(Protocol):
     """A teacher or student that a service runs: it is reached for before anything is begun."""
 
-    def reach(self, lora: Lora | None) -> None:
+    def check_available(self, lora: Lora | None) -> None:
         """Guarantee that the service answers, takes the key and has the model, and trains such an adapter; costs nothing.
 
         Raises:
@@ -210,7 +211,7 @@ class RemoteStudent(Student, Remote, Protocol):
             examples: held-out queries as the student is asked, with the ids of their targets.
         """
 
-    def at_home(self) -> Student | None:
+    def local_copy(self) -> Student | None:
         """Return the run's student as one of this machine; None where it only is on the service."""
 
 
@@ -250,3 +251,12 @@ def prompt_tokens(renderer: Renderer | None, prompt: Prompt) -> int:
         return len(renderer.prompt_ids(prompt))
     texts = [message.content for message in prompt.messages] if isinstance(prompt, Messages) else [prompt.text]
     return sum(len(text.encode("utf-8", "surrogatepass")) + MESSAGE_FRAME_TOKENS for text in texts)
+
+
+def capabilities_of(model: Teacher | Student) -> frozenset[Capability]:
+    """Return what a model can do, also where its plugin was written for 0.1 and says so by `can`."""
+    before: frozenset[Capability] | None = getattr(model, "can", None)
+    if before is None:
+        return model.capabilities
+    warnings.warn(f"{type(model).__name__}.can is now called capabilities", DeprecationWarning, stacklevel=2)
+    return before

@@ -53,11 +53,11 @@ def teacher_prompt(prompt: str, query: str, format: Format, earlier: tuple[Messa
     """
     if format == "chat" and QUERY_FIELD not in prompt:
         return Messages((Message("system", prompt), *earlier, Message("user", query)))
-    return student_prompt(prompt, query, format, earlier)
+    return framed(prompt, query, format, earlier)
 
 
-def student_prompt(frame: str, query: str, format: Format, earlier: tuple[Message, ...] = ()) -> Prompt:
-    """Return the query in the student's own frame: the last user message, or plain text.
+def framed(frame: str, query: str, format: Format, earlier: tuple[Message, ...] = ()) -> Prompt:
+    """Return the query in a frame, a text with `{query}` in it: as the last user message, or as plain text.
 
     Args:
         earlier: the turns of the conversation before the query.

@@ -47,7 +47,22 @@ class Query:
         name = self.id or str(number)
         return Query(self.text, name, self.reference, self.slices, self.group, number, self.earlier, self.prompt)
 
-    def row(self) -> dict[str, Any]:
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Query":
+        """Return the query that a row of queries.jsonl holds."""
+        earlier = tuple(Message(turn["role"], turn["content"]) for turn in row.get("earlier", ()))
+        return cls(
+            text=row["query"],
+            id=row["id"],
+            reference=row["reference"],
+            slices=tuple(row["slices"]),
+            group=row["group"],
+            number=row["number"],
+            earlier=earlier,
+            prompt=row.get("prompt", ""),
+        )
+
+    def as_row(self) -> dict[str, Any]:
         """Return the query as a row of queries.jsonl."""
         row: dict[str, Any] = {
             "number": self.number,
@@ -62,22 +77,6 @@ class Query:
         if self.prompt:
             row["prompt"] = self.prompt
         return row
-
-
-def query_from_row(row: Mapping[str, Any]) -> Query:
-    """Return the query that a row of queries.jsonl holds."""
-    turns = row.get("earlier")
-    earlier = tuple(Message(turn["role"], turn["content"]) for turn in turns) if turns else ()
-    return Query(
-        text=row["query"],
-        id=row["id"],
-        reference=row["reference"],
-        slices=tuple(row["slices"]),
-        group=row["group"],
-        number=row["number"],
-        earlier=earlier,
-        prompt=row.get("prompt", ""),
-    )
 
 
 def untagged(query: Query, prompts: Collection[str]) -> Query:

@@ -1,6 +1,7 @@
 """What is asked of a model and what comes back: requests, sampling settings, completions."""
 
 import hashlib
+import warnings
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -38,7 +39,7 @@ class Allowed:
         """Which of the three it is."""
         return "labels" if self.labels is not None else "pattern" if self.pattern is not None else "json"
 
-    def row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
@@ -52,7 +53,7 @@ class Sampling:
         top_p: the share of probability that is drawn from.
         max_tokens: tokens after which an answer is cut off (its finish is then "length").
         stop: texts that end an answer; they are not part of it.
-        first_line: whether the first newline after something that is not white space ends an answer too.
+        stop_at_newline: whether the first newline after something that is not white space ends an answer too.
         allowed: all that may be said; None: anything. Only of a teacher that says it can.
     """
 
@@ -60,13 +61,19 @@ class Sampling:
     top_p: float = 1.0
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
-    first_line: bool = False
+    stop_at_newline: bool = False
     allowed: Allowed | None = None
+
+    @property
+    def first_line(self) -> bool:
+        """The name of `stop_at_newline` in 0.1."""
+        warnings.warn("Sampling.first_line is now called stop_at_newline", DeprecationWarning, stacklevel=2)
+        return self.stop_at_newline
 
     def cut(self, text: str) -> tuple[str, bool]:
         """Return `text` up to the first stop text, and whether there was one."""
         ends = [at for at in (text.find(stop) for stop in self.stop) if at >= 0]
-        if self.first_line:
+        if self.stop_at_newline:
             at = text.find("\n", len(text) - len(text.lstrip()))
             ends += [at] if at >= 0 else []
         return (text[: min(ends)], True) if ends else (text, False)

@@ -48,7 +48,7 @@ class Task(ABC):
 
     def student_prompt(self, query: Query) -> Prompt:
         """Return what the student is asked with: the query in the student's own frame."""
-        return prompts.student_prompt(self.student_frame, query.tagged, self.format, query.earlier)
+        return prompts.framed(self.student_frame, query.tagged, self.format, query.earlier)
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
         """Return what the student learns from a response: the label, or the text without white space at its ends."""

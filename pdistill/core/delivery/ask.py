@@ -92,7 +92,7 @@ def open_arm(run: RunDirectory, arm: str = "student") -> Iterator[OpenArm]:
             yield OpenArm(_typed(work.task, prompted=True), sampler, sampling_from(settings), settings["seed"])
         return
     trained = trained_student(run)
-    home = trained.student.at_home() if isinstance(trained.student, RemoteStudent) else None
+    home = trained.student.local_copy() if isinstance(trained.student, RemoteStudent) else None
     task = trained.work.task
     with (home or trained.student).sampler(ADAPTER if arm in STUDENT_ARMS else None) as sampler:
         yield OpenArm(_typed(task, prompted=arm in PROMPTED), sampler, trained.sampling, settings["seed"])

@@ -100,7 +100,7 @@ def _stops(parity: Parity, sampling: Sampling) -> str:
         return ""
     stops = [
         *map(json.dumps, sampling.stop),
-        *(["the first newline after its first word"] if sampling.first_line else []),
+        *(["the first newline after its first word"] if sampling.stop_at_newline else []),
     ]
     return (
         f" {parity.stopped:,} of them go on after the text that ended them in the run ({code(', '.join(stops))}): cut "

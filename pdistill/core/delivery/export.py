@@ -5,7 +5,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from pdistill.core.contract.exporter import Exported, Exporter, ExportForm
+from pdistill.core.contract.exporter import Exporter, ExportSpec, LoadedExport
 from pdistill.core.contract.interfaces import ADAPTER, RemoteStudent
 from pdistill.core.contract.prompts import QUERY_FIELD
 from pdistill.core.contract.queries import Query
@@ -74,7 +74,7 @@ def exporter_of(trained: TrainedStudent) -> Exporter:
     """
     student: object = trained.student
     if isinstance(student, RemoteStudent):
-        student = student.at_home()
+        student = student.local_copy()
         if student is None:
             raise BackendError(
                 f"student '{trained.student.id}' is on its service alone: its adapter was not compared with the base model on "
@@ -94,7 +94,7 @@ def _write(
     min_parity: float | None,
     progress: Progress,
 ) -> Parity:
-    form = ExportForm(trained.work.task.student_prompt(Query(QUERY_FIELD)), trained.sampling.max_tokens, merge)
+    form = ExportSpec(trained.work.task.student_prompt(Query(QUERY_FIELD)), trained.sampling.max_tokens, merge)
     exporter.write_export(ADAPTER, form, directory)
     with exporter.read_export(directory) as exported:
         parity = _compare(run, trained, exported, progress)
@@ -121,7 +121,7 @@ def _name_base(named: Path, exported: Path) -> None:
     exported.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _compare(run: RunDirectory, trained: TrainedStudent, exported: Exported, progress: Progress) -> Parity:
+def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport, progress: Progress) -> Parity:
     """Return how the export's answers compare to the recorded ones.
 
     Raises:

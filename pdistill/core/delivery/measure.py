@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pdistill.core.contract.exporter import ExportForm
+from pdistill.core.contract.exporter import ExportSpec
 from pdistill.core.contract.interfaces import ADAPTER
 from pdistill.core.contract.prompts import QUERY_FIELD, Message, Messages, Prompt, Text
 from pdistill.core.contract.queries import Query
@@ -65,7 +65,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
     figures: dict[str, Any] = {"requests": len(queries) - 1, "clients": CLIENTS}
     for side, (adapted, asked, bodies) in sides.items():
         with tempfile.TemporaryDirectory() as temporary:
-            form = ExportForm(asked, trained.sampling.max_tokens, merge=True)
+            form = ExportSpec(asked, trained.sampling.max_tokens, merge=True)
             exporter.write_export(ADAPTER if adapted else None, form, Path(temporary))
             with _served(run, Path(temporary)) as address:
                 figures[side] = _speed(address, bodies, side, progress)

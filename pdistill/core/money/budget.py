@@ -104,7 +104,7 @@ class Meter:
 
     def _at_most(self, request: Request, sampling: Sampling) -> Tokens:
         """Return what a request can come to; an empty first line is drawn a second time."""
-        draws = 2 if sampling.first_line else 1
+        draws = 2 if sampling.stop_at_newline else 1
         return Tokens(draws * prompt_tokens(self.renderer, request.prompt), draws * sampling.max_tokens)
 
 
@@ -176,7 +176,7 @@ def _known(run: RunDirectory, role: Role, name: str, given: Mapping[str, Any]) -
 def _note(run: RunDirectory, role: Role, models: Models) -> None:
     """Note the prices of a side where they are not what was noted last."""
     found = models.prices(role)
-    row = {"side": role, "model": models.name(role), "prices": found.row() if found else None}
+    row = {"side": role, "model": models.name(role), "prices": found.as_row() if found else None}
     before = [stored for stored in read_log(run.path / PRICES_LOG) if stored["side"] == role]
     if row not in before[-1:]:
         append_row(run.path / PRICES_LOG, row)

@@ -107,7 +107,7 @@ def as_row(counts: Counts, prices: Mapping[Role, Prices | None]) -> dict[str, An
     return {
         **row,
         "usd": _rounded(money(by_role(counts), prices)),
-        "prices": {role: known.row() if known else None for role, known in prices.items()},
+        "prices": {role: known.as_row() if known else None for role, known in prices.items()},
     }
 
 

@@ -150,7 +150,7 @@ def sampling_of(probe: str, arm: str, settings: Mapping[str, Any]) -> Sampling:
     if probe == "leakage":
         return Sampling(max_tokens=LONGEST_RECITAL)
     if probe == "welcome":
-        return Sampling(max_tokens=LONGEST_LABEL, first_line=own.first_line)
+        return Sampling(max_tokens=LONGEST_LABEL, stop_at_newline=own.stop_at_newline)
     return own if arm == "teacher" else replace(own, temperature=0.0, top_p=1.0)
 
 

@@ -23,16 +23,16 @@ def probe_rows(task: Task) -> Iterator[dict[str, Any]]:
             yield {"probe": probe, "number": number, "id": f"{probe}-{number}", **row}
 
 
-def not_run(task: Task, name: str, can: frozenset[Any]) -> dict[str, str]:
+def not_run(task: Task, name: str, capabilities: frozenset[Any]) -> dict[str, str]:
     """Return by probe why it is not run, for those that are not.
 
     Args:
         name: the student's.
-        can: what it can.
+        capabilities: of the student.
     """
     if not any(_retention(task)):
         return {"retention": ITS_OWN_FRAME}
-    return {} if "score" in can else {"retention": f"the student {name} gives no log-probabilities"}
+    return {} if "score" in capabilities else {"retention": f"the student {name} gives no log-probabilities"}
 
 
 def question_of(row: Mapping[str, Any]) -> Query:

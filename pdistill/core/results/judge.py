@@ -167,7 +167,7 @@ class Judging:
             pairs = sum(case.asked for case in self.cases(arm))
             self.progress.begin(f"judge: {arm}", 2 * pairs, writer.count, "verdicts")
             place = lambda question: 2 * question.query.number + question.request.key.sample  # noqa: E731
-            sampling = Sampling(max_tokens=LONGEST, first_line=not self.chat)
+            sampling = Sampling(max_tokens=LONGEST, stop_at_newline=not self.chat)
             reuse = lambda question: None  # noqa: E731
             Answers(lambda: self._questions(arm), sampling, writer, place, reuse, meter, self.progress).collect(sampler)
             writer.finish(self.run.seal)

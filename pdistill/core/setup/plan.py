@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pdistill.core.contract.interfaces import Ability, Student, Teacher
+from pdistill.core.contract.interfaces import Capability, Student, Teacher, capabilities_of
 from pdistill.core.contract.prices import Prices
 from pdistill.core.contract.prompts import check_prompt
 from pdistill.core.contract.sampling import Allowed
@@ -42,9 +42,9 @@ def settle(config: Config, work: Work, count: int) -> Plan:
     both = sides(config, task)
     models = Models(both)
     teacher, student = models.teacher(), models.student(config.directory)
-    _require(both["teacher"].id, teacher.can, "generate")
+    _require(both["teacher"].id, capabilities_of(teacher), "generate")
     allowed = _allowed(task, both["teacher"].id, teacher) if config.constrain else None
-    _require(both["student"].id, student.can, "generate", "train-hard")
+    _require(both["student"].id, capabilities_of(student), "generate", "train-hard")
     if config.warm_start:
         earlier_student(config)
     renderer = student.renderer()
@@ -69,7 +69,7 @@ def settle(config: Config, work: Work, count: int) -> Plan:
         "max_tokens": config.max_tokens or task.max_tokens,
         "stop": list(config.stop),
         "first_line": task.format == "text" and not config.stop,
-        "constrain": None if allowed is None else allowed.row(),
+        "constrain": None if allowed is None else allowed.as_row(),
         "renderer": dict(asking.identity()) if asking else None,
     }
     notes = []
@@ -89,8 +89,8 @@ def _allowed(task: Task, name: str, teacher: Teacher) -> Allowed:
     allowed = task.allowed()
     if allowed is None:
         raise UsageError("--constrain needs to know which answers are valid; give --labels, --pattern or --json-schema")
-    ability: Ability = f"constrain-{allowed.kind}"  # type: ignore[assignment]
-    if ability not in teacher.can:
+    ability: Capability = f"constrain-{allowed.kind}"  # type: ignore[assignment]
+    if ability not in capabilities_of(teacher):
         raise BackendError(
             f"{name} can't keep its decoding to {WORDS[allowed.kind]}; leave --constrain out, and answers that are not "
             "valid are rejected, or take a local model by vLLM (-B engine=vllm)"
@@ -119,7 +119,9 @@ def earlier_student(config: Config) -> RunDirectory:
     return earlier
 
 
-def _require(name: str, can: frozenset[Ability], *needed: Ability) -> None:
+def _require(name: str, capabilities: frozenset[Capability], *needed: Capability) -> None:
     for ability in needed:
-        if ability not in can:
-            raise BackendError(f"{name} can't {ability}, which this run needs; it can {', '.join(sorted(can))}")
+        if ability not in capabilities:
+            raise BackendError(
+                f"{name} can't {ability}, which this run needs; it can {', '.join(sorted(capabilities))}"
+            )

@@ -11,7 +11,7 @@ from pdistill.core.contract.constraint import Constraint, JsonSchema, Pattern
 from pdistill.core.contract.options import build
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prompts import Format
-from pdistill.core.contract.queries import Query, numbered, query_from_row
+from pdistill.core.contract.queries import Query, numbered
 from pdistill.core.contract.queryfiles import read_queries, read_text
 from pdistill.core.contract.task import FileTask, Task
 from pdistill.core.errors import RunError, TaskError, UsageError, nearest
@@ -46,7 +46,7 @@ class Work:
         """
         state, count = sha256(), 0
         for query in self.queries():
-            state.update(encode(query.row()))
+            state.update(encode(query.as_row()))
             count += 1
         if not count:
             raise TaskError("there are no queries; the file or the task holds none")
@@ -138,7 +138,7 @@ def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
     task.prompts = json.loads(_read(run, "prompts.json")) if "prompts" in run.asked()["hashes"] else {}
     task.student_frame = _read(run, "student_prompt.txt")
     task.format = format
-    return config, Work(task, lambda: (query_from_row(row) for row in read_rows(run.queries)), schema)
+    return config, Work(task, lambda: (Query.from_row(row) for row in read_rows(run.queries)), schema)
 
 
 def config_of(run: RunDirectory) -> Config:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import RemoteStudent, Trainer
 from pdistill.core.contract.prices import Tokens
-from pdistill.core.contract.queries import query_from_row
+from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Key, Request
 from pdistill.core.files import storage_error
 from pdistill.core.money.cost import of_check
@@ -76,7 +76,7 @@ def _held_out(run: RunDirectory, rows: "TrainingRows") -> list[tuple[Request, To
     with RowIndex(run.examples, held_out) as examples:
         for place in range(min(CHECKED, len(examples))):
             example = examples[place]
-            query = query_from_row(rows.queries[example["number"]])
+            query = Query.from_row(rows.queries[example["number"]])
             prompt = rows.task.student_prompt(query)
             request = Request(Key(query.number), prompt)
             found.append((request, rows.renderer.target_ids(prompt, example["target"])))

@@ -10,7 +10,7 @@ from typing import Any
 from pdistill.core.answers.selection import Selection, read_target
 from pdistill.core.contract.batches import Batch, HardRow, hard_batch, hard_row
 from pdistill.core.contract.interfaces import Renderer
-from pdistill.core.contract.queries import Query, query_from_row
+from pdistill.core.contract.queries import Query
 from pdistill.core.contract.targets import HardTarget, Rejected
 from pdistill.core.contract.task import Task
 from pdistill.core.errors import TaskError
@@ -75,7 +75,7 @@ class TrainingRows:
 
     def __getitem__(self, place: int) -> HardRow:
         example = self.examples[place]
-        query = query_from_row(self.queries[example["number"]])
+        query = Query.from_row(self.queries[example["number"]])
         return render(self.renderer, self.task, query, example["target"])
 
     def batch(self, places: Sequence[int]) -> Batch:

@@ -109,5 +109,5 @@ def store(work: Work, run: RunDirectory) -> None:
     """Guarantee that the run directory holds its own copy of prompts, frame, schema, queries and the probes' questions."""
     for name, text in work.texts().items():
         write_file(run.path / name, text.encode())
-    write_rows(run.queries, (query.row() for query in work.queries()), run.seal)
+    write_rows(run.queries, (query.as_row() for query in work.queries()), run.seal)
     write_rows(run.probes, probe_rows(work.task), run.seal)

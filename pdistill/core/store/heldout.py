@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Container, Iterator
 from typing import Any
 
-from pdistill.core.contract.queries import Query, query_from_row
+from pdistill.core.contract.queries import Query
 from pdistill.core.files import storage_error
 from pdistill.core.store.rows import decode
 from pdistill.core.store.rundir import RunDirectory
@@ -54,4 +54,4 @@ class HeldOut:
                 ):
                     file.seek(offset)
                     rows.append(decode(file.readline(), path, number + 1))
-                yield query_from_row(rows[0]), rows[1]
+                yield Query.from_row(rows[0]), rows[1]

@@ -13,7 +13,7 @@ def sampling_from(settings: Mapping[str, Any]) -> Sampling:
         top_p=settings["top_p"],
         max_tokens=settings["max_tokens"],
         stop=tuple(settings["stop"]),
-        first_line=settings["first_line"],
+        stop_at_newline=settings["first_line"],
     )
 
 

@@ -96,7 +96,7 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
         format = plan.format
         _prices(plan, config.max_cost)
         if not stored and isinstance(plan.teacher, Remote):
-            plan.teacher.reach(None)
+            plan.teacher.check_available(None)
         with run.lock():
             written = _Job(config, plan, run, progress or Silent(), begins=not stored).work()
     if not config.output.exists():

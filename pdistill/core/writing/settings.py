@@ -141,7 +141,7 @@ def read_source(config: WriteConfig) -> Source:
     side = one_side(config.teacher, "teacher", config.backend, config.backend_options)
     asked = {
         "prompt": _digest([prompt.encode()]),
-        "queries": _digest(encode(query.row()) for query in own),
+        "queries": _digest(encode(query.as_row()) for query in own),
         "teacher": side.id,
         "backend_options": changing_rows(side.options),
         "labels": list(config.labels or ()),
@@ -177,7 +177,7 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
     temperature, longest = (stored["temperature"], stored["max_tokens"]) if stored else DEFAULTS[format]
     if config.temperature is not None:
         temperature = config.temperature
-    sampling = Sampling(temperature, config.top_p, config.max_tokens or longest, first_line=format == "text")
+    sampling = Sampling(temperature, config.top_p, config.max_tokens or longest, stop_at_newline=format == "text")
     return WritePlan(source, models, teacher, format, sampling)
 
 

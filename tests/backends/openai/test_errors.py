@@ -113,12 +113,12 @@ def test_a_model_that_is_not_there(toy: Toy, tmp_path: Path) -> None:
 
 def test_a_service_without_a_list_is_asked_for_the_model(toy: Toy) -> None:
     toy.names = None
-    create(OpenAIOptions()).teacher(MODEL).reach(None)  # type: ignore[attr-defined]
+    create(OpenAIOptions()).teacher(MODEL).check_available(None)  # type: ignore[attr-defined]
     assert [body["max_tokens"] for body in toy.asked] == [1]
     with pytest.raises(BackendError, match="has no model 'x' .* or does not speak OpenAI's API; .* ends in /v1 mostly"):
-        create(OpenAIOptions()).teacher("x").reach(None)  # type: ignore[attr-defined]
+        create(OpenAIOptions()).teacher("x").check_available(None)  # type: ignore[attr-defined]
     with pytest.raises(BackendError, match="does not speak OpenAI's API"):
-        create(OpenAIOptions(base_url=toy.url)).teacher("x").reach(None)  # type: ignore[attr-defined]
+        create(OpenAIOptions(base_url=toy.url)).teacher("x").check_available(None)  # type: ignore[attr-defined]
 
 
 def test_a_student_is_refused_before_anything_is_begun(toy: Toy, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def answers(teacher: Teacher, form: Format, sampling: Sampling) -> list[Completi
         return [answer for _, answer in sorted(sampler.generate(asked, sampling))]
 
 
-@pytest.mark.parametrize("sampling", [Sampling(max_tokens=8), Sampling(max_tokens=8, first_line=True)])
+@pytest.mark.parametrize("sampling", [Sampling(max_tokens=8), Sampling(max_tokens=8, stop_at_newline=True)])
 def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, address: str, sampling: Sampling) -> None:
     local = LocalBackend(
         LocalOptions(thinking=True)

@@ -101,7 +101,7 @@ def test_stop_texts_that_are_not_taken_are_cut_at_here(toy: Toy, refused: Reply)
 
 
 def test_the_first_line_of_a_text_is_its_answer(toy: Toy) -> None:
-    first = Sampling(max_tokens=12, first_line=True)
+    first = Sampling(max_tokens=12, stop_at_newline=True)
     (answer,) = ask(TEXT, first)
     assert answer.text.endswith("plants")
     assert fields(toy)[0]["stop"] == ["\n"]

@@ -6,8 +6,8 @@ from pdistill.core.contract.prompts import (
     Prompt,
     Text,
     check_prompt,
+    framed,
     prompt_hash,
-    student_prompt,
     teacher_prompt,
 )
 from pdistill.core.errors import UsageError
@@ -23,8 +23,8 @@ def test_a_chat_prompt_with_a_place_for_the_query_is_the_user_message() -> None:
 
 def test_text_is_put_in_literally() -> None:
     assert teacher_prompt("Q: {query}\nA:", "{0} \\1 %s", "text") == Text("Q: {0} \\1 %s\nA:")
-    assert student_prompt("{query}", "q", "text") == Text("q")
-    assert student_prompt("Label: {query}", "q", "chat") == Messages((Message("user", "Label: q"),))
+    assert framed("{query}", "q", "text") == Text("q")
+    assert framed("Label: {query}", "q", "chat") == Messages((Message("user", "Label: q"),))
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 
 from pdistill.core.contract.prompts import Message
-from pdistill.core.contract.queries import Query, numbered, query_from_row
+from pdistill.core.contract.queries import Query, numbered
 from pdistill.core.errors import UsageError
 
 
 def test_queries_get_their_numbers_and_ids() -> None:
     queries = list(numbered(lambda: [Query("a"), Query("b", "name"), Query("c")], limit=2))
     assert [(query.number, query.id) for query in queries] == [(0, "0"), (1, "name")]
-    assert [query_from_row(query.row()) for query in queries] == queries
+    assert [Query.from_row(query.as_row()) for query in queries] == queries
 
 
 def test_equal_ids_are_an_error() -> None:

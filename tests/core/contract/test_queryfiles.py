@@ -5,7 +5,7 @@ import pyarrow.parquet
 import pytest
 
 from pdistill.core.contract.prompts import Message, Messages
-from pdistill.core.contract.queries import Query, query_from_row
+from pdistill.core.contract.queries import Query
 from pdistill.core.contract.queryfiles import read_queries, read_text
 from pdistill.core.contract.task import FileTask
 from pdistill.core.errors import UsageError
@@ -61,7 +61,7 @@ def test_a_conversation_ends_in_the_query(tmp_path: Path) -> None:
     path.write_text(f'{{"messages": {turns}}}\n')
     (query,) = read_queries(path)
     earlier = (Message("user", "a"), Message("assistant", "b"))
-    assert query == Query("c", earlier=earlier) == query_from_row(query.row())
+    assert query == Query("c", earlier=earlier) == Query.from_row(query.as_row())
     task = FileTask()
     task.prompt = "rules"
     assert task.teacher_prompt(query) == Messages((Message("system", "rules"), *earlier, Message("user", "c")))

@@ -9,9 +9,9 @@ from pdistill.core.contract.sampling import Sampling, request_seed
         (Sampling(), "a\nb", ("a\nb", False)),
         (Sampling(stop=("##", "b")), "a b ## c", ("a ", True)),
         (Sampling(stop=("##",)), "## c", ("", True)),
-        (Sampling(first_line=True), "\n \n a\nb\n", ("\n \n a", True)),
-        (Sampling(first_line=True), " \n ", (" \n ", False)),
-        (Sampling(first_line=True, stop=("b",)), "a b\n", ("a ", True)),
+        (Sampling(stop_at_newline=True), "\n \n a\nb\n", ("\n \n a", True)),
+        (Sampling(stop_at_newline=True), " \n ", (" \n ", False)),
+        (Sampling(stop_at_newline=True, stop=("b",)), "a b\n", ("a ", True)),
     ],
 )
 def test_an_answer_ends_at_the_first_stop_text(sampling: Sampling, text: str, cut: tuple[str, bool]) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pdistill import Registry, hookimpl
-from pdistill.core.contract.interfaces import Ability, Backend, Student
-from pdistill.core.contract.prices import Prices
-from pdistill.core.errors import BackendError
+from pdistill.plugin import Backend, BackendError, Capability, Prices, Student
 from pdistill_backend_function.sampler import FunctionSampler, load
 
 
@@ -27,7 +25,7 @@ class Options:
 class FunctionTeacher:
     """A function that answers under the prompt."""
 
-    can: frozenset[Ability] = frozenset(("generate",))
+    capabilities: frozenset[Capability] = frozenset(("generate",))
 
     def __init__(self, model: str, options: Options) -> None:
         self.id = model

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pdistill import Completion, Messages, Prompt
-from pdistill.core.contract.sampling import Key, Request, Sampling
-from pdistill.core.errors import BackendError
+from pdistill.plugin import BackendError, Key, Request, Sampling
 
 Function = Callable[[list[dict[str, str]]], str | None]
 """Takes a chat's messages, each with "role" and "content", and returns the answer, or None where it has none."""
