@@ -12,7 +12,7 @@ from pdistill.core import pipeline
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prices import Prices
 from pdistill.core.errors import RunError, UsageError
-from pdistill.core.money.cost import by_role, money, stored_prices, tokens_spent
+from pdistill.core.money.cost import by_side, money, stored_prices, tokens_spent
 from pdistill.core.results import reporting
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rows import read_rows
@@ -155,7 +155,7 @@ def test_reused_answers_count_for_nothing(tmp_path: Path) -> None:
     second = pipeline.generate(fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options=PRICES))
     whole = pipeline.generate(fake_config(tmp_path, tmp_path / "whole", backend_options=PRICES))
     assert spent(second.path) == pytest.approx(spent(whole.path) - spent(first.path))
-    assert money(by_role(tokens_spent(second)), stored_prices(second)) == pytest.approx(spent(second.path))
+    assert money(by_side(tokens_spent(second)), stored_prices(second)) == pytest.approx(spent(second.path))
 
 
 def test_an_unknown_price_refuses_a_limit_before_anything_is_written(unpriced: str, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pdistill.core.contract.prompts import QUERY_FIELD, Messages, Prompt
 from pdistill.core.preview import NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
 from pdistill.core.results.markdown import cost_of_stages
 from pdistill.core.setup.config import Config
-from pdistill.core.setup.work import work_from
+from pdistill.core.setup.inputs import read_inputs
 
 LEAST = 20
 """Characters of a line of the prompt that can't stand in a query by chance."""
@@ -43,10 +43,10 @@ def foresee(config: Config) -> Foreseen:
         PdistillError: the run could not begin.
     """
     made = preview(config)
-    work = work_from(config)
-    work.task.format = made.settings["format"]
-    parts = _parts(work.task.prompt)
-    inputs = [_spoken(work.task.student_prompt(query)) for query in islice(work.queries(), COUNTED)]
+    source = read_inputs(config)
+    task = source.task.bound(format=made.settings["format"])
+    parts = _parts(task.prompt)
+    inputs = [_spoken(task.student_prompt(query)) for query in islice(source.queries(), COUNTED)]
     shown = ["".join(token.text for token in example.tokens) for example in made.examples]
     found = sum(any(part in text for part in parts) for text in inputs)
     found = found or sum(any(part in text for part in parts) for text in shown)

@@ -54,7 +54,7 @@ def foreseen(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
     if as_json:
         row = {
             "file": str(config.output),
-            "teacher": plan.source.side.id,
+            "teacher": plan.source.spec.id,
             "format": plan.format,
             "slices": dict(made.wanted),
             "seeds": len(plan.source.seeds),
@@ -68,7 +68,7 @@ def foreseen(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
         "",
         *_balance({}, made.wanted),
         "",
-        f"{one_line(plan.source.side.id)} is asked in {plan.format}, with {len(plan.source.seeds):,} queries to go by.",
+        f"{one_line(plan.source.spec.id)} is asked in {plan.format}, with {len(plan.source.seeds):,} queries to go by.",
         f"At least {len(made.questions):,} requests: {_cost(made.tokens, made.usd)}, if every answer is as long as it may be.",
         "Lines that can't be used are asked for again. The first request:",
         "",

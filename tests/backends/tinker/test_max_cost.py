@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core.money.cost import STAGES, by_role, tokens_spent
+from pdistill.core.money.cost import STAGES, by_side, tokens_spent
 from pdistill.core.store.rundir import RunDirectory
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import flags, small_config, taken
@@ -23,7 +23,7 @@ SHARE = 0.7
 
 def spent(run: Path) -> float:
     """Return what is on disk of what was paid for, in USD."""
-    return sum(tokens.total for tokens in by_role(tokens_spent(RunDirectory(run))).values()) / 1e6
+    return sum(tokens.total for tokens in by_side(tokens_spent(RunDirectory(run))).values()) / 1e6
 
 
 def test_each_stage_stops_before_the_limit_on_the_service(
