@@ -72,8 +72,9 @@ def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory
             if not directory.adapter.exists():
                 report_preflight(directory, strict, progress)
             return directory
+        opened = replace(reopen(directory), config=config)
         with directory.timed("generate"):
-            generate_examples(reopen(directory, config.backend_options), config, progress, strict)
+            generate_examples(opened, progress, strict)
     counts = rejections(directory)
     if counts:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())

@@ -49,7 +49,7 @@ def export(
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"'{directory}' is there already; name a new folder, or remove it")
     if not run.evaluated:
-        raise RunError(f"'{run.path}' is not evaluated yet; go on with pdistill evaluate {run.path}")
+        raise RunError(f"'{run.path}' is not evaluated yet; continue with pdistill evaluate {run.path}")
     trained = trained_student(run)
     exporter = exporter_of(trained)
     with new_folder(directory.absolute()) as folder:

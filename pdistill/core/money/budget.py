@@ -67,7 +67,7 @@ class Budget:
         spent, more = self.spent or 0.0, money({side: most}, self._prices) or 0.0
         return RunError(
             f"--max-cost {self.limit:g} stops here: {usd(spent)} is spent, and {what} could cost {usd(more)}; all that was "
-            "done is kept; go on by the same command with a higher --max-cost, or without"
+            "done is kept; continue with the same command and a higher --max-cost, or none"
         )
 
 

@@ -123,7 +123,7 @@ def with_options(config: Config, now: BackendOptions, task: Task) -> Config:
     )
     if differing:
         raise RunError(
-            f"the run in '{config.directory}' was made otherwise: {differing[0]}; only an option that changes no row can be "
+            f"the run in '{config.directory}' was made with other options: {differing[0]}; only an option that changes no row can be "
             "given now"
         )
     return renewed

@@ -10,7 +10,6 @@ from pdistill.core.money.budget import Budget, Meter, open_budget
 from pdistill.core.numerics.split import Groups
 from pdistill.core.probes.asking import Probing, earlier_answers
 from pdistill.core.progress import Progress, Silent
-from pdistill.core.setup.config import Config
 from pdistill.core.setup.opened_run import OpenedRun
 from pdistill.core.stages.examples import write_examples
 from pdistill.core.stages.preflight import Preflight, report_preflight
@@ -18,18 +17,18 @@ from pdistill.core.stages.teacher_pass import TeacherPass
 from pdistill.core.store.rundir import find_run
 
 
-def generate_examples(run: OpenedRun, config: Config, progress: Progress, strict: bool) -> None:
+def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
     """Guarantee that responses.jsonl and examples.jsonl are complete.
 
     Args:
-        config: what is asked for now: the run to reuse, the limit, the backend options.
+        run: with the options that are given now: the run to reuse, the limit, the backend options.
         strict: whether to refuse where there is nothing to distil.
 
     Raises:
         TaskError: there is nothing to distil, and that is to be refused.
         RunError: the run could exceed its spending limit; the answers that came are kept.
     """
-    directory, settings = run.directory, run.settings
+    directory, settings, config = run.directory, run.settings, run.config
     models = run.models(resolved=settings.resolved)
 
     @cache

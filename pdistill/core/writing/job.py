@@ -131,7 +131,7 @@ def _stored(config: WriteConfig, source: Source, run: RunDirectory) -> dict[str,
     differing = differences(stored["asked"], source.asked)
     if differing:
         raise RunError(
-            f"'{config.output}' was begun otherwise: {', '.join(differing)}; take another --output, or remove "
+            f"'{config.output}' was begun with other options: {', '.join(differing)}; take another --output, or remove "
             f"'{config.folder}' to begin anew"
         )
     return stored

@@ -56,7 +56,7 @@ def test_it_installs_passes_its_tests_and_runs(tmp_path: Path) -> None:
 
 def test_its_code_keeps_the_rules_of_this_project(tmp_path: Path) -> None:
     place, _ = write_package("bike-mail", tmp_path / "package")
-    rules = Path(__file__).parents[2] / "pyproject.toml"
+    rules = Path(__file__).parents[3] / "pyproject.toml"
     for check in (("check",), ("format", "--check")):
         command = [sys.executable, "-m", "ruff", *check, "--config", str(rules), "--no-cache", str(place)]
         done = subprocess.run(command, capture_output=True, text=True)
