@@ -39,6 +39,7 @@ test-smollm2: $(READY) $(SMOLLM2_READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python docs/check_words.py
 
 types: $(READY)
 	$(BIN)/mypy
