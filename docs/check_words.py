@@ -7,7 +7,7 @@ literals with a space in them. Each finding is printed as FILE:LINE: 'found' -> 
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
     why: str
     example: str
     clean: list[str]
-    allow: list[str] = []  # the exact phrases in which the words are fine
+    allow: Sequence[str] = ()  # the exact phrases in which the words are fine
     code: bool = False  # the rule is about Python source as it is
 
     def findings(self, text: str) -> Iterator[tuple[int, str]]:
