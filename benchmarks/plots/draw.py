@@ -71,7 +71,7 @@ def footnote(result: Mapping[str, Any]) -> str:
 
 def million_table(result: Any) -> Rows:
     """Yield the stages of a job of many queries."""
-    yield ("stage", "seconds", "queries a second", "peak memory above the start")
+    yield ("stage", "seconds", "queries per second", "peak memory above the start")
     yield ("---", "---:", "---:", "---:")
     for name, row in result["table"].items():
         rate = result["queries"] / row["seconds"]
@@ -81,7 +81,7 @@ def million_table(result: Any) -> Rows:
 
 def training_table(result: Any) -> Rows:
     """Yield both jobs of the training, against each of the peer's ways."""
-    yield ("", "rows a second", "spread", "against pdistill", "peak memory", "pdistill takes", "last loss")
+    yield ("", "rows per second", "spread", "against pdistill", "peak memory", "pdistill takes", "last loss")
     yield ("---", "---:", "---:", "---:", "---:", "---:", "---:")
     for name, title in (("rate", "the shipped queries"), ("vocabulary", "151,936 words")):
         if name not in result:
@@ -108,7 +108,7 @@ def training_plot(result: Any, file: Path) -> None:
         steps = [100 * (at + 1) / len(row["losses"]) for at in range(len(row["losses"]))]
         label = contender if ours else f"TRL, {contender}"
         axes.plot(steps, row["losses"], color=colour, label=label, linewidth=2.2 if ours else 1.3)
-    axes.set(xlabel="share of the training, %", ylabel="loss, nats a token", yscale="log")
+    axes.set(xlabel="share of the training, %", ylabel="loss (nats per token)", yscale="log")
     saved(axes, file)
 
 
@@ -151,7 +151,7 @@ def whole_job_plot(result: Any, file: Path) -> None:
 
 def growth_table(result: Any) -> Rows:
     """Yield what runs of growing size took."""
-    yield ("backend", "queries", "seconds", "milliseconds a query", "peak memory above the start")
+    yield ("backend", "queries", "seconds", "milliseconds per query", "peak memory above the start")
     yield ("---", "---:", "---:", "---:", "---:")
     for row in result["curve"]:
         each = 1e3 * row["seconds"] / row["queries"]
@@ -172,7 +172,7 @@ def growth_plot(result: Any, file: Path) -> None:
 
 def prompt_length_table(result: Any) -> Rows:
     """Yield what a teacher pass took under prompts of growing length."""
-    yield ("tokens of the prompt", "seconds", "milliseconds a token of the prompt")
+    yield ("prompt tokens", "seconds", "milliseconds per prompt token")
     yield ("---:", "---:", "---:")
     for row in result["curve"]:
         tokens, seconds = row["prompt_tokens"], row["seconds"]
@@ -201,7 +201,7 @@ def teacher_table(result: Any) -> Rows:
     if "left_out" in result:
         yield ("left out", result["left_out"])
         return
-    yield ("", "seconds", "spread", "against pdistill", "aimed at", "same tokens")
+    yield ("", "seconds", "spread", "against pdistill", "goal", "same tokens")
     yield ("---", "---:", "---:", "---:", "---:", "---:")
     against = {row["peer"]: row for row in result["table"]}
     for name, row in result["contenders"].items():
