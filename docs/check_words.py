@@ -1,7 +1,7 @@
 """Checks the project's English by the rules in docs/words.toml: `python docs/check_words.py [PATH ...]`.
 
-Prose is what stands in Markdown outside of code and program output, and in Python in comments, docstrings and string
-literals with a space in them. Each finding is printed as FILE:LINE: 'found' -> 'write this instead'.
+Prose is the text of Markdown outside of code and program output, and in Python that of comments, docstrings and string
+literals with a space in them; of tests, only names and ids are checked. Each finding is printed as FILE:LINE: 'found' -> 'write this instead'.
 """
 
 import re
