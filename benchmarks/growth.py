@@ -21,8 +21,8 @@ from measuring import Stage, machine
 from million import job
 
 from pdistill.core import pipeline
-from pdistill.core.config import Config
-from pdistill.core.rundir import RunDirectory
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rundir import RunDirectory
 
 LOCAL, FAKE = (100, 300, 1_000, 2_751), (100, 1_000, 10_000, 100_000)
 BATCH = 32

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pdistill.core.statistics import LEAST_GAP, LEAST_N, LESS, MORE, RESAMPLES, share
+from pdistill.core.numerics.statistics import LEAST_GAP, LEAST_N, LESS, MORE, RESAMPLES, share
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Coverage = Callable[[int, Array, Any], float]

@@ -19,12 +19,12 @@ from unittest.mock import patch
 from measuring import Stage, machine
 
 from pdistill.core import pipeline
-from pdistill.core.config import Config
+from pdistill.core.setup.config import Config
 from pdistill.core.preview import preview
-from pdistill.core.queries import Query
-from pdistill.core.rundir import RunDirectory
-from pdistill.core.split import Groups
-from pdistill.core.work import work_from
+from pdistill.core.contract.queries import Query
+from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.numerics.split import Groups
+from pdistill.core.setup.work import work_from
 
 FEW = 200
 WORDS, SHORTEST, LONGEST = 5_000, 6, 14
@@ -125,7 +125,7 @@ def go(config: Config, tell: Callable[[str, Mapping[str, float]], None]) -> dict
         stage("generate, split by hash", lambda: pipeline.generate(replace(config, run_dir=run.path / "by-hash")))
     stage("train", lambda: pipeline.train(run, {}))
     stage("evaluate", lambda: pipeline.evaluate(run))
-    stage("report", lambda: pipeline.report(run))
+    stage("report", lambda: reporting.report(run))
     return table
 
 

@@ -26,11 +26,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pdistill.backends.tinker import TinkerOptions, create
-from pdistill.core.batches import Batch
-from pdistill.core.interfaces import Lora, StepMetrics, Trainer
-from pdistill.core.prompts import student_prompt
-from pdistill.core.sampling import Key, Request, Sampling
-from pdistill.core.train import IN_FLIGHT
+from pdistill.core.contract.batches import Batch
+from pdistill.core.contract.interfaces import Lora, StepMetrics, Trainer
+from pdistill.core.contract.prompts import student_prompt
+from pdistill.core.contract.sampling import Key, Request, Sampling
+from pdistill.core.stages.train import IN_FLIGHT
 from pdistill.tasks.langid import LanguageIdentification
 from pdistill.testing.training import batch_of
 from tests.backends.proxy import Proxy

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pdistill.core.config import Config
-from pdistill.core.reportform import Report
+from pdistill.core.setup.config import Config
+from pdistill.core.results.reportform import Report
 
 FOLDER = Path(__file__).parent / "reference"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

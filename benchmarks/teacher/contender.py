@@ -25,7 +25,7 @@ from pdistill.backends.local.machine import probe
 from pdistill.backends.local.malloc import keep_freed_memory
 from pdistill.backends.local.models import find, load_model
 from pdistill.backends.local.vllm_sampler import VllmSampler
-from pdistill.core.sampling import Key, Request, Sampling
+from pdistill.core.contract.sampling import Key, Request, Sampling
 
 Rows = list[list[int]]
 Job = dict[str, Any]

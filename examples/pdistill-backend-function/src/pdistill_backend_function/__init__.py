@@ -8,8 +8,8 @@ from typing import Any
 
 from pdistill import Registry, hookimpl
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Backend, Student
-from pdistill.core.prices import Prices
+from pdistill.core.contract.interfaces import Capability, Backend, Student
+from pdistill.core.contract.prices import Prices
 from pdistill_backend_function.sampler import FunctionSampler, load
 
 
@@ -27,7 +27,7 @@ class Options:
 class FunctionTeacher:
     """A function that answers with the prompt."""
 
-    can: frozenset[Ability] = frozenset(("generate",))
+    capabilities: frozenset[Capability] = frozenset(("generate",))
 
     def __init__(self, model: str, options: Options) -> None:
         self.id = model

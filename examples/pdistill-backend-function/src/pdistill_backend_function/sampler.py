@@ -9,7 +9,7 @@ from typing import Any
 
 from pdistill import Completion, Messages, Prompt
 from pdistill.core.errors import BackendError
-from pdistill.core.sampling import Key, Request, Sampling
+from pdistill.core.contract.sampling import Key, Request, Sampling
 
 Function = Callable[[list[dict[str, str]]], str | None]
 """Takes a chat's messages, each with "role" and "content", and returns the answer, or None if it has none."""
