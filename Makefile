@@ -1,4 +1,4 @@
-# Every check is spelt out here and nowhere else.
+# Every check is defined here and nowhere else.
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
@@ -29,7 +29,7 @@ test-slow: $(READY)
 test-tinker: $(READY) $(TINKER_READY)
 	PYTHONPATH=$(TINKER_PACKAGES) $(BIN)/python -m pytest -m tinker
 
-# vLLM's packages bring an older transformers, so the torch engine's tests run on that one too.
+# vLLM pins an older transformers, so the torch engine's tests also run with that version.
 test-vllm: $(READY) $(VLLM_READY)
 	PYTHONPATH=$(VLLM_PACKAGES):$(wildcard $(SMOLLM2_PACKAGES)) $(BIN)/python -m pytest -m "vllm or not slow" $(VLLM_TESTS)
 
@@ -39,6 +39,7 @@ test-smollm2: $(READY) $(SMOLLM2_READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python docs/check_words.py
 
 types: $(READY)
 	$(BIN)/mypy

@@ -12,11 +12,11 @@ WIDTH = 100
 START = """\
 # Command line
 
-Made from `pdistill COMMAND --help` by `python docs/generate_cli.py`; a test compares the two.
+Generated from `pdistill COMMAND --help` by `python docs/generate_cli.py`; a test compares the two.
 
-Exit codes: 0 done; 1 a failure, told in one line on standard error; 2 wrong usage; 130 stopped by Ctrl-C or SIGTERM,
-with all kept that was done. Results go to standard output in UTF-8, everything else to standard error. Colour obeys
-`NO_COLOR`; with `PDISTILL_TRACEBACK=1` a failure also shows where it happened.
+Exit codes: 0 success; 1 failure, reported in one line on standard error; 2 wrong usage; 130 stopped by Ctrl-C or SIGTERM,
+with all finished work saved. Results go to standard output in UTF-8, everything else to standard error. Colour respects
+`NO_COLOR`; with `PDISTILL_TRACEBACK=1` a failure also shows its traceback.
 """
 
 

@@ -35,13 +35,13 @@ def config_schema() -> str:
 
 
 def report_schema() -> str:
-    """Return the schema of reports. It takes keys that it does not know, because a later version may add some."""
+    """Return the schema of reports. It allows unknown keys, because a later version may add some."""
     made = TypeAdapter(Report).json_schema(by_alias=True)
     return json.dumps({"$schema": DIALECT, **_open(made), "title": "report.json of pdistill"}, indent=2) + "\n"
 
 
 def _open(value: Any) -> Any:
-    """Return a schema without titles, which repeat the keys, and without what forbids other keys."""
+    """Return a schema without titles, which repeat the keys, and without the prohibition of other keys."""
     if isinstance(value, list):
         return [_open(item) for item in value]
     if not isinstance(value, dict):
@@ -51,14 +51,14 @@ def _open(value: Any) -> Any:
 
 
 def _descriptions(text: str) -> dict[str, str]:
-    """Return what the docstring says of each argument."""
+    """Return the docstring's description of each argument."""
     arguments = text.partition("Args:\n")[2]
     found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE)
     return {name: re.sub(r"\s+", " ", said).replace("None", "none") for name, said in found}
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a property without its title and without null, which TOML has not."""
+    """Return a property without its title and without null, which TOML does not have."""
     kept = {key: item for key, item in value.items() if key not in ("title", "default", "anyOf", "format")}
     if value.get("default") not in (None, {}, []):
         kept["default"] = value["default"]

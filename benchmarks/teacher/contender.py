@@ -2,8 +2,8 @@
 
 usage: python benchmarks/teacher/contender.py NAME JOB.json OUT.json
 
-JOB.json holds the model's folder, the prompt's token ids, the rows of token ids behind it, and how many tokens each row has
-out. OUT.json gets the seconds of each repeat and the tokens. Everything is run once before, to warm up (generate to find its batch size).
+JOB.json holds the model's folder, the prompt's token ids, the token ids of the rows after it, and the number of output tokens per
+row. OUT.json gets the seconds of each repeat and the tokens. Everything is run once first, to warm up (generate: to find its batch size).
 """
 
 import json
@@ -33,7 +33,7 @@ Ask = Callable[[], Rows]
 
 
 def main() -> None:
-    """Run the contender as often as the job says, and write what it took."""
+    """Run the contender as often as the job says, and write its results."""
     name, given, out = sys.argv[1:]
     job: Job = json.loads(Path(given).read_text())
     keep_freed_memory()
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def torch_engine(job: Job) -> tuple[Ask, Job]:
-    """pdistill's torch engine; the prompt is computed anew each time."""
+    """pdistill's torch engine; the prompt is computed again each time."""
     source, machine = find(job["model"]), probe(LocalOptions(engine="torch"))
     decoder = Decoder(load_model(source, machine), source.name)
     rows, most, prompt = job["rows"], job["most"], job["prompt"]
@@ -106,7 +106,7 @@ def generated(model: Any, job: Job, count: int, size: int) -> Rows:
 
 
 def plain_vllm(job: Job) -> tuple[Ask, Job]:
-    """vLLM by its own LLM.generate, with its prefix cache, which is empty at the start."""
+    """vLLM through its own LLM.generate, with its prefix cache, which is empty at the start."""
     os.environ.update(vllm_engine.SETTINGS | vllm_engine.CPU_SETTINGS)
     import vllm
 
@@ -133,7 +133,7 @@ def plain_vllm(job: Job) -> tuple[Ask, Job]:
 
 
 def pdistill_vllm(job: Job) -> tuple[Ask, Job]:
-    """pdistill's vLLM engine; all rows have the same number of tokens out."""
+    """pdistill's vLLM engine; all rows have the same number of output tokens."""
     machine, options = probe(LocalOptions(engine="vllm")), LocalOptions(engine="vllm")
     engine = vllm_engine.opened(find(job["model"]), machine, options, None)
     decode = lambda ids, **_: " ".join(map(str, ids))  # noqa: E731
@@ -160,7 +160,7 @@ CONTENDERS: dict[str, Callable[[Job], tuple[Ask, Job]]] = {
 
 
 def medians(took: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return median, least and most seconds of the repeats, and the median of processor seconds."""
+    """Return the median, minimum and maximum seconds of the repeats, and the median processor seconds."""
     seconds = [one["seconds"] for one in took]
     return {
         "seconds": statistics.median(seconds),

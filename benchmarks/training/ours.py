@@ -1,4 +1,4 @@
-"""Trains one job by pdistill's local backend; run by benchmarks/training/compare.py in a process of its own."""
+"""Trains one job with pdistill's local backend; run by benchmarks/training/compare.py in a process of its own."""
 
 import json
 import random
@@ -16,7 +16,7 @@ from pdistill.core.contract.interfaces import Lora
 
 
 def main(job_file: str) -> None:
-    """Print what the job took as one JSON object."""
+    """Print the measurements of the job as one JSON object."""
     job = json.loads(Path(job_file).read_text())
     torch.set_num_threads(job["threads"])
     rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]
