@@ -29,5 +29,5 @@ def pdistill_register_backends(backends: Registry[Backend]) -> None:
 def pdistill_register_tasks(tasks: Registry[Task]) -> None:
     """Register tasks: `tasks.register("name", create, options=Options, summary="...")`.
 
-    Called when: once per process, after the plugin's backends. Since 0.1.
+    Called when: once per process, right after `pdistill_register_backends`. Since 0.1.
     """
