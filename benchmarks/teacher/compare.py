@@ -33,7 +33,7 @@ from measuring import machine
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from pdistill.backends.local import SPINS
-from pdistill.backends.local.models import find
+from pdistill.backends.local.model.loading import find
 
 OURS = ("torch", "pdistill-vllm")
 ROWS = ("qwen", "engine", "smollm2", "growth")

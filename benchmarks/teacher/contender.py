@@ -19,12 +19,13 @@ from typing import Any
 import torch
 import transformers
 
-from pdistill.backends.local import LocalOptions, vllm_engine
-from pdistill.backends.local.decoder import Decoder
-from pdistill.backends.local.machine import probe
-from pdistill.backends.local.malloc import keep_freed_memory
-from pdistill.backends.local.models import find, load_model
-from pdistill.backends.local.vllm_sampler import VllmSampler
+from pdistill.backends.local.engine.decoder import Decoder
+from pdistill.backends.local.model.loading import find, load_model
+from pdistill.backends.local.model.machine import probe
+from pdistill.backends.local.model.malloc import keep_freed_memory
+from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.local.vllm import engine as vllm_engine
+from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.core.sampling import Key, Request, Sampling
 
 Rows = list[list[int]]

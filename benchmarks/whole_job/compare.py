@@ -69,7 +69,7 @@ def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return what the plain script took on the same job."""
-    from pdistill.backends.local.models import find
+    from pdistill.backends.local.model.loading import find
     from pdistill.core.queries import query_from_row
     from pdistill.core.rows import read_rows
     from pdistill.core.rundir import RunDirectory

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
+from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.errors import BackendError
 from pdistill.core.prompts import Message, Messages, Text, student_prompt, teacher_prompt

@@ -10,10 +10,10 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
-from pdistill.backends.local.models import find
-from pdistill.backends.local.packed import Packed
+from pdistill.backends.local.model.loading import find
+from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.local.training.packed_runner import Packed
 from pdistill.core.batches import hard_batch, hard_row
 from pdistill.core.export import export
 from pdistill.core.interfaces import Lora

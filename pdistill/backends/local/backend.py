@@ -9,18 +9,21 @@ from typing import Any
 
 import torch
 
-from pdistill.backends.local import LocalOptions, adapter, export, machine, vllm_engine
-from pdistill.backends.local.decoder import Decoder
-from pdistill.backends.local.ending import configured_ends, end_tokens
-from pdistill.backends.local.exported import Export
-from pdistill.backends.local.machine import Machine
-from pdistill.backends.local.malloc import keep_freed_memory
-from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
-from pdistill.backends.local.recompute import recompute_layers
-from pdistill.backends.local.sampler import LocalSampler
-from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
-from pdistill.backends.local.vllm_engine import CannotRunError
-from pdistill.backends.local.vllm_sampler import VllmSampler
+from pdistill.backends.local.engine.decoder import Decoder
+from pdistill.backends.local.export import writer
+from pdistill.backends.local.export.transformers_export import Export
+from pdistill.backends.local.model import adapter, machine
+from pdistill.backends.local.model.loading import Source, find, load_model, load_tokenizer, training_defaults
+from pdistill.backends.local.model.machine import Machine
+from pdistill.backends.local.model.malloc import keep_freed_memory
+from pdistill.backends.local.model.stop_rules import configured_ends, end_tokens
+from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.local.sampling.sampler import LocalSampler
+from pdistill.backends.local.training.recompute import recompute_layers
+from pdistill.backends.local.training.trainer import STATES, WEIGHTS, LocalTrainer
+from pdistill.backends.local.vllm import engine as vllm_engine
+from pdistill.backends.local.vllm.engine import CannotRunError
+from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.errors import BackendError
 from pdistill.core.evaluate import ADAPTER
@@ -220,7 +223,7 @@ class LocalStudent:
         """
         opened = self.opened
         folder = None if weights is None else self.directory / weights
-        export.write(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
+        writer.write(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
 
     @contextmanager
     def read_export(self, directory: Path) -> Iterator[Export]:
@@ -235,7 +238,7 @@ class LocalStudent:
         Raises:
             BackendError: the address can't be listened on, or what serves is not installed.
         """
-        from pdistill.backends.local.serving import serve
+        from pdistill.backends.local.export.serving import serve
 
         serve(Export(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.backends.local.exported import Export
+from pdistill.backends.local.export.transformers_export import Export
 from pdistill.backends.tinker import export
 from pdistill.core import pipeline
 from pdistill.core.ask import open_arm

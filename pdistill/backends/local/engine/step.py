@@ -1,0 +1,199 @@
+"""One forward pass over the packed tokens of many rows: each token sees the shared prefix and its own row alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+import torch
+from torch import nn
+
+from pdistill.backends.local.engine.kv_slots import KeyValues, Slots
+from pdistill.backends.local.kernels.buckets import even
+from pdistill.backends.local.kernels.partial_attention import Part, attend, attend_all, merged
+from pdistill.core.batches import TokenIds
+
+PARTS = 8
+"""Sizes of a step between one power of two and the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Tokens of one row that run in this step: the slot that holds the row, and the place of the first one in the row."""
+
+    slot: int
+    start: int
+    ids: TokenIds
+    keep: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """How one layer of a model attends.
+
+    Args:
+        index: its number.
+        scale: what scores are multiplied with.
+        window: how many tokens back it sees, the token itself included; None is all.
+        softcap: scores are squeezed into (-softcap, softcap); None is not at all.
+        last: whether nothing follows it but the output layer.
+    """
+
+    index: int
+    scale: float
+    window: int | None
+    softcap: float | None
+    last: bool
+
+
+class Step:
+    """The attention of one forward pass over M tokens in one packed row, the last of which may be mere filling.
+
+    Args:
+        going: one token each of rows that are under way.
+        new: whole rows that begin.
+        slots: where keys and values of rows are held.
+        prefix: keys and values (1, K, P, D) of each layer, of the last P of the prefix' tokens; None where there is none.
+        before: tokens of the prefix.
+        device: where the model is.
+    """
+
+    def __init__(
+        self,
+        going: Sequence[Span],
+        new: Sequence[Span],
+        slots: Slots,
+        prefix: Sequence[KeyValues] | None,
+        before: int,
+        device: torch.device,
+    ) -> None:
+        self.going, self.new = going, new
+        self.slots, self.prefix, self.before, self.device = slots, prefix, before, device
+        spans = [*going, *new]
+        slots.reserve(max(span.start + len(span.ids) for span in spans))
+        sizes = [len(span.ids) for span in spans]
+        self.tokens, filling = sum(sizes), even(sum(sizes), PARTS) - sum(sizes)
+        self.ids = self._tensor([*(token for span in spans for token in span.ids), *[0] * filling])
+        self.slot_of = self._tensor([span.slot for span, size in zip(spans, sizes, strict=True) for _ in range(size)])
+        self.places = self._tensor(
+            [span.start + i for span, size in zip(spans, sizes, strict=True) for i in range(size)]
+        )
+        self.positions = nn.functional.pad(self.places, (0, filling)) + before
+        kept = [i for span, end in zip(spans, accumulate(sizes), strict=True) for i in range(end - span.keep, end)]
+        self.wanted = len(kept)
+        self.kept = self._tensor(kept + kept[-1:] * (even(len(kept), PARTS) - len(kept)))
+        self.windows: dict[int, int | None] = {}
+        self._visible: dict[int, torch.Tensor | None] = {}
+        self._biases: dict[int | None, torch.Tensor] = {}
+
+    def attention(self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """Return a layer's outputs (1, M, H, D), from queries (1, H, M, D) and keys and values (1, K, M, D).
+
+        In the last layer only the kept tokens' outputs are computed; all others are zero.
+        """
+        self.windows[layer.index] = layer.window
+        keys, values = key[0, :, : self.tokens], value[0, :, : self.tokens]
+        self.slots.write(layer.index, self.slot_of, self.places, keys.transpose(0, 1), values.transpose(0, 1))
+        own = self._own(layer, query[0], keys, values)
+        if layer.last:
+            query, own = query[:, :, self.kept], (own[0][:, self.kept], own[1][:, self.kept])
+        outputs = own[0] if self.prefix is None else self._with_prefix(layer, query, own, self.prefix[layer.index])
+        outputs = outputs.transpose(0, 1)
+        if not layer.last:
+            return outputs[None]
+        whole = outputs.new_zeros((len(self.ids), *outputs.shape[1:]))
+        whole[self.kept] = outputs
+        return whole[None]
+
+    def _with_prefix(self, layer: Layer, query: torch.Tensor, own: Part, prefix: KeyValues) -> torch.Tensor:
+        """Return outputs (H, M, D) over the prefix and the own row together."""
+        visible = self._prefix_visible(prefix[0].shape[2], layer.window)
+        if layer.last and visible is not None:
+            visible = visible[self.kept]
+        shared = attend(query, *prefix, layer.scale, visible, softcap=layer.softcap)
+        return merged((shared[0][0], shared[1][0]), own)
+
+    def _own(self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Part:
+        """Return outputs (H, M, D) and log-sum-exps (H, M) of each token over its own row; filling sees nothing."""
+        ones = len(self.going)
+        outputs, sums = torch.zeros_like(query), query.new_full(query.shape[:2], -torch.inf, dtype=torch.float32)
+        if self.going:
+            outputs[:, :ones], sums[:, :ones] = self._own_going(layer, query[:, :ones])
+        if self.new:
+            queries, keys, values = (self._in_grid(states) for states in (query, key, value))
+            new = self._own_new(layer, queries, keys, values)
+            outputs[:, ones : self.tokens], sums[:, ones : self.tokens] = new
+        return outputs, sums
+
+    def _own_going(self, layer: Layer, query: torch.Tensor) -> Part:
+        """The newest token of each row over all of its row, slot by slot; free slots are computed and not read."""
+        order, (count, longest) = self.slot_of[: len(self.going)], self._going_size
+        keys, values = self.slots.read(layer.index, count, longest)
+        queries = query.new_zeros((count, query.shape[0], 1, query.shape[2]))
+        queries[order] = query.transpose(0, 1)[:, :, None]
+        bias = self._going_bias(count, longest, layer.window)
+        outputs, sums = attend_all(queries, keys, values, layer.scale, bias, layer.softcap)
+        return outputs[order, :, 0].transpose(0, 1), sums[order, :, 0].transpose(0, 1)
+
+    def _own_new(self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Part:
+        """New rows (R, H, L, D), padded on their right: a token sees those before it, and so none of the padding."""
+        places = torch.arange(query.shape[2], device=self.device)
+        visible = None
+        if layer.window is not None and layer.window < len(places):
+            visible = (places <= places[:, None]) & (places > places[:, None] - layer.window)
+        outputs, sums = attend(query, key, value, layer.scale, visible, visible is None, layer.softcap)
+        outputs, sums = (part.transpose(0, 1).flatten(1, 2).index_select(1, self._real) for part in (outputs, sums))
+        return outputs, sums
+
+    def _in_grid(self, states: torch.Tensor) -> torch.Tensor:
+        """Return states (R, H, L, D) of the new rows, from packed ones (H, M, D)."""
+        grid = states.index_select(1, self._grid.flatten())
+        return grid.view(len(states), *self._grid.shape, -1).transpose(0, 1)
+
+    def _going_bias(self, count: int, longest: int, window: int | None) -> torch.Tensor:
+        """Return what is added to the scores of each slot's places, (count, 1, 1, 1, longest)."""
+        if window in self._biases:
+            return self._biases[window]
+        ends = torch.zeros(count, dtype=torch.long, device=self.device)
+        ends[self.slot_of[: len(self.going)]] = self.places[: len(self.going)]
+        places = torch.arange(longest, device=self.device)
+        visible = places <= ends[:, None]
+        if window is not None:
+            visible &= places > ends[:, None] - window
+        bias = torch.zeros((count, longest), device=self.device).masked_fill_(~visible, -torch.inf)
+        self._biases[window] = bias[:, None, None, None]
+        return self._biases[window]
+
+    def _prefix_visible(self, held: int, window: int | None) -> torch.Tensor | None:
+        """Return which of the last `held` tokens of the prefix each token sees, (M, held); None where it is all."""
+        if window is None:
+            return None
+        if window not in self._visible:
+            places = torch.arange(self.before - held, self.before, device=self.device)
+            seen = places > self.positions[:, None] - window
+            self._visible[window] = None if bool(seen.all()) else seen
+        return self._visible[window]
+
+    @cached_property
+    def _going_size(self) -> tuple[int, int]:
+        """How many slots are read, and how many tokens of each."""
+        return max(span.slot for span in self.going) + 1, max(span.start for span in self.going) + 1
+
+    @cached_property
+    def _grid(self) -> torch.Tensor:
+        """Which packed token stands at each place (R, L) of the new rows; padding is any token."""
+        width = max(len(span.ids) for span in self.new)
+        starts, at = [], len(self.going)
+        for span in self.new:
+            starts.append(at)
+            at += len(span.ids)
+        return (self._tensor(starts)[:, None] + torch.arange(width, device=self.device)).clamp_(max=at - 1)
+
+    @cached_property
+    def _real(self) -> torch.Tensor:
+        """Where in the flattened grid (R * L) each new token stands, in packed order."""
+        width = max(len(span.ids) for span in self.new)
+        return self._tensor([row * width + i for row, span in enumerate(self.new) for i in range(len(span.ids))])
+
+    def _tensor(self, values: Sequence[int]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.long, device=self.device)

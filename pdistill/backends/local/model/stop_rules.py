@@ -1,0 +1,61 @@
+"""Says when an answer is over, and what its text is: the same for every engine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import GenerationConfig
+
+from pdistill.backends.local.model.loading import Source
+from pdistill.backends.rendering import TemplateRenderer
+from pdistill.core.sampling import Completion, Finish, Sampling
+
+
+class Ending:
+    """What ends answers.
+
+    Args:
+        sampling: stop texts, and the most tokens.
+        ends: tokens that end an answer.
+        renderer: turns tokens into text.
+    """
+
+    def __init__(self, sampling: Sampling, ends: frozenset[int], renderer: TemplateRenderer) -> None:
+        self.sampling = sampling
+        self.ends = ends
+        self.renderer = renderer
+        self.by_text = bool(sampling.stop) or sampling.first_line
+
+    def completion(self, tokens: Sequence[int]) -> Completion | None:
+        """Return the answer where the last of its tokens ends it."""
+        ended = tokens[-1] in self.ends
+        full = len(tokens) >= self.sampling.max_tokens
+        if not (ended or full or self.by_text):
+            return None
+        text, cut = self.sampling.cut(self.decoded(tokens[:-1] if ended else tokens))
+        if not (ended or cut or full):
+            return None
+        finish: Finish = "stop" if ended or cut else "length"
+        return Completion(text, finish, tokens=len(tokens))
+
+    def decoded(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
+        decode = self.renderer.tokenizer.decode
+        return str(decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+
+def end_tokens(configured: int | Sequence[int] | None, renderer: TemplateRenderer) -> frozenset[int]:
+    """Return the tokens that end an answer: those that the model's configuration names, the tokenizer's and the chat template's."""
+    ends = {configured} if isinstance(configured, int) else set(configured or ())
+    if renderer.tokenizer.eos_token_id is not None:
+        ends.add(renderer.end_token)
+    if renderer.has_chat_template:
+        ends.add(renderer.chat_end_token)
+    return frozenset(ends)
+
+
+def configured_ends(source: Source) -> Any:
+    """Return the end token, or tokens, that a model's configuration names, without loading the model."""
+    try:
+        return GenerationConfig.from_pretrained(source.place, local_files_only=source.cached).eos_token_id
+    except OSError:  # it has no file for this
+        return source.config.get_text_config().eos_token_id

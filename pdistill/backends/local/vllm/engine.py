@@ -1,0 +1,169 @@
+"""vLLM in this process: it batches, caches prefixes and streams by itself. One engine is open at a time."""
+
+import gc
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+
+from pdistill.backends.local.model.loading import Source
+from pdistill.backends.local.model.machine import Machine
+from pdistill.backends.local.options import LocalOptions
+from pdistill.core.batches import TokenIds
+
+CPU_KEY_VALUES = 1 << 30
+"""Bytes for keys and values where there is no GPU."""
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks of adapters that vLLM makes room for."""
+SETTINGS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+CPU_SETTINGS = {"TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+"""Without them vLLM binds this process' threads to cores for good, and compiles for half a minute."""
+TRIAL = (1, 2)
+FAILURES = (AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
+
+class CannotRunError(Exception):
+    """vLLM is not able to run a model on this machine."""
+
+
+class VllmEngine:
+    """One open model.
+
+    Args:
+        llm: vLLM's own object.
+        lora: how the adapters are made that there is room for; None is none.
+    """
+
+    def __init__(self, llm: Any, lora: Any | None) -> None:
+        self._engine = llm.llm_engine
+        self._lora = lora
+        self.context = int(self._engine.model_config.max_model_len)
+        self._adapters: dict[Path, int] = {}
+
+    def takes(self, lora: Any | None) -> bool:
+        """Return whether there is room for adapters that are made like this."""
+        if lora is None or self._lora is None:
+            return lora is None
+        return bool(lora.r <= self._lora.r and set(lora.target_modules) <= set(self._lora.target_modules))
+
+    def ask(self, name: str, ids: TokenIds, adapter: Path | None, **sampling: Any) -> None:
+        """Begin a request with the ids of a prompt; `sampling` is what vLLM's SamplingParams takes."""
+        from vllm import SamplingParams
+        from vllm.lora.request import LoRARequest
+
+        lora = None
+        if adapter is not None:
+            number = self._adapters.setdefault(adapter, len(self._adapters) + 1)
+            lora = LoRARequest(f"adapter {number}", number, str(adapter))
+        params = SamplingParams(detokenize=False, **sampling)
+        self._engine.add_request(name, {"prompt_token_ids": list(ids)}, params, lora_request=lora)
+
+    def step(self) -> Sequence[Any]:
+        """Return vLLM's outputs of one step."""
+        outputs: Sequence[Any] = self._engine.step()
+        return outputs
+
+    def stop(self, name: str) -> None:
+        """End a request."""
+        self._engine.abort_request([name])
+
+    def close(self) -> None:
+        """Give the memory back."""
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        self._engine.engine_core.shutdown()
+        self._engine = None
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+
+_open: dict[str, VllmEngine] = {}
+
+
+def opened(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
+    """Return the model's engine, with room for adapters of PEFT's configuration `lora`; what was open before is closed.
+
+    Raises:
+        CannotRunError: vLLM can't run the model.
+    """
+    engine = _open.get(source.place)
+    if engine is not None and engine.takes(lora):
+        return engine
+    close()
+    try:
+        engine = _load(source, machine, options, lora)
+        _try(engine)
+    except FAILURES as error:
+        raise CannotRunError(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+    _open[source.place] = engine
+    return engine
+
+
+def close() -> None:
+    """Guarantee that no engine holds memory."""
+    while _open:
+        _open.popitem()[1].close()
+
+
+def _load(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
+    folder = source.folder or Path(snapshot_download(source.place, local_files_only=source.cached))
+    settings = arguments(machine, options, lora)
+    with _environment(machine):
+        from vllm import LLM
+
+        return VllmEngine(LLM(str(folder), **settings), lora)
+
+
+def arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> Mapping[str, Any]:
+    """Return what vLLM's LLM is made with.
+
+    An output layer that could be adapted, which is vLLM's default, gives no scores of more than one token a request.
+    """
+    settings: dict[str, Any] = {
+        "dtype": machine.dtype,
+        "enable_prefix_caching": True,
+        "max_model_len": -1,
+        "generation_config": "vllm",
+        "use_tqdm_on_load": False,
+        "tensor_parallel_size": options.tensor_parallel,
+        "pipeline_parallel_size": options.pipeline_parallel,
+        "quantization": options.quantization,
+    }
+    if machine.device == "cpu":
+        settings |= {"kv_cache_memory_bytes": CPU_KEY_VALUES, "enforce_eager": True}
+    else:
+        settings |= {"gpu_memory_utilization": options.memory}
+    if lora is not None:
+        settings |= {
+            "enable_lora": True,
+            "max_lora_rank": next((size for size in RANKS if size >= lora.r), lora.r),
+            "lora_target_modules": sorted(lora.target_modules),
+        }
+    return settings
+
+
+@contextmanager
+def _environment(machine: Machine) -> Iterator[None]:
+    """Set what vLLM reads at its start, and undo what it does to torch."""
+    for name, value in (SETTINGS | (CPU_SETTINGS if machine.device == "cpu" else {})).items():
+        os.environ.setdefault(name, value)
+    set_num_threads = torch.set_num_threads
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads = set_num_threads
+        torch.set_num_threads(machine.threads)
+
+
+def _try(engine: VllmEngine) -> None:
+    """Run one request: some models fail at the first one only."""
+    engine.ask("trial", TRIAL, None, max_tokens=1, temperature=0.0)
+    while not any(output.finished for output in engine.step()):
+        pass

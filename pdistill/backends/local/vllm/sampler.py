@@ -1,0 +1,167 @@
+"""Answers by vLLM: requests flow through its queue, and each answer is given as soon as it is over."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from pdistill.backends.local.model.stop_rules import Ending
+from pdistill.backends.local.vllm.engine import VllmEngine
+from pdistill.backends.rendering import TemplateRenderer
+from pdistill.core.batches import TokenIds
+from pdistill.core.errors import BackendError, ContextError
+from pdistill.core.interfaces import TokenScores
+from pdistill.core.prompts import Prompt, Text
+from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
+
+WINDOW = 1024
+"""Requests that vLLM holds at one time, running and waiting."""
+
+
+class VllmSampler:
+    """Draws answers from one open engine.
+
+    Args:
+        engine: the engine.
+        renderer: how prompts become ids.
+        ends: tokens that end an answer.
+        adapter: the folder of the student's adapter; None is the base.
+    """
+
+    def __init__(
+        self, engine: VllmEngine, renderer: TemplateRenderer, ends: frozenset[int], adapter: Path | None
+    ) -> None:
+        self.chunk: int | None = None
+        self.engine = engine
+        self.renderer = renderer
+        self.ends = ends
+        self.adapter = adapter
+        self._names = map(str, count())
+
+    def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
+        """Yield an answer for every request, as they finish.
+
+        Raises:
+            ContextError: a request does not fit the model's context.
+        """
+        ending = Ending(sampling, self.ends, self.renderer)
+        coming, asked = iter(requests), dict[str, tuple[Key, int]]()
+        try:
+            while True:
+                for request in islice(coming, WINDOW - len(asked)):
+                    ids = self.renderer.prompt_ids(request.prompt)
+                    self._check(request, ids, sampling.max_tokens)
+                    name = next(self._names)
+                    asked[name] = (request.key, len(ids))
+                    with _explained(sampling.allowed):
+                        self.engine.ask(name, ids, self.adapter, **self._sampling(request, ending))
+                if not asked:
+                    return
+                for output in self.engine.step():
+                    completion = _completion(output, ending)
+                    if completion is None:
+                        continue
+                    key, tokens = asked.pop(output.request_id)
+                    if not output.finished:
+                        self.engine.stop(output.request_id)
+                    yield key, Completion(completion.text, completion.finish, tokens, completion.tokens)
+        finally:
+            for name in asked:
+                self.engine.stop(name)
+
+    def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
+        """Yield the log-probabilities of the given tokens after each request's prompt.
+
+        Raises:
+            ContextError: a request does not fit the model's context.
+        """
+        coming, asked = iter(items), dict[str, tuple[Key, list[int], int]]()
+        while True:
+            for request, tokens in islice(coming, WINDOW - len(asked)):
+                if tokens:
+                    ids = [*self.renderer.prompt_ids(request.prompt), *tokens]
+                    self._check(request, ids, 1)
+                    asked[self._score(ids, top_k, cached=True)] = (request.key, ids, len(tokens))
+            if not asked:
+                return
+            for output in self.engine.step():
+                if not output.finished:
+                    continue
+                key, ids, size = asked.pop(output.request_id)
+                if size > len(ids) - 1 - (output.num_cached_tokens or 0):
+                    asked[self._score(ids, top_k, cached=False)] = (key, ids, size)  # the cache holds no scores
+                else:
+                    yield key, _scores(output.prompt_logprobs[-size:], ids[-size:], top_k)
+
+    def _score(self, ids: Sequence[int], top_k: int, cached: bool) -> str:
+        name = next(self._names)
+        sampling = {"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": top_k}
+        self.engine.ask(name, ids, self.adapter, skip_reading_prefix_cache=not cached, **sampling)
+        return name
+
+    def _sampling(self, request: Request, ending: Ending) -> dict[str, Any]:
+        from vllm.sampling_params import RequestOutputKind
+
+        sampling = ending.sampling
+        return {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p if sampling.temperature else 1.0,
+            "max_tokens": sampling.max_tokens,
+            "seed": request.seed if sampling.temperature else None,
+            "stop_token_ids": sorted(self.ends),
+            "structured_outputs": _structured(request.prompt, sampling.allowed),
+            "output_kind": RequestOutputKind.CUMULATIVE if ending.by_text else RequestOutputKind.FINAL_ONLY,
+        }
+
+    def _check(self, request: Request, ids: TokenIds, tokens: int) -> None:
+        if len(ids) + tokens > self.engine.context:
+            raise ContextError(request.key.number, 0, len(ids), tokens, self.engine.context)
+
+
+@contextmanager
+def _explained(allowed: Allowed | None) -> Iterator[None]:
+    """Raise a BackendError in one line where vLLM's grammars can't express what is allowed."""
+    try:
+        yield
+    except Exception as error:
+        if allowed is None:
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise BackendError(f"vLLM can't keep its decoding to this ({reason}); leave --constrain out") from None
+
+
+def _structured(prompt: Prompt, allowed: Allowed | None) -> Any:
+    """Return what keeps an answer to what is allowed, in vLLM's words; a text's answer begins with a space."""
+    if allowed is None:
+        return None
+    from vllm.sampling_params import StructuredOutputsParams
+
+    if allowed.json_schema is not None:
+        return StructuredOutputsParams(json=allowed.json_schema)
+    spaced = isinstance(prompt, Text) and not prompt.text[-1:].isspace()
+    if allowed.pattern is not None:
+        return StructuredOutputsParams(regex=f" ?({allowed.pattern})" if spaced else allowed.pattern)
+    return StructuredOutputsParams(choice=[f" {label}" if spaced else label for label in allowed.labels or ()])
+
+
+def _completion(output: Any, ending: Ending) -> Completion | None:
+    """Return the answer where it is over.
+
+    Raises:
+        BackendError: vLLM gave up.
+    """
+    tokens, reason = list(output.outputs[0].token_ids), output.outputs[0].finish_reason
+    completion = ending.completion(tokens) if tokens else None
+    if completion is None and output.finished:
+        raise BackendError(f"vLLM gave up on a request ('{reason}'); take -B engine=torch")
+    return completion
+
+
+def _scores(logprobs: Sequence[Any], tokens: Sequence[int], top_k: int) -> TokenScores:
+    tops = [sorted(place.items(), key=lambda item: item[1].rank)[:top_k] for place in logprobs]
+    return TokenScores(
+        tuple(place[token].logprob for place, token in zip(logprobs, tokens, strict=True)),
+        tuple(tuple(token for token, _ in top) for top in tops),
+        tuple(tuple(entry.logprob for _, entry in top) for top in tops),
+    )

@@ -1,0 +1,18 @@
+"""Sizes hold what they stand for, are few, and not much larger."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdistill.backends.local.kernels.buckets import even
+
+
+@given(count=st.integers(1, 100_000), parts=st.sampled_from([1, 4, 8]))
+def test_a_size_holds_its_count_and_is_at_most_a_part_larger(count: int, parts: int) -> None:
+    assert count <= even(count, parts) <= count * (1 + 1 / parts)
+    assert even(even(count, parts), parts) == even(count, parts)
+
+
+def test_sizes_are_few() -> None:
+    upward = [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32]
+    assert sorted({even(count, 4) for count in range(1, 33)}) == upward
+    assert len({even(count, 4) for count in range(513, 1025)}) == 4
