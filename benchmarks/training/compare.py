@@ -101,9 +101,9 @@ def made(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]
 
 def builtin() -> str:
     """Return the folder of the built-in model."""
-    from pdistill.backends.local.model.loading import find
+    from pdistill.backends.local.model.loading import find_model
 
-    return str(find("builtin").folder)
+    return str(find_model("builtin").folder)
 
 
 def shipped(file: Path) -> Path:

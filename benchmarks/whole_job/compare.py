@@ -69,7 +69,7 @@ def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return what the plain script took on the same job."""
-    from pdistill.backends.local.model.loading import find
+    from pdistill.backends.local.model.loading import find_model
     from pdistill.core.queries import query_from_row
     from pdistill.core.rows import read_rows
     from pdistill.core.rundir import RunDirectory
@@ -81,7 +81,7 @@ def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     parts = {row["id"]: row["split"] for row in read_rows(run.examples)}
     queries = [query_from_row(row) for row in read_rows(run.queries)]
     job = {
-        "model": str(find("builtin").folder),
+        "model": str(find_model("builtin").folder),
         "prompt": work.task.prompt,
         "labels": work.task.labels,
         "queries": [

@@ -11,13 +11,13 @@ from pdistill.core.registry import Registry
 
 __all__ = ["LocalOptions", "create"]
 
-SPINS = "30000"
+SPIN_COUNT = "30000"
 """How often threads look for work before they sleep, a tenth of what OpenMP (GNU's) does by itself.
 
 Where other programs want the processors too, threads that spin keep them from those that compute. Threads that sleep at
 once (OMP_WAIT_POLICY=PASSIVE) take half as long again on an idle machine.
 """
-NEEDED = ("torch", "transformers", "peft", "safetensors", "jinja2")
+REQUIRED_PACKAGES = ("torch", "transformers", "peft", "safetensors", "jinja2")
 
 
 def create(options: LocalOptions) -> Backend:
@@ -30,8 +30,8 @@ def create(options: LocalOptions) -> Backend:
     if options.chunk < 1:
         raise UsageError(f"option chunk of backend local: {options.chunk} won't do, it must be at least 1")
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read when torch is loaded
-    with needing("local", NEEDED):
+        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is loaded
+    with needing("local", REQUIRED_PACKAGES):
         from pdistill.backends.local.backend import LocalBackend
     return LocalBackend(options)
 

@@ -11,12 +11,12 @@ import torch
 
 from pdistill.backends.local.engine.decoder import Decoder
 from pdistill.backends.local.export import writer
-from pdistill.backends.local.export.transformers_export import Export
+from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.backends.local.model import adapter, machine
-from pdistill.backends.local.model.loading import Source, find, load_model, load_tokenizer, training_defaults
+from pdistill.backends.local.model.loading import Source, find_model, load_model, load_tokenizer, training_defaults
 from pdistill.backends.local.model.machine import Machine
 from pdistill.backends.local.model.malloc import keep_freed_memory
-from pdistill.backends.local.model.stop_rules import configured_ends, end_tokens
+from pdistill.backends.local.model.stop_rules import configured_end_tokens, end_tokens
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.sampling.sampler import LocalSampler
 from pdistill.backends.local.training.recompute import recompute_layers
@@ -54,7 +54,7 @@ class LocalBackend:
         """
         self._machine = machine.probe(self.options) if stored is None else machine.from_row(stored)
         machine.check_device(self._machine.device)
-        machine.settle(self._machine)
+        machine.apply(self._machine)
         return self._machine.row()
 
     def prices(self, model: str) -> Prices:
@@ -87,7 +87,7 @@ class LocalBackend:
 
     def _open(self, name: str) -> "OpenedModel":
         if name not in self._opened:
-            self._opened[name] = OpenedModel(self, find(name))
+            self._opened[name] = OpenedModel(self, find_model(name))
         return self._opened[name]
 
 
@@ -131,7 +131,7 @@ class OpenedModel:
             except CannotRunError as error:
                 self._refuse_or_say(error)
         base = self.base()
-        model = base if adapter_folder is None else adapter.merged(base, adapter_folder)
+        model = base if adapter_folder is None else adapter.merge(base, adapter_folder)
         decoder = Decoder(model, self.source.name)
         streams = machine.engine == "vllm"
         return LocalSampler(decoder, self.renderer(), machine.chunk, self.source.context, streams)
@@ -141,8 +141,8 @@ class OpenedModel:
             raise self._without_vllm
         folder = adapter_folder or later
         lora = None if folder is None else adapter.read_config(folder)
-        engine = vllm_engine.opened(self.source, self.backend.resolved, self.backend.options, lora)
-        ends = end_tokens(configured_ends(self.source), self.renderer())
+        engine = vllm_engine.open_engine(self.source, self.backend.resolved, self.backend.options, lora)
+        ends = end_tokens(configured_end_tokens(self.source), self.renderer())
         return VllmSampler(engine, self.renderer(), ends, adapter_folder)
 
     def _refuse_or_say(self, error: CannotRunError) -> None:
@@ -200,7 +200,7 @@ class LocalStudent:
     @contextmanager
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[LocalTrainer]:
         """Give a trainer that starts anew, or goes on from a saved state."""
-        vllm_engine.close()
+        vllm_engine.close_engine()
         options = self.opened.backend.options
         torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
@@ -223,12 +223,12 @@ class LocalStudent:
         """
         opened = self.opened
         folder = None if weights is None else self.directory / weights
-        writer.write(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
+        writer.write_export(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
 
     @contextmanager
-    def read_export(self, directory: Path) -> Iterator[Export]:
+    def read_export(self, directory: Path) -> Iterator[TransformersExport]:
         """Give an export, loaded afresh by transformers and PEFT."""
-        yield Export(directory, self.opened.backend.resolved.device)
+        yield TransformersExport(directory, self.opened.backend.resolved.device)
 
     def serve_export(
         self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
@@ -240,7 +240,7 @@ class LocalStudent:
         """
         from pdistill.backends.local.export.serving import serve
 
-        serve(Export(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
+        serve(TransformersExport(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pdistill.backends.local import SPINS, create, pdistill_register_backends
+from pdistill.backends.local import SPIN_COUNT, create, pdistill_register_backends
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.model.machine import check_device
 from pdistill.backends.local.model.malloc import keep_freed_memory
@@ -46,7 +46,7 @@ def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "none")]
+    ("given", "expected"), [({}, SPIN_COUNT), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "none")]
 )
 def test_threads_that_wait_soon_sleep_unless_the_user_says_otherwise(given: dict[str, str], expected: str) -> None:
     script = (

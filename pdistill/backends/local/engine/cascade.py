@@ -10,30 +10,30 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
-from pdistill.backends.local.engine.batch_limits import Limits
-from pdistill.backends.local.engine.kv_slots import KeyValues, Slots
+from pdistill.backends.local.engine.batch_limits import BatchLimits
+from pdistill.backends.local.engine.kv_slots import KeyValues, KVSlots
 from pdistill.backends.local.engine.step import Layer, Span, Step
-from pdistill.backends.local.kernels import rms_norm
-from pdistill.backends.local.kernels.inference_linear import use_fast_products
+from pdistill.backends.local.kernels.inference_linear import use_inference_linears
 from pdistill.backends.local.kernels.last_layer import LastLayer
+from pdistill.backends.local.kernels.rms_norm import use_fast_rms_norms
 from pdistill.backends.local.model.adapter import shared_copy
 from pdistill.core.batches import TokenIds
 
-NAME = "pdistill_cascade"
-ROOM = 32
+ATTENTION_NAME = "pdistill_cascade"
+RESERVED_TOKENS = 32
 """Tokens of an answer that a slot has room for at the start."""
 
-Choose = Callable[[Sequence[int], torch.Tensor], Sequence[int | None]]
+TokenChooser = Callable[[Sequence[int], torch.Tensor], Sequence[int | None]]
 """Gets the numbers of rows (B) and their logits (B, V); returns each row's next token, or None where the row is over."""
 
 _step: ContextVar[Step] = ContextVar("step")
 
 
-class Unfit(Exception):  # noqa: N818 - says what a model is, and never reaches a user
+class UnfitError(Exception):
     """The model's attention is more than this engine computes."""
 
 
-class Cascade:
+class CascadeEngine:
     """An engine for one model.
 
     Every forward pass runs the packed tokens of many rows: one token of each that is under way, all tokens of those
@@ -45,18 +45,18 @@ class Cascade:
         limits: tokens and rows that may run together.
 
     Raises:
-        Unfit: the model does not take its attention from transformers' attention interface.
+        UnfitError: the model does not take its attention from transformers' attention interface.
     """
 
-    def __init__(self, model: Any, limits: Limits) -> None:
+    def __init__(self, model: Any, limits: BatchLimits) -> None:
         self.model = shared_copy(model)
         self.limits = limits
-        self.model.set_attn_implementation(NAME)
+        self.model.set_attn_implementation(ATTENTION_NAME)
         self.config = self.model.config.get_text_config()
-        if self.config._attn_implementation != NAME:
-            raise Unfit(f"{type(model).__name__} has an attention of its own")
-        use_fast_products(self.model)
-        rms_norm.speed_up(self.model)
+        if self.config._attn_implementation != ATTENTION_NAME:
+            raise UnfitError(f"{type(model).__name__} has an attention of its own")
+        use_inference_linears(self.model)
+        use_fast_rms_norms(self.model)
         self.last = LastLayer.of(self.model)
         self.windows: dict[int, int | None] = {}
 
@@ -68,14 +68,14 @@ class Cascade:
         held: list[KeyValues] = []
         for start in range(0, len(ids), self.limits.tokens):
             span = Span(0, 0, ids[start : start + self.limits.tokens])
-            slots = Slots(self.config.num_hidden_layers, 1, len(span.ids))
-            self._run([], [Place(0, span)], [], slots, held or None, start)
+            slots = KVSlots(self.config.num_hidden_layers, 1, len(span.ids))
+            self._run([], [ScheduledRow(0, span)], [], slots, held or None, start)
             new = [slots.read(layer, 1, len(span.ids)) for layer in range(self.config.num_hidden_layers)]
             held = [_joined(held[i] if held else None, pair, self.windows[i]) for i, pair in enumerate(new)]
         return held
 
     def answers(
-        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: Choose
+        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: TokenChooser
     ) -> Iterator[None]:
         """Run all rows to their end, and yield after every step.
 
@@ -91,9 +91,9 @@ class Cascade:
         waiting = deque(sorted(range(len(rows)), key=lambda row: (-len(rows[row]), alike[row], row)))
         longest = max(map(len, rows), default=0)
         count = min(len(rows), self.limits.rows(longest + room))
-        slots = Slots(self.config.num_hidden_layers, count, longest + min(room, ROOM))
+        slots = KVSlots(self.config.num_hidden_layers, count, longest + min(room, RESERVED_TOKENS))
         free = list(range(count))[::-1]
-        going: list[Place] = []
+        going: list[ScheduledRow] = []
         while waiting or going:
             new, twins = self._begin(waiting, free, rows, alike, len(going))
             logits = self._run(going, new, twins, slots, prefix, before)
@@ -107,16 +107,16 @@ class Cascade:
 
     def _begin(
         self, waiting: deque[int], free: list[int], rows: Sequence[TokenIds], alike: Sequence[int], tokens: int
-    ) -> tuple[list["Place"], list["Place"]]:
+    ) -> tuple[list["ScheduledRow"], list["ScheduledRow"]]:
         """Take waiting rows for which there are slots, and room beside `tokens` others; return those that run, and their twins."""
-        new: list[Place] = []
-        twins: list[Place] = []
+        new: list[ScheduledRow] = []
+        twins: list[ScheduledRow] = []
         while waiting and free:
             row = waiting[0]
             if new and alike[row] == alike[new[-1].row]:
-                twins.append(Place(waiting.popleft(), Span(free.pop(), 0, rows[row]), of=len(new) - 1))
+                twins.append(ScheduledRow(waiting.popleft(), Span(free.pop(), 0, rows[row]), of=len(new) - 1))
             elif not new or tokens + len(rows[row]) <= self.limits.tokens:
-                new.append(Place(waiting.popleft(), Span(free.pop(), 0, rows[row])))
+                new.append(ScheduledRow(waiting.popleft(), Span(free.pop(), 0, rows[row])))
                 tokens += len(rows[row])
             else:
                 break
@@ -128,23 +128,23 @@ class Cascade:
         """Yield (number of the row, logits (keep, V) after its last `keep` tokens) for every row."""
         waiting = deque(sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row)))
         while waiting:
-            new: list[Place] = []
+            new: list[ScheduledRow] = []
             tokens = 0
             while waiting and (not new or tokens + len(rows[waiting[0]]) <= self.limits.tokens):
                 row = waiting.popleft()
-                new.append(Place(row, Span(len(new), 0, rows[row], keep[row])))
+                new.append(ScheduledRow(row, Span(len(new), 0, rows[row], keep[row])))
                 tokens += len(rows[row])
-            slots = Slots(self.config.num_hidden_layers, len(new), len(new[0].span.ids))
+            slots = KVSlots(self.config.num_hidden_layers, len(new), len(new[0].span.ids))
             parts = torch.split(self._run([], new, [], slots, prefix, before), [place.span.keep for place in new])
             yield from zip((place.row for place in new), parts, strict=True)
 
     @torch.inference_mode()
     def _run(
         self,
-        going: "Sequence[Place]",
-        new: "Sequence[Place]",
-        twins: "Sequence[Place]",
-        slots: Slots,
+        going: "Sequence[ScheduledRow]",
+        new: "Sequence[ScheduledRow]",
+        twins: "Sequence[ScheduledRow]",
+        slots: KVSlots,
         prefix: Sequence[KeyValues] | None,
         before: int,
     ) -> torch.Tensor:
@@ -169,11 +169,11 @@ class Cascade:
         finally:
             _step.reset(token)
         self.windows = step.windows
-        return logits[0, : step.wanted]
+        return logits[0, : step.output_count]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ScheduledRow:
     """What runs of a row in the next step.
 
     Args:
@@ -186,9 +186,9 @@ class Place:
     span: Span
     of: int = 0
 
-    def then(self, token: int) -> "Place":
+    def then(self, token: int) -> "ScheduledRow":
         """Return the place of the row's next token."""
-        return Place(self.row, Span(self.span.slot, self.span.start + len(self.span.ids), [token]))
+        return ScheduledRow(self.row, Span(self.span.slot, self.span.start + len(self.span.ids), [token]))
 
 
 def _joined(held: KeyValues | None, new: KeyValues, window: int | None) -> KeyValues:
@@ -203,7 +203,7 @@ def _joined(held: KeyValues | None, new: KeyValues, window: int | None) -> KeyVa
     return keys, values.transpose(2, 3).contiguous().transpose(2, 3)
 
 
-def _closed_up(going: Sequence[Place], slots: Slots) -> list[Place]:
+def _closed_up(going: Sequence[ScheduledRow], slots: KVSlots) -> list[ScheduledRow]:
     """Return the rows in slots that follow each other; there are no other slots then."""
     if going:
         slots.keep([place.span.slot for place in going])
@@ -223,11 +223,11 @@ def _attention(
 ) -> tuple[torch.Tensor, None]:
     """Return a layer's outputs (1, M, H, D) in the form of transformers' attention interface."""
     if kwargs.get("s_aux") is not None or not getattr(module, "is_causal", True):
-        raise Unfit(f"{type(module).__name__} is more than causal attention")
+        raise UnfitError(f"{type(module).__name__} is more than causal attention")
     index, count = module.layer_idx, module.config.num_hidden_layers
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     layer = Layer(index, scale, sliding_window, softcap, last=index == count - 1)
     return _step.get().attention(layer, query, key, value), None
 
 
-AttentionInterface.register(NAME, _attention)
+AttentionInterface.register(ATTENTION_NAME, _attention)

@@ -7,16 +7,16 @@ from typing import Any, Protocol
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from pdistill.backends.local.engine.batch_limits import limits
-from pdistill.backends.local.engine.cascade import Cascade, Choose, Unfit
-from pdistill.backends.local.engine.fit_check import try_out
+from pdistill.backends.local.engine.batch_limits import batch_limits
+from pdistill.backends.local.engine.cascade import CascadeEngine, TokenChooser, UnfitError
+from pdistill.backends.local.engine.fit_check import check_fit
 from pdistill.backends.local.engine.kv_slots import KeyValues
-from pdistill.backends.local.engine.native_model import Native
-from pdistill.backends.local.engine.padded_engine import Expanded
+from pdistill.backends.local.engine.native_model import NativeModel
+from pdistill.backends.local.engine.padded_engine import PaddedEngine
 from pdistill.core.batches import TokenIds
 
 log = logging.getLogger("pdistill")
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 class Engine(Protocol):
@@ -26,7 +26,7 @@ class Engine(Protocol):
         """Return keys and values (1, K, P, D) of each layer; a layer with a sliding window holds the last ones alone."""
 
     def answers(
-        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: Choose
+        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: TokenChooser
     ) -> Iterator[None]:
         """Run all rows to their end, each as long as `choose` gives it tokens, and yield after every step."""
 
@@ -39,25 +39,25 @@ class Engine(Protocol):
 class Decoder:
     """One model as it is run here.
 
-    `shares` says whether rows may share a prefix: not where a model has recurrent layers, or sliding windows that
+    `shares_prefix` says whether rows may share a prefix: not where a model has recurrent layers, or sliding windows that
     the cascade does not fit.
     """
 
     def __init__(self, model: Any, name: str) -> None:
         self.model = model
-        self.native = Native(model, name)
+        self.native = NativeModel(model, name)
         self.engine: Engine
         layers = DynamicCache(config=self.native.config).layers
         try:
             if not all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
-                raise Unfit("it has layers of another kind than attention")
-            self.engine = try_out(Cascade(model, limits(model)), self.native)
-            self.shares = True
-        except Unfit as reason:
-            self.engine = Expanded(self.native, limits(model))
-            self.shares = self.engine.shares
-            if name not in _said:
-                _said.add(name)
+                raise UnfitError("it has layers of another kind than attention")
+            self.engine = check_fit(CascadeEngine(model, batch_limits(model)), self.native)
+            self.shares_prefix = True
+        except UnfitError as reason:
+            self.engine = PaddedEngine(self.native, batch_limits(model))
+            self.shares_prefix = self.engine.shares_prefix
+            if name not in _warned:
+                _warned.add(name)
                 log.warning("model '%s' runs slower than it could, with a copy of the prompt a row: %s", name, reason)
         self._prefix: tuple[TokenIds, list[KeyValues]] | None = None
 

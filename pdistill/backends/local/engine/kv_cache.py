@@ -8,11 +8,11 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from pdistill.backends.local.engine.kv_slots import KeyValues
 
-GROWTH = 64
+GROWTH_TOKENS = 64
 """Tokens of room that a full layer is given."""
 
 
-class PrefixedLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
+class PrefixCacheLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     """The keys and values (B, H, T, D) of one attention layer.
 
     Args:
@@ -45,7 +45,7 @@ class PrefixedLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         assert self.values is not None
         end = self.length + key_states.shape[-2]
         if end > self.keys.shape[-2]:
-            self.keys, self.values = (_grown(old, end + GROWTH, self.length) for old in (self.keys, self.values))
+            self.keys, self.values = (_grown(old, end + GROWTH_TOKENS, self.length) for old in (self.keys, self.values))
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         self.length = end
@@ -69,9 +69,9 @@ class PrefixedLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             self.keys, self.values = self.keys[indices], self.values[indices]
 
 
-def prefixed(prefix: Sequence[KeyValues] | None, layers: int, room: int) -> Cache:
+def prefix_cache(prefix: Sequence[KeyValues] | None, layers: int, room: int) -> Cache:
     """Return an empty cache of a model with that many layers, behind the prefix."""
-    return Cache(layers=[PrefixedLayer(prefix[i] if prefix else None, room) for i in range(layers)])
+    return Cache(layers=[PrefixCacheLayer(prefix[i] if prefix else None, room) for i in range(layers)])
 
 
 def _room(like: torch.Tensor, total: int) -> torch.Tensor:

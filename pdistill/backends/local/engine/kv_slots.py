@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import torch
 
 KeyValues = tuple[torch.Tensor, torch.Tensor]
-GROWTH = 1.5
+GROWTH_FACTOR = 1.5
 """By how much slots are made longer than is needed at once."""
 
 
-class Slots:
+class KVSlots:
     """The keys and values (S, K, T, D) of each layer: S rows, each with room for T tokens behind their prefix.
 
     Args:
@@ -49,7 +49,7 @@ class Slots:
         """Guarantee that rows may have so many tokens."""
         if length <= self.length:
             return
-        longer = max(length, int(self.length * GROWTH))
+        longer = max(length, int(self.length * GROWTH_FACTOR))
         for i, stored in enumerate(self._layers):
             if stored is not None:
                 keys, values = (torch.nn.functional.pad(held, (0, 0, 0, longer - self.length)) for held in stored)

@@ -7,13 +7,13 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from pdistill.backends.local.engine.kv_slots import KeyValues
-from pdistill.backends.local.kernels.inference_linear import use_fast_products
+from pdistill.backends.local.kernels.inference_linear import use_inference_linears
 from pdistill.backends.local.model.adapter import shared_copy
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError
 
 
-class Native:
+class NativeModel:
     """One model as transformers runs it, but for the products of its linear layers; the model stays as it is.
 
     Raises:
@@ -22,7 +22,7 @@ class Native:
 
     def __init__(self, model: Any, name: str) -> None:
         self.model = shared_copy(model)
-        use_fast_products(self.model)
+        use_inference_linears(self.model)
         self.config = model.config.get_text_config()
         self.takes = set(inspect.signature(model.forward).parameters)
         self.cache_name = next((key for key in ("cache", "past_key_values") if key in self.takes), None)

@@ -6,35 +6,35 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from pdistill.backends.local.engine.batch_limits import Limits
-from pdistill.backends.local.engine.cascade import Choose
-from pdistill.backends.local.engine.kv_cache import prefixed
+from pdistill.backends.local.engine.batch_limits import BatchLimits
+from pdistill.backends.local.engine.cascade import TokenChooser
+from pdistill.backends.local.engine.kv_cache import prefix_cache
 from pdistill.backends.local.engine.kv_slots import KeyValues
-from pdistill.backends.local.engine.native_model import Native
+from pdistill.backends.local.engine.native_model import NativeModel
 from pdistill.core.batches import TokenIds
 
-ROOM = 64
+RESERVED_TOKENS = 64
 
 
-class Expanded:
+class PaddedEngine:
     """An engine for one model.
 
-    `shares` says whether rows may share a prefix and be padded: so it is where every layer attends to all tokens
+    `shares_prefix` says whether rows may share a prefix and be padded: so it is where every layer attends to all tokens
     before it. Models with sliding windows or recurrent layers get rows of equal length, each with its own prefix.
     """
 
-    def __init__(self, native: Native, limits: Limits) -> None:
+    def __init__(self, native: NativeModel, limits: BatchLimits) -> None:
         self.native = native
         self.limits = limits
         self.layers = native.config.num_hidden_layers
-        self.shares = all(type(layer) is DynamicLayer for layer in DynamicCache(config=native.config).layers)
+        self.shares_prefix = all(type(layer) is DynamicLayer for layer in DynamicCache(config=native.config).layers)
 
     def prefix(self, ids: TokenIds) -> list[KeyValues]:
         """Return keys and values (1, K, P, D) of each layer."""
         return self.native.prefix(ids)
 
     def answers(
-        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: Choose
+        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: TokenChooser
     ) -> Iterator[None]:
         """Run all rows to their end, a batch at a time, and yield after every step; half-empty batches are made smaller."""
         for numbers in self.batches([len(row) for row in rows], before, room):
@@ -75,27 +75,27 @@ class Expanded:
         for row in order:
             longest = lengths[batches[-1][0]] if batches else 0
             fits = bool(batches) and len(batches[-1]) < self._most_rows(before, longest, room)
-            if fits and (self.shares or lengths[row] == longest):
+            if fits and (self.shares_prefix or lengths[row] == longest):
                 batches[-1].append(row)
             else:
                 batches.append([row])
         return batches
 
-    def start(self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, room: int) -> "Running":
+    def start(self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, room: int) -> "PaddedBatch":
         """Return a batch of rows behind the prefix, not yet run."""
         cache: Any = DynamicCache(config=self.native.config)
-        if self.shares:
-            cache = prefixed(prefix, self.layers, min(room, ROOM))
-        return Running(self.native, rows, cache)
+        if self.shares_prefix:
+            cache = prefix_cache(prefix, self.layers, min(room, RESERVED_TOKENS))
+        return PaddedBatch(self.native, rows, cache)
 
     def _most_rows(self, before: int, longest: int, room: int) -> int:
         return max(1, min(self.limits.rows(before + longest + room), self.limits.tokens // longest))
 
 
-class Running:
+class PaddedBatch:
     """A batch under way: rows are padded on their left, so that the last token of each row comes last."""
 
-    def __init__(self, native: Native, rows: Sequence[TokenIds], cache: Any) -> None:
+    def __init__(self, native: NativeModel, rows: Sequence[TokenIds], cache: Any) -> None:
         self.native = native
         self.cache = cache
         self.rows = rows

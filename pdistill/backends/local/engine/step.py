@@ -8,12 +8,12 @@ from itertools import accumulate
 import torch
 from torch import nn
 
-from pdistill.backends.local.engine.kv_slots import KeyValues, Slots
-from pdistill.backends.local.kernels.buckets import even
-from pdistill.backends.local.kernels.partial_attention import Part, attend, attend_all, merged
+from pdistill.backends.local.engine.kv_slots import KeyValues, KVSlots
+from pdistill.backends.local.kernels.buckets import round_up_to_bucket
+from pdistill.backends.local.kernels.partial_attention import PartialAttention, attend, attend_by_matmul, merge
 from pdistill.core.batches import TokenIds
 
-PARTS = 8
+BUCKETS_PER_DOUBLING = 8
 """Sizes of a step between one power of two and the next."""
 
 
@@ -50,8 +50,8 @@ class Step:
     """The attention of one forward pass over M tokens in one packed row, the last of which may be mere filling.
 
     Args:
-        going: one token each of rows that are under way.
-        new: whole rows that begin.
+        decode: one token each of rows that are under way.
+        prefill: whole rows that begin.
         slots: where keys and values of rows are held.
         prefix: keys and values (1, K, P, D) of each layer, of the last P of the prefix' tokens; None where there is none.
         before: tokens of the prefix.
@@ -60,19 +60,19 @@ class Step:
 
     def __init__(
         self,
-        going: Sequence[Span],
-        new: Sequence[Span],
-        slots: Slots,
+        decode: Sequence[Span],
+        prefill: Sequence[Span],
+        slots: KVSlots,
         prefix: Sequence[KeyValues] | None,
         before: int,
         device: torch.device,
     ) -> None:
-        self.going, self.new = going, new
+        self.decode, self.prefill = decode, prefill
         self.slots, self.prefix, self.before, self.device = slots, prefix, before, device
-        spans = [*going, *new]
+        spans = [*decode, *prefill]
         slots.reserve(max(span.start + len(span.ids) for span in spans))
         sizes = [len(span.ids) for span in spans]
-        self.tokens, filling = sum(sizes), even(sum(sizes), PARTS) - sum(sizes)
+        self.tokens, filling = sum(sizes), round_up_to_bucket(sum(sizes), BUCKETS_PER_DOUBLING) - sum(sizes)
         self.ids = self._tensor([*(token for span in spans for token in span.ids), *[0] * filling])
         self.slot_of = self._tensor([span.slot for span, size in zip(spans, sizes, strict=True) for _ in range(size)])
         self.places = self._tensor(
@@ -80,8 +80,8 @@ class Step:
         )
         self.positions = nn.functional.pad(self.places, (0, filling)) + before
         kept = [i for span, end in zip(spans, accumulate(sizes), strict=True) for i in range(end - span.keep, end)]
-        self.wanted = len(kept)
-        self.kept = self._tensor(kept + kept[-1:] * (even(len(kept), PARTS) - len(kept)))
+        self.output_count = len(kept)
+        self.kept = self._tensor(kept + kept[-1:] * (round_up_to_bucket(len(kept), BUCKETS_PER_DOUBLING) - len(kept)))
         self.windows: dict[int, int | None] = {}
         self._visible: dict[int, torch.Tensor | None] = {}
         self._biases: dict[int | None, torch.Tensor] = {}
@@ -105,37 +105,39 @@ class Step:
         whole[self.kept] = outputs
         return whole[None]
 
-    def _with_prefix(self, layer: Layer, query: torch.Tensor, own: Part, prefix: KeyValues) -> torch.Tensor:
+    def _with_prefix(self, layer: Layer, query: torch.Tensor, own: PartialAttention, prefix: KeyValues) -> torch.Tensor:
         """Return outputs (H, M, D) over the prefix and the own row together."""
         visible = self._prefix_visible(prefix[0].shape[2], layer.window)
         if layer.last and visible is not None:
             visible = visible[self.kept]
         shared = attend(query, *prefix, layer.scale, visible, softcap=layer.softcap)
-        return merged((shared[0][0], shared[1][0]), own)
+        return merge((shared[0][0], shared[1][0]), own)
 
-    def _own(self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Part:
+    def _own(self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> PartialAttention:
         """Return outputs (H, M, D) and log-sum-exps (H, M) of each token over its own row; filling sees nothing."""
-        ones = len(self.going)
+        ones = len(self.decode)
         outputs, sums = torch.zeros_like(query), query.new_full(query.shape[:2], -torch.inf, dtype=torch.float32)
-        if self.going:
-            outputs[:, :ones], sums[:, :ones] = self._own_going(layer, query[:, :ones])
-        if self.new:
+        if self.decode:
+            outputs[:, :ones], sums[:, :ones] = self._own_decode(layer, query[:, :ones])
+        if self.prefill:
             queries, keys, values = (self._in_grid(states) for states in (query, key, value))
-            new = self._own_new(layer, queries, keys, values)
-            outputs[:, ones : self.tokens], sums[:, ones : self.tokens] = new
+            prefill = self._own_prefill(layer, queries, keys, values)
+            outputs[:, ones : self.tokens], sums[:, ones : self.tokens] = prefill
         return outputs, sums
 
-    def _own_going(self, layer: Layer, query: torch.Tensor) -> Part:
+    def _own_decode(self, layer: Layer, query: torch.Tensor) -> PartialAttention:
         """The newest token of each row over all of its row, slot by slot; free slots are computed and not read."""
-        order, (count, longest) = self.slot_of[: len(self.going)], self._going_size
+        order, (count, longest) = self.slot_of[: len(self.decode)], self._decode_size
         keys, values = self.slots.read(layer.index, count, longest)
         queries = query.new_zeros((count, query.shape[0], 1, query.shape[2]))
         queries[order] = query.transpose(0, 1)[:, :, None]
-        bias = self._going_bias(count, longest, layer.window)
-        outputs, sums = attend_all(queries, keys, values, layer.scale, bias, layer.softcap)
+        bias = self._decode_bias(count, longest, layer.window)
+        outputs, sums = attend_by_matmul(queries, keys, values, layer.scale, bias, layer.softcap)
         return outputs[order, :, 0].transpose(0, 1), sums[order, :, 0].transpose(0, 1)
 
-    def _own_new(self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> Part:
+    def _own_prefill(
+        self, layer: Layer, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> PartialAttention:
         """New rows (R, H, L, D), padded on their right: a token sees those before it, and so none of the padding."""
         places = torch.arange(query.shape[2], device=self.device)
         visible = None
@@ -146,16 +148,16 @@ class Step:
         return outputs, sums
 
     def _in_grid(self, states: torch.Tensor) -> torch.Tensor:
-        """Return states (R, H, L, D) of the new rows, from packed ones (H, M, D)."""
+        """Return states (R, H, L, D) of the prefill rows, from packed ones (H, M, D)."""
         grid = states.index_select(1, self._grid.flatten())
         return grid.view(len(states), *self._grid.shape, -1).transpose(0, 1)
 
-    def _going_bias(self, count: int, longest: int, window: int | None) -> torch.Tensor:
+    def _decode_bias(self, count: int, longest: int, window: int | None) -> torch.Tensor:
         """Return what is added to the scores of each slot's places, (count, 1, 1, 1, longest)."""
         if window in self._biases:
             return self._biases[window]
         ends = torch.zeros(count, dtype=torch.long, device=self.device)
-        ends[self.slot_of[: len(self.going)]] = self.places[: len(self.going)]
+        ends[self.slot_of[: len(self.decode)]] = self.places[: len(self.decode)]
         places = torch.arange(longest, device=self.device)
         visible = places <= ends[:, None]
         if window is not None:
@@ -175,25 +177,25 @@ class Step:
         return self._visible[window]
 
     @cached_property
-    def _going_size(self) -> tuple[int, int]:
+    def _decode_size(self) -> tuple[int, int]:
         """How many slots are read, and how many tokens of each."""
-        return max(span.slot for span in self.going) + 1, max(span.start for span in self.going) + 1
+        return max(span.slot for span in self.decode) + 1, max(span.start for span in self.decode) + 1
 
     @cached_property
     def _grid(self) -> torch.Tensor:
-        """Which packed token stands at each place (R, L) of the new rows; padding is any token."""
-        width = max(len(span.ids) for span in self.new)
-        starts, at = [], len(self.going)
-        for span in self.new:
+        """Which packed token stands at each place (R, L) of the prefill rows; padding is any token."""
+        width = max(len(span.ids) for span in self.prefill)
+        starts, at = [], len(self.decode)
+        for span in self.prefill:
             starts.append(at)
             at += len(span.ids)
         return (self._tensor(starts)[:, None] + torch.arange(width, device=self.device)).clamp_(max=at - 1)
 
     @cached_property
     def _real(self) -> torch.Tensor:
-        """Where in the flattened grid (R * L) each new token stands, in packed order."""
-        width = max(len(span.ids) for span in self.new)
-        return self._tensor([row * width + i for row, span in enumerate(self.new) for i in range(len(span.ids))])
+        """Where in the flattened grid (R * L) each prefill token stands, in packed order."""
+        width = max(len(span.ids) for span in self.prefill)
+        return self._tensor([row * width + i for row, span in enumerate(self.prefill) for i in range(len(span.ids))])
 
     def _tensor(self, values: Sequence[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=self.device)

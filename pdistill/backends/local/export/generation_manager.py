@@ -14,14 +14,14 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.cli.serving.utils import GenerateManager
 
-from pdistill.backends.local.export.transformers_export import Export
-from pdistill.backends.local.sampling.stop_text_filter import Cutter
+from pdistill.backends.local.export.transformers_export import TransformersExport
+from pdistill.backends.local.sampling.stop_text_filter import StopTextFilter
 from pdistill.core.sampling import Sampling
 
 Managers: Any = GenerateManager
 
 
-class Stopping(StoppingCriteria):
+class StopCriteria(StoppingCriteria):
     """Ends an answer at a stop text, and at once where it is told to; notes whether it ended by itself.
 
     Args:
@@ -60,10 +60,10 @@ class Stopping(StoppingCriteria):
         return torch.full((input_ids.shape[0],), cut or self.told.is_set(), device=input_ids.device)
 
 
-class Pieces:
+class FilteredQueue:
     """A queue of an answer's pieces, cut at the first stop text; what is no text is passed on."""
 
-    def __init__(self, queue: "asyncio.Queue[Any]", cutter: Cutter) -> None:
+    def __init__(self, queue: "asyncio.Queue[Any]", cutter: StopTextFilter) -> None:
         self._queue = queue
         self._cutter = cutter
         self._ready: deque[Any] = deque()
@@ -96,7 +96,7 @@ class Pieces:
             self._ready.append(item)
 
 
-class StoppingManager:
+class GenerationManager:
     """Runs answers one after the other, as transformers' own does, and ends them at their stop texts.
 
     Args:
@@ -104,7 +104,7 @@ class StoppingManager:
         sampling: what ends its answers, besides what a request asks for.
     """
 
-    def __init__(self, export: Export, sampling: Sampling) -> None:
+    def __init__(self, export: TransformersExport, sampling: Sampling) -> None:
         self._own = Managers()
         self.export = export
         self.sampling = sampling
@@ -113,7 +113,7 @@ class StoppingManager:
     def generate_streaming(self, model: Any, processor: Any, inputs: Any, gen_config: Any, **rest: Any) -> Any:
         """Return the queue of an answer's pieces and their streamer."""
         queue, streamer = self._own.generate_streaming(model, processor, inputs, gen_config, **rest)
-        return Pieces(queue, Cutter(self._sampling(gen_config))), streamer
+        return FilteredQueue(queue, StopTextFilter(self._sampling(gen_config))), streamer
 
     async def generate_non_streaming(
         self, model: Any, processor: Any, inputs: Any, gen_config: Any, **rest: Any
@@ -132,7 +132,7 @@ class StoppingManager:
         """Return the ids of prompt and answer."""
         settings = copy.copy(generation_config)
         settings.stop_strings = None  # transformers looks for them in another way than a run does
-        stopping = Stopping(
+        stopping = StopCriteria(
             self._sampling(generation_config),
             lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)),
             input_ids.shape[1],

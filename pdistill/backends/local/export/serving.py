@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from pdistill.backends.local.export.chat_request import Refused, checked
-from pdistill.backends.local.export.transformers_export import Export
+from pdistill.backends.local.export.chat_request import RequestError, handler_arguments
+from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.errors import BackendError
 from pdistill.core.sampling import Sampling
 
@@ -24,18 +24,18 @@ try:
     from transformers.cli.serving.model_manager import ModelManager
     from transformers.cli.serving.utils import GenerationState
 
-    from pdistill.backends.local.export.generation_manager import StoppingManager
+    from pdistill.backends.local.export.generation_manager import GenerationManager
 except (ImportError, NameError) as error:  # transformers names what its own extra lacks only when it is used
     raise BackendError("serving needs packages that are not installed; run: pip install 'pdistill[serve]'") from error
 
-MOST_BYTES = 1 << 20
-MOST_DISCARDED = 64 << 20
+MAX_REQUEST_BYTES = 1 << 20
+MAX_DISCARDED_BYTES = 64 << 20
 """Bytes of a request that are read, and that are read and thrown away so that its sender hears why."""
-GRACE = 10
+GRACE_SECONDS = 10
 """Seconds that answers under way may take when the server is stopped."""
 
 
-class Model:
+class ServedModel:
     """What transformers' handler sees of a model.
 
     It has no type, so that answers are passed on as the model gave them: by a model's type, the handler takes thoughts
@@ -44,13 +44,13 @@ class Model:
 
     config = SimpleNamespace(model_type="student")
 
-    def __init__(self, export: Export, manager: StoppingManager) -> None:
+    def __init__(self, export: TransformersExport, manager: GenerationManager) -> None:
         self.device = export.model.device
         self.generation_config = export.settings
         self.generate = manager.generate
 
 
-class Student(ChatCompletionHandler):
+class StudentHandler(ChatCompletionHandler):
     """Answers chat completions by the one model that is loaded.
 
     Args:
@@ -59,14 +59,14 @@ class Student(ChatCompletionHandler):
         sampling: what ends its answers, besides its end tokens and what a request asks for.
     """
 
-    def __init__(self, export: Export, name: str, sampling: Sampling) -> None:
-        self.manager = StoppingManager(export, sampling)
+    def __init__(self, export: TransformersExport, name: str, sampling: Sampling) -> None:
+        self.manager = GenerationManager(export, sampling)
         state: Any = GenerationState()
         state.get_manager = lambda *_, **__: self.manager
         super().__init__(ModelManager(device="cpu"), state)
         self.export = export
         self.name = name
-        self.model = Model(export, self.manager)
+        self.model = ServedModel(export, self.manager)
         export.tokenizer.response_template = None
 
     def _resolve_model(self, body: dict[str, Any]) -> tuple[str, Any, Any]:
@@ -74,10 +74,12 @@ class Student(ChatCompletionHandler):
 
     def close(self) -> None:
         """End the answers that are under way at their next token."""
-        self.manager.close(GRACE)
+        self.manager.close(GRACE_SECONDS)
 
 
-def serve(export: Export, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(
+    export: TransformersExport, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
+) -> None:
     """Answer requests until the process is told to stop.
 
     Args:
@@ -90,19 +92,23 @@ def serve(export: Export, name: str, sampling: Sampling, host: str, port: int, r
         BackendError: the address can't be listened on.
     """
     listening = _listen(host, port)
-    student = Student(export, name, sampling)
+    student = StudentHandler(export, name, sampling)
     place, number = listening.getsockname()[:2]
     ready(f"http://{f'[{place}]' if ':' in place else place}:{number}/v1")
     try:
-        server(student).run(sockets=[listening])
+        make_server(student).run(sockets=[listening])
     finally:
         listening.close()
 
 
-def server(student: Student, grace: int = GRACE) -> uvicorn.Server:
+def make_server(student: StudentHandler, grace: int = GRACE_SECONDS) -> uvicorn.Server:
     """Return the server, not yet running; told to stop, it gives the answers under way `grace` seconds."""
     config = uvicorn.Config(
-        application(student), log_level="critical", lifespan="off", timeout_graceful_shutdown=grace, access_log=False
+        make_application(student),
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=grace,
+        access_log=False,
     )
     return _Server(config, student)
 
@@ -110,7 +116,7 @@ def server(student: Student, grace: int = GRACE) -> uvicorn.Server:
 class _Server(uvicorn.Server):
     """A server whose model is at rest before its event loop is closed."""
 
-    def __init__(self, config: uvicorn.Config, student: Student) -> None:
+    def __init__(self, config: uvicorn.Config, student: StudentHandler) -> None:
         super().__init__(config)
         self._student = student
 
@@ -121,11 +127,11 @@ class _Server(uvicorn.Server):
         await asyncio.to_thread(self._student.close)
 
 
-def application(student: Student) -> Starlette:
-    """Return the server's application: chat completions, the list of its one model, and its health."""
+def make_application(student: StudentHandler) -> Starlette:
+    """Return the server's make_application: chat completions, the list of its one model, and its health."""
 
     async def chat(request: Request) -> Response:
-        body = checked(_parsed(await _read(request)), student.export, student.name)
+        body = handler_arguments(_parsed(await _read(request)), student.export, student.name)
         response: Response = await student.handle_request(
             body, request.headers.get("x-request-id") or str(uuid.uuid4())
         )
@@ -144,7 +150,7 @@ def application(student: Student) -> Starlette:
             Route("/v1/models", models),
             Route("/health", health),
         ],
-        exception_handlers={Refused: _refusal, HTTPException: _failure, Exception: _failure},
+        exception_handlers={RequestError: _refusal, HTTPException: _failure, Exception: _failure},
     )
 
 
@@ -160,17 +166,17 @@ async def _read(request: Request) -> bytes:
     """Return the body of a request.
 
     Raises:
-        Refused: it is too big.
+        RequestError: it is too big.
     """
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > MOST_DISCARDED:
+        if size > MAX_DISCARDED_BYTES:
             break
-        if size <= MOST_BYTES:
+        if size <= MAX_REQUEST_BYTES:
             parts.append(part)
-    if size > MOST_BYTES:
-        raise Refused(413, f"the request is bigger than {MOST_BYTES:,} bytes", "request_too_large")
+    if size > MAX_REQUEST_BYTES:
+        raise RequestError(413, f"the request is bigger than {MAX_REQUEST_BYTES:,} bytes", "request_too_large")
     return b"".join(parts)
 
 
@@ -178,11 +184,11 @@ def _parsed(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise Refused(400, "the request is not JSON") from None
+        raise RequestError(400, "the request is not JSON") from None
 
 
 async def _refusal(request: Request, refused: Exception) -> Response:
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RequestError)
     return _error(refused.status, str(refused), refused.code)
 
 

@@ -15,14 +15,14 @@ from pdistill.backends.local.model.adapter import CONFIG_FILE
 from pdistill.core.batches import TokenIds
 from pdistill.core.sampling import Completion
 
-BATCH = 16
+BATCH_ROWS = 16
 
 Models: Any = AutoModelForCausalLM
 Tokenizers: Any = AutoTokenizer
 Settings: Any = GenerationConfig
 
 
-class Export:
+class TransformersExport:
     """The export in a folder, loaded afresh, in float32.
 
     Args:
@@ -47,8 +47,8 @@ class Export:
         for place, ids in enumerate(prompts):
             by_length[len(ids)].append(place)
         for places in by_length.values():
-            for start in range(0, len(places), BATCH):
-                batch = places[start : start + BATCH]
+            for start in range(0, len(places), BATCH_ROWS):
+                batch = places[start : start + BATCH_ROWS]
                 yield from zip(batch, self._generate([prompts[place] for place in batch]), strict=True)
 
     def _generate(self, prompts: Sequence[TokenIds]) -> list[Completion]:

@@ -18,13 +18,13 @@ from pdistill.backends.local.model.stop_rules import end_tokens
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.exporter import ExportForm
 
-BASE = "base"
+BASE_FOLDER = "base"
 """The folder in an export that holds the base, where the base is to be had nowhere else."""
 
 Settings: Any = GenerationConfig
 
 
-def write(
+def write_export(
     source: Source,
     renderer: TemplateRenderer,
     machine: Machine,
@@ -48,12 +48,12 @@ def write(
     base = load_model(source, replace(machine, dtype="float32"))
     settings = _settings(base, renderer, form.max_tokens)
     if weights is None or form.merge:
-        _save(base if weights is None else adapter.merged(base, weights), settings, directory)
+        _save(base if weights is None else adapter.merge(base, weights), settings, directory)
     else:
-        place = _place(source)
-        if place == BASE:
-            _save(base, settings, directory / BASE)
-        _copy_adapter(weights, place, directory)
+        location = _place(source)
+        if location == BASE_FOLDER:
+            _save(base, settings, directory / BASE_FOLDER)
+        _copy_adapter(weights, location, directory)
     settings.save_pretrained(directory)
     tokenizer = copy.deepcopy(renderer.tokenizer)
     tokenizer.chat_template = template
@@ -72,9 +72,9 @@ def _open_as_usual(directory: Path) -> None:
 def _place(source: Source) -> str:
     """Return where an adapter's users find its base: a hub name, the folder that was named, else beside the adapter."""
     if source.folder is None:
-        return source.place
+        return source.location
     named = Path(source.name).expanduser()
-    return str(source.folder.resolve()) if named == source.folder else BASE
+    return str(source.folder.resolve()) if named == source.folder else BASE_FOLDER
 
 
 def _settings(model: Any, renderer: TemplateRenderer, max_tokens: int) -> Any:

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
-from pdistill.backends.local.kernels.onednn import product
+from pdistill.backends.local.kernels.onednn import matmul_transposed
 
-MOST_LOGITS = 4 << 20
+MAX_LOGITS = 4 << 20
 """Logits that exist at a time."""
 
 
@@ -44,12 +44,12 @@ class _CrossEntropy(torch.autograd.Function):
         targets: torch.Tensor,
         weights: torch.Tensor,
     ) -> torch.Tensor:
-        rows = max(1, MOST_LOGITS // weight.shape[0])
+        rows = max(1, MAX_LOGITS // weight.shape[0])
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden)
         for start in range(0, len(hidden), rows):
             chunk = slice(start, start + rows)
-            logits = product(hidden[chunk], weight, bias).float()
+            logits = matmul_transposed(hidden[chunk], weight, bias).float()
             if cap is not None:
                 logits.div_(cap).tanh_().mul_(cap)
             bent = None if cap is None else 1 - (logits / cap).square_()
@@ -61,7 +61,7 @@ class _CrossEntropy(torch.autograd.Function):
             slopes.scatter_add_(-1, chosen, torch.full_like(nats, -1.0)).mul_(weights[chunk, None])
             if bent is not None:
                 slopes.mul_(bent)
-            gradient[chunk] = product(slopes.to(weight.dtype), weight.t())
+            gradient[chunk] = matmul_transposed(slopes.to(weight.dtype), weight.t())
         ctx.save_for_backward(gradient)
         return loss
 

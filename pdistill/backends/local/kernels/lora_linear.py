@@ -7,12 +7,12 @@ import torch
 from peft.tuners.lora.layer import Linear
 from torch import nn
 
-from pdistill.backends.local.kernels.onednn import added, product, suited
+from pdistill.backends.local.kernels.onednn import add_matmul_transposed, is_supported, matmul_transposed
 
 ADAPTER = "default"
 
 
-def speed_up(student: Any) -> int:
+def use_fast_lora_layers(student: Any) -> int:
     """Return how many layers of the student are computed here from now on: plain LoRA on frozen linear layers in float32."""
     layers: list[Any] = [module for module in student.modules() if type(module) is Linear and _fits(module)]
     for layer in layers:
@@ -25,8 +25,8 @@ def _fits(layer: Any) -> bool:
     return (
         type(inner) is nn.Linear
         and not inner.weight.requires_grad
-        and suited(inner.weight)
-        and suited(layer.lora_A[ADAPTER].weight)
+        and is_supported(inner.weight)
+        and is_supported(layer.lora_A[ADAPTER].weight)
         and list(layer.active_adapters) == [ADAPTER]
         and ADAPTER not in layer.lora_variant
         and isinstance(layer.lora_dropout[ADAPTER], nn.Identity)
@@ -59,21 +59,21 @@ class _Product(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        low = product(rows, a)
+        low = matmul_transposed(rows, a)
         scaled = b * scale
         ctx.save_for_backward(rows, low, weight, a, scaled)
         ctx.scale = scale
-        return added(product(rows, weight, bias), low, scaled).view(*x.shape[:-1], -1)
+        return add_matmul_transposed(matmul_transposed(rows, weight, bias), low, scaled).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, low, weight, a, scaled = ctx.saved_tensors
         gradient = gradients[0].reshape(-1, weight.shape[0])
-        low_gradient = product(gradient, scaled.t())
-        a_gradient = product(low_gradient.t(), rows.t())
-        b_gradient = product(low.t(), gradient.t()).t().mul(ctx.scale)
+        low_gradient = matmul_transposed(gradient, scaled.t())
+        a_gradient = matmul_transposed(low_gradient.t(), rows.t())
+        b_gradient = matmul_transposed(low.t(), gradient.t()).t().mul(ctx.scale)
         x_gradient = None
         if ctx.needs_input_grad[0]:
-            x_gradient = added(product(gradient, weight.t()), low_gradient, a.t())
+            x_gradient = add_matmul_transposed(matmul_transposed(gradient, weight.t()), low_gradient, a.t())
             x_gradient = x_gradient.view(*gradients[0].shape[:-1], -1)
         return x_gradient, None, None, a_gradient, b_gradient, None

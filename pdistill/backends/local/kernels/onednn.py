@@ -12,22 +12,22 @@ import torch
 from torch import nn
 
 
-def suited(tensor: torch.Tensor) -> bool:
+def is_supported(tensor: torch.Tensor) -> bool:
     """Return whether the products of this module take such a tensor."""
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
-def product(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """Return left (M, K) times right (N, K) transposed, (M, N), with bias (N,) added; autograd does not see it."""
-    if suited(left) and _has_onednn():
+def matmul_transposed(left: torch.Tensor, right: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Return left (M, K) times right (N, K) transposed, (M, N), with bias (N,) add_matmul_transposed; autograd does not see it."""
+    if is_supported(left) and _has_onednn():
         given: torch.Tensor = _operators()._linear_pointwise(left, right, bias, "none", [], "")
         return given
     return nn.functional.linear(left, right, bias)
 
 
-def added(other: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def add_matmul_transposed(other: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Return other (M, N) plus left (M, K) times right (N, K) transposed; autograd does not see it."""
-    if suited(left) and _has_onednn():
+    if is_supported(left) and _has_onednn():
         given: torch.Tensor = _operators()._linear_pointwise.binary(left, other, right, None, "add")
         return given
     return torch.addmm(other, left, right.t())

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface
 
-NAME = "pdistill_tiles"
-TILE, LONG = 96, 384
+ATTENTION_NAME = "pdistill_tiles"
+MAX_TILE_TOKENS, MIN_RECOMPUTED_TILE_TOKENS = 96, 384
 """Tokens that a tile of several rows has at most; tokens from which a tile's probabilities are not kept for the backward pass."""
 
 
@@ -58,7 +58,7 @@ class Tiles:
 def _tiles(lengths: Sequence[int]) -> list[Tile]:
     groups: list[list[int]] = []
     for length in lengths:
-        if groups and sum(groups[-1]) + length <= TILE:
+        if groups and sum(groups[-1]) + length <= MAX_TILE_TOKENS:
             groups[-1].append(length)
         else:
             groups.append([length])
@@ -102,7 +102,7 @@ def attend(
     return answer.view(heads, count, length, -1).permute(1, 2, 0, 3), None
 
 
-AttentionInterface.register(NAME, attend)
+AttentionInterface.register(ATTENTION_NAME, attend)
 
 
 class _Attention(torch.autograd.Function):
@@ -125,7 +125,7 @@ class _Attention(torch.autograd.Function):
             span = slice(tile.start, tile.end)
             weights = _weights(ctx, number, query[:, span], key[:, span])
             answer[:, span] = torch.bmm(weights, value[:, span]).view(len(query), tile.end - tile.start, -1)
-            kept.append(weights if tile.end - tile.start < LONG else None)
+            kept.append(weights if tile.end - tile.start < MIN_RECOMPUTED_TILE_TOKENS else None)
         ctx.kept = kept
         ctx.save_for_backward(query, key, value)
         return answer

@@ -1,4 +1,4 @@
-"""Attention over a part of the keys: outputs with their log-sum-exp, so that parts can be merged into the whole.
+"""Attention over a part of the keys: outputs with their log-sum-exp, so that parts can be merge into the whole.
 
 Softmax attention over keys A and B together is the mean of both outputs, weighted by the shares exp(log-sum-exp): exact,
 and known from cascade attention (Hydragen: Juravsky et al., 2024, arXiv:2402.05099).
@@ -6,17 +6,17 @@ and known from cascade attention (Hydragen: Juravsky et al., 2024, arXiv:2402.05
 
 import torch
 
-from pdistill.backends.local.kernels.onednn import product, suited
+from pdistill.backends.local.kernels.onednn import is_supported, matmul_transposed
 
-Part = tuple[torch.Tensor, torch.Tensor]
+PartialAttention = tuple[torch.Tensor, torch.Tensor]
 """Outputs (B, H, N, D) and log-sum-exps (B, H, N) in nats."""
 
-MOST_SCORES, CPU_SCORES = 16 << 20, 1 << 19
+MAX_SCORES, MAX_CPU_SCORES = 16 << 20, 1 << 19
 """Scores that exist at one time where no kernel keeps them to itself; on a CPU they should stay in its cache."""
-MANY_KEYS = 64
+MIN_ONEDNN_KEYS = 64
 """Keys from which products by oneDNN are faster than torch's kernel, which has its products from MKL."""
 
-_on_cpu = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+_CPU_ATTENTION = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 
 
 def attend(
@@ -27,7 +27,7 @@ def attend(
     visible: torch.Tensor | None = None,
     causal: bool = False,
     softcap: float | None = None,
-) -> Part:
+) -> PartialAttention:
     """Return the attention of queries (B, H, N, D) over keys and values (B, K, T, D), where H is a multiple of K.
 
     Args:
@@ -40,17 +40,17 @@ def attend(
         softcap: scores are squeezed into (-softcap, softcap) by tanh.
     """
     bias = None if visible is None else torch.zeros_like(visible, dtype=query.dtype).masked_fill(~visible, -torch.inf)
-    if bias is None and softcap is None and not causal and key.shape[2] >= MANY_KEYS and suited(query):
-        outputs, sums = _by_products(query, key, value, scale)
-    elif softcap is None and _on_cpu is not None and query.device.type == "cpu":
-        outputs, sums = _by_kernel(query, key, value, scale, bias, causal)
+    if bias is None and softcap is None and not causal and key.shape[2] >= MIN_ONEDNN_KEYS and is_supported(query):
+        outputs, sums = _attend_by_onednn(query, key, value, scale)
+    elif softcap is None and _CPU_ATTENTION is not None and query.device.type == "cpu":
+        outputs, sums = _attend_by_cpu_kernel(query, key, value, scale, bias, causal)
     else:
         if causal:
             bias = query.new_full((query.shape[2], key.shape[2]), -torch.inf).triu(1)
-        rows = max(1, MOST_SCORES // (query.shape[0] * query.shape[1] * key.shape[2]))
+        rows = max(1, MAX_SCORES // (query.shape[0] * query.shape[1] * key.shape[2]))
         starts = range(0, query.shape[2], rows)
         parts = [
-            attend_all(
+            attend_by_matmul(
                 query[:, :, i : i + rows], key, value, scale, None if bias is None else bias[i : i + rows], softcap
             )
             for i in starts
@@ -62,15 +62,15 @@ def attend(
     return outputs, sums
 
 
-def attend_all(
+def attend_by_matmul(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     scale: float,
     bias: torch.Tensor | None,
     softcap: float | None = None,
-) -> Part:
-    """Return the same by plain matrix products; `bias` is added to the scores and broadcast to (B, K, H / K, N, T)."""
+) -> PartialAttention:
+    """Return the same by plain matrix products; `bias` is add_matmul_transposed to the scores and broadcast to (B, K, H / K, N, T)."""
     batch, heads, count, size = query.shape
     kept, length = key.shape[1:3]
     folded = query.reshape(batch, kept, -1, size)
@@ -89,38 +89,38 @@ def attend_all(
     return outputs.reshape(query.shape), sums.reshape(batch, heads, count)
 
 
-def merged(one: Part, other: Part) -> torch.Tensor:
+def merge(one: PartialAttention, other: PartialAttention) -> torch.Tensor:
     """Return the attention (..., D) over the keys of two parts together; `other` saw at least one key."""
     share = torch.sigmoid(other[1] - one[1])[..., None]
     return torch.lerp(one[0], other[0], share.to(one[0].dtype))
 
 
-def _by_products(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> Part:
+def _attend_by_onednn(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> PartialAttention:
     """Each head's keys see all queries of its group; the log-sum-exp is the highest score less the log of its share."""
     batch, heads, count, size = query.shape
     kept, length = key.shape[1:3]
     queries = query.reshape(batch * kept, -1, size) * scale
     outputs, sums = torch.empty_like(queries), queries.new_empty(queries.shape[:2])
-    rows = 1 << max(0, (CPU_SCORES // length).bit_length() - 1)  # few different sizes need few different kernels
+    rows = 1 << max(0, (MAX_CPU_SCORES // length).bit_length() - 1)  # few different sizes need few different kernels
     for head, (keys, values) in enumerate(zip(key.flatten(0, 1), value.flatten(0, 1), strict=True)):
         keys, values = keys.contiguous(), values.t().contiguous()
         for i in range(0, queries.shape[1], rows):
-            scores = product(queries[head, i : i + rows], keys)
+            scores = matmul_transposed(queries[head, i : i + rows], keys)
             shares = torch.softmax(scores, -1)
-            outputs[head, i : i + rows] = product(shares, values)
+            outputs[head, i : i + rows] = matmul_transposed(shares, values)
             sums[head, i : i + rows] = scores.amax(-1) - shares.amax(-1).log()
     return outputs.view(query.shape), sums.view(batch, heads, count)
 
 
-def _by_kernel(
+def _attend_by_cpu_kernel(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: torch.Tensor | None, causal: bool
-) -> Part:
+) -> PartialAttention:
     """Grouped heads become a batch, and a group's keys are the same memory for each of its heads."""
     batch, heads, count, size = query.shape
     kept, length = key.shape[1:3]
     grouped = query.reshape(batch * kept, heads // kept, count, size)
     shape = (batch * kept, heads // kept, length, size)
     keys, values = (states.contiguous().view(batch * kept, 1, length, size).expand(shape) for states in (key, value))
-    assert _on_cpu is not None
-    outputs, sums = _on_cpu(grouped, keys, values, 0.0, causal, attn_mask=bias, scale=scale)
+    assert _CPU_ATTENTION is not None
+    outputs, sums = _CPU_ATTENTION(grouped, keys, values, 0.0, causal, attn_mask=bias, scale=scale)
     return outputs.reshape(query.shape), sums.reshape(batch, heads, count)

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from pdistill.backends.local.kernels.onednn import suited
+from pdistill.backends.local.kernels.onednn import is_supported
 
 
-def speed_up(model: Any) -> int:
+def use_fast_rms_norms(model: Any) -> int:
     """Return how many norms of the model are computed here from now on: frozen ones of Llama's kind, in float32."""
     norms = [module for module in model.modules() if _fits(module)]
     for norm in norms:
@@ -20,7 +20,7 @@ def _fits(module: Any) -> bool:
     if not type(module).__name__.endswith("RMSNorm") or not hasattr(module, "variance_epsilon"):
         return False
     weight = getattr(module, "weight", None)
-    return isinstance(weight, torch.Tensor) and suited(weight) and not weight.requires_grad
+    return isinstance(weight, torch.Tensor) and is_supported(weight) and not weight.requires_grad
 
 
 def _forward_of(norm: Any) -> Callable[[torch.Tensor], torch.Tensor]:

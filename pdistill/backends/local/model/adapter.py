@@ -60,7 +60,7 @@ def shared_copy(model: Any) -> Any:
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
-def merged(base: Any, folder: Path) -> Any:
+def merge(base: Any, folder: Path) -> Any:
     """Return the base with an adapter's changes added to its weights; the base keeps its own.
 
     Raises:
@@ -83,7 +83,7 @@ def _with_adapter(base: Any, config: LoraConfig) -> Any:
         return get_peft_model(shared_copy(base), config).eval()
 
 
-def tensors_of(student: Any) -> dict[str, torch.Tensor]:
+def adapter_tensors(student: Any) -> dict[str, torch.Tensor]:
     """Return the adapter's weights by PEFT's names, in float32 on the CPU."""
     state = get_peft_model_state_dict(student, save_embedding_layers=False)
     return {name: tensor.detach().float().cpu().contiguous() for name, tensor in state.items()}
@@ -91,7 +91,7 @@ def tensors_of(student: Any) -> dict[str, torch.Tensor]:
 
 def write(student: Any, folder: Path, base_name: str) -> None:
     """Write the adapter in PEFT's format into a folder: the same bytes for the same weights, on any machine."""
-    save_file(tensors_of(student), folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    save_file(adapter_tensors(student), folder / WEIGHTS_FILE, metadata={"format": "pt"})
     config = student.peft_config["default"].to_dict()
     config["base_model_name_or_path"] = BUILTIN_BASE if base_name == BUILTIN else base_name
     config["inference_mode"] = True
@@ -123,13 +123,13 @@ def load(student: Any, folder: Path) -> None:
         tensors = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
         raise BackendError(f"can't read the adapter in '{folder}': {error}") from None
-    expected = {name: tensor.shape for name, tensor in tensors_of(student).items()}
+    expected = {name: tensor.shape for name, tensor in adapter_tensors(student).items()}
     if expected != {name: tensor.shape for name, tensor in tensors.items()}:
         raise BackendError(f"the adapter in '{folder}' belongs to another model or has another rank")
     set_peft_model_state_dict(student, tensors)
 
 
-def trained_parameters(student: PeftModel) -> list[nn.Parameter]:
+def trainable_parameters(student: PeftModel) -> list[nn.Parameter]:
     """Return the parameters that training changes, in an order that never changes."""
     return [parameter for parameter in student.parameters() if parameter.requires_grad]
 

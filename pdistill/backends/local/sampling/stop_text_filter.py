@@ -3,7 +3,7 @@
 from pdistill.core.sampling import Sampling
 
 
-class Cutter:
+class StopTextFilter:
     """Passes a text on piece by piece, up to the first stop text; holds back what may become one."""
 
     def __init__(self, sampling: Sampling) -> None:

@@ -7,7 +7,7 @@ import torch
 from pdistill.core.sampling import Sampling
 
 
-class Drawer:
+class TokenSampler:
     """Picks tokens for rows of which each has its own seed, so that no answer depends on the batch it is drawn in.
 
     A token is drawn by one number and the sums of the probabilities in the order of the token ids, not of their size:
@@ -18,7 +18,7 @@ class Drawer:
         self.sampling = sampling
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds] if sampling.temperature > 0 else []
 
-    def pick(self, logits: torch.Tensor, rows: Sequence[int]) -> list[int]:
+    def sample(self, logits: torch.Tensor, rows: Sequence[int]) -> list[int]:
         """Return a token for each of `rows`, whose logits (B, V) these are."""
         if not self.generators:
             greedy: list[int] = logits.argmax(-1).tolist()

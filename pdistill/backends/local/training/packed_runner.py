@@ -10,18 +10,20 @@ import torch
 from torch import nn
 from transformers.cache_utils import DynamicCache
 
-from pdistill.backends.local.kernels import lora_linear, packed_attention, rms_norm
-from pdistill.backends.local.kernels.buckets import even
+from pdistill.backends.local.kernels import packed_attention
+from pdistill.backends.local.kernels.buckets import round_up_to_bucket
 from pdistill.backends.local.kernels.cross_entropy import cross_entropy
 from pdistill.backends.local.kernels.last_layer import LastLayer
+from pdistill.backends.local.kernels.lora_linear import use_fast_lora_layers
 from pdistill.backends.local.kernels.packed_attention import Tiles
+from pdistill.backends.local.kernels.rms_norm import use_fast_rms_norms
 from pdistill.core.batches import HardRow, TokenIds
 
-TOKENS, PLACES = 4, 2
+TOKEN_BUCKETS_PER_DOUBLING, TRAINED_BUCKETS_PER_DOUBLING = 4, 2
 """Sizes of a part of a batch, and of the places in it with a loss, from one power of two to the next: kernels take memory."""
-TRIAL = (9, 3, 14)
+FIT_CHECK_ROW_TOKENS = (9, 3, 14)
 """Tokens of the rows on which a student is tried."""
-EXACT, ROUGH = 1e-3, 0.1
+MAX_ERROR_FLOAT32, MAX_ERROR_16_BIT = 1e-3, 0.1
 """Largest difference of logits, as a share of the largest logit: in float32, and in types of 16 bits."""
 FAILURES = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -30,7 +32,7 @@ class UnfitError(Exception):
     """A student can't be run on packed rows."""
 
 
-class Packed:
+class PackedRunner:
     """Runs a student over packed rows.
 
     Args:
@@ -44,9 +46,9 @@ class Packed:
         self.student = student
         self.model = student.get_base_model()
         self.device = student.device
-        self.most_trained = math.inf
+        self.max_trained = math.inf
         self.cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
-        rows = _trial_rows(self.model.config.get_text_config().vocab_size)
+        rows = _fit_check_rows(self.model.config.get_text_config().vocab_size)
         before = self.model.config._attn_implementation
         self.last: LastLayer | None = None
         with torch.no_grad():
@@ -54,11 +56,11 @@ class Packed:
             try:
                 if type(student.get_output_embeddings()) is not nn.Linear:
                     raise UnfitError("its output layer is trained, or of another kind")
-                self.model.set_attn_implementation(packed_attention.NAME)
-                lora_linear.speed_up(student)
-                rms_norm.speed_up(student)
+                self.model.set_attn_implementation(packed_attention.ATTENTION_NAME)
+                use_fast_lora_layers(student)
+                use_fast_rms_norms(student)
                 self.last = LastLayer.of(self.model)
-                self._try_out(rows, torch.stack(expected).float())
+                self._check_fit(rows, torch.stack(expected).float())
             except (*FAILURES, UnfitError) as error:
                 self.model.set_attn_implementation(before)
                 if self.last is not None:
@@ -67,7 +69,7 @@ class Packed:
 
     def size(self, lengths: Sequence[int]) -> int:
         """Return how many tokens rows of these lengths take."""
-        return even(sum(lengths), TOKENS)
+        return round_up_to_bucket(sum(lengths), TOKEN_BUCKETS_PER_DOUBLING)
 
     def backward(self, rows: Sequence[HardRow]) -> float:
         """Return the rows' share of the loss in nats; adds their share of the gradient."""
@@ -76,7 +78,7 @@ class Packed:
         trained = [place for place, weight in enumerate(weights) if weight]
         if not trained:
             return 0.0
-        filling = even(len(trained), PLACES) - len(trained)
+        filling = round_up_to_bucket(len(trained), TRAINED_BUCKETS_PER_DOUBLING) - len(trained)
         weighted = [*(weights[place] for place in trained), *[0.0] * filling]
         trained += trained[-1:] * filling
         with self._at(trained) as places:
@@ -113,13 +115,13 @@ class Packed:
         ).last_hidden_state[0]
         return states if self.last is not None else states[places]
 
-    def _try_out(self, rows: Sequence[TokenIds], expected: torch.Tensor) -> None:
+    def _check_fit(self, rows: Sequence[TokenIds], expected: torch.Tensor) -> None:
         ends = torch.tensor([len(row) for row in rows]).cumsum(0)
         with self._at((ends - 1).tolist()) as places:
             logits = self.student.get_output_embeddings()(self._hidden(rows, places)).float()
         if self.cap is not None:
             logits = (logits / self.cap).tanh() * self.cap
-        most = EXACT if self.model.dtype == torch.float32 else ROUGH
+        most = MAX_ERROR_FLOAT32 if self.model.dtype == torch.float32 else MAX_ERROR_16_BIT
         difference = (logits - expected).abs().max() / expected.abs().max()
         if not bool(difference <= most):
             raise UnfitError(f"its logits differ by a share of {difference.item():.2g}")
@@ -129,6 +131,6 @@ class Packed:
             raise UnfitError("its layers see other tokens than their sliding windows say")
 
 
-def _trial_rows(vocabulary: int) -> list[list[int]]:
-    tokens = iter((1 + 37 * i) % vocabulary for i in range(sum(TRIAL)))
-    return [[next(tokens) for _ in range(length)] for length in TRIAL]
+def _fit_check_rows(vocabulary: int) -> list[list[int]]:
+    tokens = iter((1 + 37 * i) % vocabulary for i in range(sum(FIT_CHECK_ROW_TOKENS)))
+    return [[next(tokens) for _ in range(length)] for length in FIT_CHECK_ROW_TOKENS]

@@ -9,17 +9,17 @@ from torch.nn import functional
 
 from pdistill.core.batches import HardRow
 
-MOST_LOGITS = 32 << 20
+MAX_LOGITS_PER_PART = 32 << 20
 """Logits (trained tokens times vocabulary) that a part of a batch may have."""
 
 
-class Padded:
+class PaddedRunner:
     """Runs a student over rows that are padded on their right: no token sees the padding, which comes after it."""
 
     def __init__(self, student: Any) -> None:
         self.student = student
         self.device = student.device
-        self.most_trained: float = MOST_LOGITS // student.get_output_embeddings().weight.shape[0]
+        self.max_trained: float = MAX_LOGITS_PER_PART // student.get_output_embeddings().weight.shape[0]
 
     def size(self, lengths: Sequence[int]) -> int:
         """Return how many tokens rows of these lengths take."""

@@ -11,8 +11,8 @@ import torch
 
 from pdistill.backends.local.model import adapter
 from pdistill.backends.local.model.whole_folder import whole_folder
-from pdistill.backends.local.training.packed_runner import Packed, UnfitError
-from pdistill.backends.local.training.padded_runner import Padded
+from pdistill.backends.local.training.packed_runner import PackedRunner, UnfitError
+from pdistill.backends.local.training.padded_runner import PaddedRunner
 from pdistill.core.batches import Batch, HardRow
 from pdistill.core.errors import BackendError
 from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
@@ -20,12 +20,12 @@ from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
 T = TypeVar("T")
 logger = logging.getLogger("pdistill")
 
-CPU_TOKENS, GPU_TOKENS = 768, 16384
+CPU_TOKENS_PER_PART, GPU_TOKENS_PER_PART = 768, 16384
 """Tokens that a part of a batch may have.
 
 Few tokens are faster on a CPU: what one layer leaves is still in its cache for the next.
 """
-MOST_NORM = 1.0
+MAX_GRADIENT_NORM = 1.0
 STATES, WEIGHTS, STATE_FILE = "checkpoints", "weights", "training.pt"
 
 
@@ -51,7 +51,7 @@ class LocalTrainer:
         self.directory = directory
         self.steps = 0
         self.runner = _runner(student, base_name)
-        self.parameters = adapter.trained_parameters(student)
+        self.parameters = adapter.trainable_parameters(student)
         self.optimizer = torch.optim.AdamW(self.parameters, lr=0.0, weight_decay=0.0, fused=True)
         if resume is not None:
             self._restore(directory / resume)
@@ -69,7 +69,7 @@ class LocalTrainer:
         loss = sum(self.runner.backward(part) for part in self._parts(rows))
         if loss != loss:
             raise BackendError(f"the loss is not a number after {self.steps} steps; take a smaller --learning-rate")
-        torch.nn.utils.clip_grad_norm_(self.parameters, MOST_NORM)
+        torch.nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT_NORM)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.step()
@@ -110,13 +110,13 @@ class LocalTrainer:
 
     def _parts(self, rows: Sequence[HardRow]) -> list[list[HardRow]]:
         """Return the rows in parts that fit into memory, rows of like length together."""
-        most = CPU_TOKENS if self.student.device.type == "cpu" else GPU_TOKENS
+        most = CPU_TOKENS_PER_PART if self.student.device.type == "cpu" else GPU_TOKENS_PER_PART
         parts: list[list[HardRow]] = []
         trained = 0
         for row in sorted(rows, key=lambda row: -len(row.ids)):
             more = sum(weight > 0 for weight in row.weights)
             lengths = [len(other.ids) for other in (*parts[-1], row)] if parts else []
-            if not parts or self.runner.size(lengths) > most or trained + more > self.runner.most_trained:
+            if not parts or self.runner.size(lengths) > most or trained + more > self.runner.max_trained:
                 parts.append([])
                 trained = 0
             parts[-1].append(row)
@@ -137,15 +137,15 @@ class LocalTrainer:
             torch.cuda.set_rng_state(state["cuda_random"], self.student.device)
 
 
-def _runner(student: Any, name: str) -> Packed | Padded:
+def _runner(student: Any, name: str) -> PackedRunner | PaddedRunner:
     """Return what runs the student: packed rows where it takes them."""
     try:
-        return Packed(student)
+        return PackedRunner(student)
     except UnfitError as error:
         logger.warning(
             "model '%s' is trained on padded rows, which is slower: packed ones do not fit it (%s)", name, error
         )
-        return Padded(student)
+        return PaddedRunner(student)
 
 
 def _done(value: T) -> "Future[T]":

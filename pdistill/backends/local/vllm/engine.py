@@ -16,14 +16,14 @@ from pdistill.backends.local.model.machine import Machine
 from pdistill.backends.local.options import LocalOptions
 from pdistill.core.batches import TokenIds
 
-CPU_KEY_VALUES = 1 << 30
+CPU_KV_CACHE_BYTES = 1 << 30
 """Bytes for keys and values where there is no GPU."""
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of adapters that vLLM makes room for."""
-SETTINGS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
-CPU_SETTINGS = {"TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
+CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
 """Without them vLLM binds this process' threads to cores for good, and compiles for half a minute."""
-TRIAL = (1, 2)
+FIT_CHECK_TOKENS = (1, 2)
 FAILURES = (AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
@@ -82,44 +82,44 @@ class VllmEngine:
         cleanup_dist_env_and_memory()
 
 
-_open: dict[str, VllmEngine] = {}
+_engines: dict[str, VllmEngine] = {}
 
 
-def opened(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
+def open_engine(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
     """Return the model's engine, with room for adapters of PEFT's configuration `lora`; what was open before is closed.
 
     Raises:
         CannotRunError: vLLM can't run the model.
     """
-    engine = _open.get(source.place)
+    engine = _engines.get(source.location)
     if engine is not None and engine.takes(lora):
         return engine
-    close()
+    close_engine()
     try:
         engine = _load(source, machine, options, lora)
-        _try(engine)
+        _check_fit(engine)
     except FAILURES as error:
         raise CannotRunError(str(error).strip().partition("\n")[0] or type(error).__name__) from error
-    _open[source.place] = engine
+    _engines[source.location] = engine
     return engine
 
 
-def close() -> None:
+def close_engine() -> None:
     """Guarantee that no engine holds memory."""
-    while _open:
-        _open.popitem()[1].close()
+    while _engines:
+        _engines.popitem()[1].close()
 
 
 def _load(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
-    folder = source.folder or Path(snapshot_download(source.place, local_files_only=source.cached))
-    settings = arguments(machine, options, lora)
+    folder = source.folder or Path(snapshot_download(source.location, local_files_only=source.cached))
+    settings = llm_arguments(machine, options, lora)
     with _environment(machine):
         from vllm import LLM
 
         return VllmEngine(LLM(str(folder), **settings), lora)
 
 
-def arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> Mapping[str, Any]:
+def llm_arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> Mapping[str, Any]:
     """Return what vLLM's LLM is made with.
 
     An output layer that could be adapted, which is vLLM's default, gives no scores of more than one token a request.
@@ -135,13 +135,13 @@ def arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> Mapp
         "quantization": options.quantization,
     }
     if machine.device == "cpu":
-        settings |= {"kv_cache_memory_bytes": CPU_KEY_VALUES, "enforce_eager": True}
+        settings |= {"kv_cache_memory_bytes": CPU_KV_CACHE_BYTES, "enforce_eager": True}
     else:
         settings |= {"gpu_memory_utilization": options.memory}
     if lora is not None:
         settings |= {
             "enable_lora": True,
-            "max_lora_rank": next((size for size in RANKS if size >= lora.r), lora.r),
+            "max_lora_rank": next((size for size in ADAPTER_RANKS if size >= lora.r), lora.r),
             "lora_target_modules": sorted(lora.target_modules),
         }
     return settings
@@ -150,7 +150,7 @@ def arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> Mapp
 @contextmanager
 def _environment(machine: Machine) -> Iterator[None]:
     """Set what vLLM reads at its start, and undo what it does to torch."""
-    for name, value in (SETTINGS | (CPU_SETTINGS if machine.device == "cpu" else {})).items():
+    for name, value in (ENVIRONMENT | (CPU_ENVIRONMENT if machine.device == "cpu" else {})).items():
         os.environ.setdefault(name, value)
     set_num_threads = torch.set_num_threads
     try:
@@ -162,8 +162,8 @@ def _environment(machine: Machine) -> Iterator[None]:
         torch.set_num_threads(machine.threads)
 
 
-def _try(engine: VllmEngine) -> None:
+def _check_fit(engine: VllmEngine) -> None:
     """Run one request: some models fail at the first one only."""
-    engine.ask("trial", TRIAL, None, max_tokens=1, temperature=0.0)
+    engine.ask("trial", FIT_CHECK_TOKENS, None, max_tokens=1, temperature=0.0)
     while not any(output.finished for output in engine.step()):
         pass

@@ -6,7 +6,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from pdistill.backends.local.model.stop_rules import Ending
+from pdistill.backends.local.model.stop_rules import StopRules
 from pdistill.backends.local.vllm.engine import VllmEngine
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.batches import TokenIds
@@ -15,7 +15,7 @@ from pdistill.core.interfaces import TokenScores
 from pdistill.core.prompts import Prompt, Text
 from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 
-WINDOW = 1024
+MAX_REQUESTS_IN_FLIGHT = 1024
 """Requests that vLLM holds at one time, running and waiting."""
 
 
@@ -45,29 +45,29 @@ class VllmSampler:
         Raises:
             ContextError: a request does not fit the model's context.
         """
-        ending = Ending(sampling, self.ends, self.renderer)
-        coming, asked = iter(requests), dict[str, tuple[Key, int]]()
+        stop_rules = StopRules(sampling, self.ends, self.renderer)
+        pending, in_flight = iter(requests), dict[str, tuple[Key, int]]()
         try:
             while True:
-                for request in islice(coming, WINDOW - len(asked)):
+                for request in islice(pending, MAX_REQUESTS_IN_FLIGHT - len(in_flight)):
                     ids = self.renderer.prompt_ids(request.prompt)
                     self._check(request, ids, sampling.max_tokens)
                     name = next(self._names)
-                    asked[name] = (request.key, len(ids))
+                    in_flight[name] = (request.key, len(ids))
                     with _explained(sampling.allowed):
-                        self.engine.ask(name, ids, self.adapter, **self._sampling(request, ending))
-                if not asked:
+                        self.engine.ask(name, ids, self.adapter, **self._sampling(request, stop_rules))
+                if not in_flight:
                     return
                 for output in self.engine.step():
-                    completion = _completion(output, ending)
+                    completion = _completion(output, stop_rules)
                     if completion is None:
                         continue
-                    key, tokens = asked.pop(output.request_id)
+                    key, tokens = in_flight.pop(output.request_id)
                     if not output.finished:
                         self.engine.stop(output.request_id)
                     yield key, Completion(completion.text, completion.finish, tokens, completion.tokens)
         finally:
-            for name in asked:
+            for name in in_flight:
                 self.engine.stop(name)
 
     def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
@@ -76,21 +76,21 @@ class VllmSampler:
         Raises:
             ContextError: a request does not fit the model's context.
         """
-        coming, asked = iter(items), dict[str, tuple[Key, list[int], int]]()
+        pending, in_flight = iter(items), dict[str, tuple[Key, list[int], int]]()
         while True:
-            for request, tokens in islice(coming, WINDOW - len(asked)):
+            for request, tokens in islice(pending, MAX_REQUESTS_IN_FLIGHT - len(in_flight)):
                 if tokens:
                     ids = [*self.renderer.prompt_ids(request.prompt), *tokens]
                     self._check(request, ids, 1)
-                    asked[self._score(ids, top_k, cached=True)] = (request.key, ids, len(tokens))
-            if not asked:
+                    in_flight[self._score(ids, top_k, cached=True)] = (request.key, ids, len(tokens))
+            if not in_flight:
                 return
             for output in self.engine.step():
                 if not output.finished:
                     continue
-                key, ids, size = asked.pop(output.request_id)
+                key, ids, size = in_flight.pop(output.request_id)
                 if size > len(ids) - 1 - (output.num_cached_tokens or 0):
-                    asked[self._score(ids, top_k, cached=False)] = (key, ids, size)  # the cache holds no scores
+                    in_flight[self._score(ids, top_k, cached=False)] = (key, ids, size)  # the cache holds no scores
                 else:
                     yield key, _scores(output.prompt_logprobs[-size:], ids[-size:], top_k)
 
@@ -100,10 +100,10 @@ class VllmSampler:
         self.engine.ask(name, ids, self.adapter, skip_reading_prefix_cache=not cached, **sampling)
         return name
 
-    def _sampling(self, request: Request, ending: Ending) -> dict[str, Any]:
+    def _sampling(self, request: Request, stop_rules: StopRules) -> dict[str, Any]:
         from vllm.sampling_params import RequestOutputKind
 
-        sampling = ending.sampling
+        sampling = stop_rules.sampling
         return {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p if sampling.temperature else 1.0,
@@ -111,7 +111,7 @@ class VllmSampler:
             "seed": request.seed if sampling.temperature else None,
             "stop_token_ids": sorted(self.ends),
             "structured_outputs": _structured(request.prompt, sampling.allowed),
-            "output_kind": RequestOutputKind.CUMULATIVE if ending.by_text else RequestOutputKind.FINAL_ONLY,
+            "output_kind": RequestOutputKind.CUMULATIVE if stop_rules.by_text else RequestOutputKind.FINAL_ONLY,
         }
 
     def _check(self, request: Request, ids: TokenIds, tokens: int) -> None:
@@ -145,14 +145,14 @@ def _structured(prompt: Prompt, allowed: Allowed | None) -> Any:
     return StructuredOutputsParams(choice=[f" {label}" if spaced else label for label in allowed.labels or ()])
 
 
-def _completion(output: Any, ending: Ending) -> Completion | None:
+def _completion(output: Any, stop_rules: StopRules) -> Completion | None:
     """Return the answer where it is over.
 
     Raises:
         BackendError: vLLM gave up.
     """
     tokens, reason = list(output.outputs[0].token_ids), output.outputs[0].finish_reason
-    completion = ending.completion(tokens) if tokens else None
+    completion = stop_rules.completion(tokens) if tokens else None
     if completion is None and output.finished:
         raise BackendError(f"vLLM gave up on a request ('{reason}'); take -B engine=torch")
     return completion

@@ -12,9 +12,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from pdistill.backends.local.engine import cascade, decoder, kv_slots, step
-from pdistill.backends.local.engine.cascade import Cascade
+from pdistill.backends.local.engine.cascade import CascadeEngine
 from pdistill.backends.local.engine.decoder import Decoder
-from pdistill.backends.local.engine.padded_engine import Expanded
+from pdistill.backends.local.engine.padded_engine import PaddedEngine
 from tests.backends.tiny_models import make
 
 FITTING = ("llama", "qwen2", "qwen3", "mistral", "gemma3", "gpt2")
@@ -30,8 +30,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def small(runner: Decoder, tokens: int, rows: int) -> Decoder:
-    assert isinstance(runner.engine, Cascade | Expanded)
-    runner.engine.limits = replace(runner.engine.limits, tokens=tokens, most_rows=rows)
+    assert isinstance(runner.engine, CascadeEngine | PaddedEngine)
+    runner.engine.limits = replace(runner.engine.limits, tokens=tokens, max_rows=rows)
     return runner
 
 
@@ -72,7 +72,7 @@ def alone(model: Any, ids: list[int], most: int) -> list[int]:
 @pytest.mark.parametrize("prefix", [PREFIX, []])
 def test_the_tokens_of_generate(models: dict[str, Any], family: str, prefix: list[int]) -> None:
     runner = small(Decoder(models[family], family), tokens=40, rows=3)
-    assert isinstance(runner.engine, Cascade)
+    assert isinstance(runner.engine, CascadeEngine)
     rows, most = rows_of(7), [1, 9, 30, 2, 4, 1, 7]
     expected = [alone(models[family], [*prefix, *row], count) for row, count in zip(rows, most, strict=True)]
     assert run(runner, prefix, rows, most) == expected
@@ -92,7 +92,7 @@ def test_windows_narrower_than_prefix_row_and_answer_hide_what_they_should(model
 def test_a_vocabulary_of_a_quarter_million_costs_logits_at_the_last_places_alone(tmp_path: Path) -> None:
     model = Models.from_pretrained(make("gemma3", tmp_path, **SHAPE, vocab_size=262_144)).eval()
     runner, places = Decoder(model, "wide"), []
-    assert isinstance(runner.engine, Cascade)
+    assert isinstance(runner.engine, CascadeEngine)
     runner.prefix(PREFIX)
     runner.engine.model.lm_head.register_forward_hook(lambda _, inputs, __: places.append(inputs[0].shape[1]))
     rows = rows_of(4)
@@ -109,7 +109,7 @@ def test_gemma_3_as_it_is_sold(tmp_path: Path) -> None:
         [3 + 7 * i % 90 for i in range(700)],
         [*rows_of(3), [9]],
     )
-    assert isinstance(runner.engine, Cascade)
+    assert isinstance(runner.engine, CascadeEngine)
     assert [keys.shape[2] for keys, _ in runner.engine.prefix(prompt)] == [511, 700]
     assert run(runner, prompt, rows, [4] * 4) == [alone(model, [*prompt, *row], 4) for row in rows]
 
@@ -124,7 +124,7 @@ def test_a_prefix_run_in_blocks_is_the_models_own(models: dict[str, Any], family
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("prefix", [PREFIX, []])
 def test_what_fills_a_step_up_changes_nothing(models: dict[str, Any], family: str, prefix: list[int]) -> None:
-    rows = [[number] for number in range(5, 5 + 2 * step.PARTS + 1)]
+    rows = [[number] for number in range(5, 5 + 2 * step.BUCKETS_PER_DOUBLING + 1)]
     expected = [alone(models[family], [*prefix, *row], 2) for row in rows]
     assert run(Decoder(models[family], family), prefix, rows, [2] * len(rows)) == expected
 
@@ -135,9 +135,9 @@ def test_ended_rows_leave_their_place_to_waiting_ones(models: dict[str, Any], mo
     runner.prefix(PREFIX)
     original = step.Step
 
-    def watched(going: Sequence[Any], new: Sequence[Any], *rest: Any) -> Any:
-        begun.append((len(going), len(new)))
-        return original(going, new, *rest)
+    def watched(decode: Sequence[Any], prefill: Sequence[Any], *rest: Any) -> Any:
+        begun.append((len(decode), len(prefill)))
+        return original(decode, prefill, *rest)
 
     monkeypatch.setattr(cascade, "Step", watched)
     run(runner, PREFIX, [[4], [5], [6], [7]], [1, 3, 2, 2])
@@ -146,7 +146,7 @@ def test_ended_rows_leave_their_place_to_waiting_ones(models: dict[str, Any], mo
 
 def test_of_equal_rows_one_runs(models: dict[str, Any]) -> None:
     runner, widths = small(Decoder(models["qwen3"], "qwen3"), tokens=12, rows=5), []
-    assert isinstance(runner.engine, Cascade)
+    assert isinstance(runner.engine, CascadeEngine)
     runner.prefix(PREFIX)
     runner.engine.model.model.register_forward_hook(
         lambda _, __, given, output: widths.append(given["input_ids"].shape[1]), with_kwargs=True
@@ -158,8 +158,8 @@ def test_of_equal_rows_one_runs(models: dict[str, Any]) -> None:
 
 
 def test_rows_longer_than_their_slots_move(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cascade, "ROOM", 1)
-    monkeypatch.setattr(kv_slots, "GROWTH", 1.0)
+    monkeypatch.setattr(cascade, "RESERVED_TOKENS", 1)
+    monkeypatch.setattr(kv_slots, "GROWTH_FACTOR", 1.0)
     rows, most = rows_of(5), [12, 3, 9, 5, 7]
     expected = [alone(models["qwen3"], [*PREFIX, *row], count) for row, count in zip(rows, most, strict=True)]
     assert run(Decoder(models["qwen3"], "qwen3"), PREFIX, rows, most) == expected
@@ -180,7 +180,7 @@ def test_the_model_itself_stays_as_it_is(models: dict[str, Any]) -> None:
     model = models["llama"]
     before = model.config._attn_implementation
     runner = Decoder(model, "llama")
-    assert isinstance(runner.engine, Cascade)
+    assert isinstance(runner.engine, CascadeEngine)
     assert model.config._attn_implementation == before
     assert runner.engine.model.lm_head.weight is model.lm_head.weight
 
@@ -188,10 +188,10 @@ def test_the_model_itself_stays_as_it_is(models: dict[str, Any]) -> None:
 def test_a_family_that_does_not_fit_falls_back_and_says_so_once(
     models: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder, "_said", set())
+    monkeypatch.setattr(decoder, "_warned", set())
     with caplog.at_level(logging.WARNING, logger="pdistill"):
         runners = [Decoder(models["bloom"], "tiny bloom") for _ in range(2)]
-    assert all(isinstance(runner.engine, Expanded) and runner.shares for runner in runners)
+    assert all(isinstance(runner.engine, PaddedEngine) and runner.shares_prefix for runner in runners)
     assert ["tiny bloom" in record.getMessage() for record in caplog.records] == [True]
     rows, most = rows_of(7), [1, 9, 12, 2, 4, 1, 7]
     expected = [alone(models["bloom"], [*PREFIX, *row], count) for row, count in zip(rows, most, strict=True)]
@@ -201,8 +201,8 @@ def test_a_family_that_does_not_fit_falls_back_and_says_so_once(
 def test_other_logits_are_noticed_before_the_first_answer(
     models: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pdistill.backends.local.engine.step.merged", lambda one, other: other[0])
+    monkeypatch.setattr("pdistill.backends.local.engine.step.merge", lambda one, other: other[0])
     with caplog.at_level(logging.WARNING, logger="pdistill"):
         runner = Decoder(models["llama"], "a llama that is read wrongly")
-    assert isinstance(runner.engine, Expanded)
+    assert isinstance(runner.engine, PaddedEngine)
     assert "its logits differ by a share of" in caplog.text

@@ -9,25 +9,25 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from pdistill.backends.local.engine import padded_engine
-from pdistill.backends.local.engine.batch_limits import limits
-from pdistill.backends.local.engine.native_model import Native
-from pdistill.backends.local.engine.padded_engine import Expanded
+from pdistill.backends.local.engine.batch_limits import batch_limits
+from pdistill.backends.local.engine.native_model import NativeModel
+from pdistill.backends.local.engine.padded_engine import PaddedEngine
 from tests.backends.tiny_models import make
 
 Models: Any = AutoModelForCausalLM
 SHARED = list(range(5, 40))
 
 
-def engine(family: str, folder: Path) -> Expanded:
+def engine(family: str, folder: Path) -> PaddedEngine:
     model = Models.from_pretrained(make(family, folder)).eval()
-    return Expanded(Native(model, family), limits(model))
+    return PaddedEngine(NativeModel(model, family), batch_limits(model))
 
 
 @pytest.mark.parametrize("family", ["llama", "mistral"])
 @torch.inference_mode()
 def test_rows_that_stay_are_right_when_others_leave(tmp_path: Path, family: str) -> None:
     runner = engine(family, tmp_path)
-    shared = SHARED if runner.shares else []
+    shared = SHARED if runner.shares_prefix else []
     rows = [[41, 42, 43], [50, 51, 52], [60, 61, 62]]
     running = runner.start(rows, runner.native.prefix(shared) if shared else None, 4)
     running.first()
@@ -59,15 +59,15 @@ def test_a_batch_longer_than_its_room_grows_and_shrinks_as_rows_end(
 
     expected = answers()
     assert [len(tokens) for tokens in expected] == most
-    original = padded_engine.Running.then
+    original = padded_engine.PaddedBatch.then
 
-    def counted(self: padded_engine.Running, tokens: Sequence[int]) -> torch.Tensor:
+    def counted(self: padded_engine.PaddedBatch, tokens: Sequence[int]) -> torch.Tensor:
         sizes.append(len(tokens))
         return original(self, tokens)
 
-    monkeypatch.setattr(padded_engine.Running, "then", counted)
-    monkeypatch.setattr(padded_engine, "ROOM", 2)
-    monkeypatch.setattr("pdistill.backends.local.engine.kv_cache.GROWTH", 3)
+    monkeypatch.setattr(padded_engine.PaddedBatch, "then", counted)
+    monkeypatch.setattr(padded_engine, "RESERVED_TOKENS", 2)
+    monkeypatch.setattr("pdistill.backends.local.engine.kv_cache.GROWTH_TOKENS", 3)
     assert answers() == expected
     assert sizes[0] == len(rows)
     assert sizes[-1] == 1

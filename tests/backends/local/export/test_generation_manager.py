@@ -5,8 +5,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdistill.backends.local.export.generation_manager import Pieces
-from pdistill.backends.local.sampling.stop_text_filter import Cutter
+from pdistill.backends.local.export.generation_manager import FilteredQueue
+from pdistill.backends.local.sampling.stop_text_filter import StopTextFilter
 from pdistill.core.sampling import Sampling
 
 SHORT = st.text("ab\n ", max_size=4)
@@ -21,13 +21,13 @@ def test_the_pieces_are_those_of_the_text_that_is_cut_whole(
     pieces: list[str], stop: list[str], first_line: bool
 ) -> None:
     sampling = Sampling(stop=tuple(stop), first_line=first_line)
-    cutter = Cutter(sampling)
+    cutter = StopTextFilter(sampling)
     shown = [cutter.feed(piece) for piece in pieces]
     assert "".join([*shown, cutter.rest()]) == sampling.cut("".join(pieces))[0]
 
 
 def test_only_what_may_become_a_stop_text_is_held_back() -> None:
-    cutter = Cutter(Sampling(stop=("END", "\n\n")))
+    cutter = StopTextFilter(Sampling(stop=("END", "\n\n")))
     assert [cutter.feed(piece) for piece in ("one E", "N", "d", "\n", "two E", "ND three")] == [
         "one ",
         "",
@@ -44,7 +44,7 @@ def test_what_is_no_text_is_passed_on() -> None:
         queue: asyncio.Queue[object] = asyncio.Queue()
         for item in ("a", "STO", failure, None):
             queue.put_nowait(item)
-        pieces = Pieces(queue, Cutter(Sampling(stop=("STOP",))))
+        pieces = FilteredQueue(queue, StopTextFilter(Sampling(stop=("STOP",))))
         return [await pieces.get() for _ in range(2)] + [pieces.get_nowait() for _ in range(2)]
 
     failure = ValueError()

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from pdistill.backends.local.export import serving
-from pdistill.backends.local.export.transformers_export import Export
+from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.errors import BackendError
 from pdistill.core.export import export
 from pdistill.core.sampling import Sampling
@@ -27,9 +27,9 @@ class Served:
     """A server in a thread of this process."""
 
     def __init__(self, folder: Path, grace: int = 1, sampling: Sampling = GREEDY) -> None:
-        self.student = serving.Student(Export(folder, "cpu"), NAME, sampling)
+        self.student = serving.StudentHandler(TransformersExport(folder, "cpu"), NAME, sampling)
         self.listening = serving._listen("127.0.0.1", 0)
-        self.server = serving.server(self.student, grace)
+        self.server = serving.make_server(self.student, grace)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
         self.thread.start()
         address = f"http://127.0.0.1:{self.listening.getsockname()[1]}/v1"

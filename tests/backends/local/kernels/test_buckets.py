@@ -3,16 +3,16 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdistill.backends.local.kernels.buckets import even
+from pdistill.backends.local.kernels.buckets import round_up_to_bucket
 
 
 @given(count=st.integers(1, 100_000), parts=st.sampled_from([1, 4, 8]))
 def test_a_size_holds_its_count_and_is_at_most_a_part_larger(count: int, parts: int) -> None:
-    assert count <= even(count, parts) <= count * (1 + 1 / parts)
-    assert even(even(count, parts), parts) == even(count, parts)
+    assert count <= round_up_to_bucket(count, parts) <= count * (1 + 1 / parts)
+    assert round_up_to_bucket(round_up_to_bucket(count, parts), parts) == round_up_to_bucket(count, parts)
 
 
 def test_sizes_are_few() -> None:
     upward = [*range(1, 9), 10, 12, 14, 16, 20, 24, 28, 32]
-    assert sorted({even(count, 4) for count in range(1, 33)}) == upward
-    assert len({even(count, 4) for count in range(513, 1025)}) == 4
+    assert sorted({round_up_to_bucket(count, 4) for count in range(1, 33)}) == upward
+    assert len({round_up_to_bucket(count, 4) for count in range(513, 1025)}) == 4

@@ -1,10 +1,10 @@
-"""Attention over parts of the keys, merged, is attention over all of them."""
+"""Attention over parts of the keys, merge, is attention over all of them."""
 
 import pytest
 import torch
 
 from pdistill.backends.local.kernels import partial_attention
-from pdistill.backends.local.kernels.partial_attention import Part, attend, attend_all, merged
+from pdistill.backends.local.kernels.partial_attention import PartialAttention, attend, attend_by_matmul, merge
 
 SCALE = 0.3
 
@@ -14,11 +14,11 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
     """With the kernel of the CPU, by products of oneDNN, and by plain ones, each a few queries at a time."""
     torch.manual_seed(0)
     if request.param == "onednn":
-        monkeypatch.setattr(partial_attention, "MANY_KEYS", 1)
-        monkeypatch.setattr(partial_attention, "CPU_SCORES", 30)
+        monkeypatch.setattr(partial_attention, "MIN_ONEDNN_KEYS", 1)
+        monkeypatch.setattr(partial_attention, "MAX_CPU_SCORES", 30)
     if request.param == "products":
-        monkeypatch.setattr(partial_attention, "_on_cpu", None)
-        monkeypatch.setattr(partial_attention, "MOST_SCORES", 300)
+        monkeypatch.setattr(partial_attention, "_CPU_ATTENTION", None)
+        monkeypatch.setattr(partial_attention, "MAX_SCORES", 300)
 
 
 def states(keys: int, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
@@ -32,7 +32,7 @@ def expected(
     value: torch.Tensor,
     visible: torch.Tensor | None = None,
     softcap: float | None = None,
-) -> Part:
+) -> PartialAttention:
     scores = query @ key.repeat_interleave(2, 1).transpose(-1, -2) * SCALE
     if softcap is not None:
         scores = (scores / softcap).tanh() * softcap
@@ -41,7 +41,7 @@ def expected(
     return scores.softmax(-1) @ value.repeat_interleave(2, 1), scores.logsumexp(-1)
 
 
-def assert_alike(one: Part, other: Part) -> None:
+def assert_alike(one: PartialAttention, other: PartialAttention) -> None:
     torch.testing.assert_close(one[0], other[0], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(one[1], other[1], atol=1e-5, rtol=1e-5)
 
@@ -74,7 +74,7 @@ def test_a_bias_a_row() -> None:
     lengths = torch.tensor([3, 9])
     hidden = torch.arange(9) >= lengths[:, None]
     bias = torch.zeros(2, 9).masked_fill(hidden, -torch.inf)[:, None, None, None]
-    given = attend_all(query, key, value, SCALE, bias)
+    given = attend_by_matmul(query, key, value, SCALE, bias)
     for row, length in enumerate(lengths):
         one = slice(row, row + 1)
         alone = expected(query[one], key[one, :, :length], value[one, :, :length])
@@ -90,7 +90,7 @@ def test_parts_merge_into_the_whole_even_where_one_is_not_seen() -> None:
         attend(query, key[:, :, 6:], value[:, :, 6:], SCALE),
     )
     seen = torch.cat([visible, torch.ones(5, 3, dtype=torch.bool)], 1)
-    torch.testing.assert_close(merged(*parts), expected(query, key, value, seen)[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(merge(*parts), expected(query, key, value, seen)[0], atol=1e-5, rtol=1e-5)
 
 
 def test_half_precision_keeps_its_type() -> None:
@@ -98,6 +98,6 @@ def test_half_precision_keeps_its_type() -> None:
     outputs, sums = attend(query, key, value, SCALE)
     whole = expected(query.float(), key.float(), value.float())
     assert outputs.dtype == torch.bfloat16
-    assert merged((outputs, sums), (outputs, sums)).dtype == torch.bfloat16
+    assert merge((outputs, sums), (outputs, sums)).dtype == torch.bfloat16
     torch.testing.assert_close(outputs.float(), whole[0], atol=0.03, rtol=0.03)
     torch.testing.assert_close(sums, whole[1], atol=0.03, rtol=0.03)

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pdistill.backends.local.kernels import onednn, rms_norm
+from pdistill.backends.local.kernels import onednn
 from pdistill.backends.local.kernels.cross_entropy import cross_entropy
+from pdistill.backends.local.kernels.rms_norm import use_fast_rms_norms
 
 
 @pytest.fixture(params=[True, False], ids=["onednn", "plain"])
@@ -24,16 +25,16 @@ def random(*shape: int, seed: int = 1) -> torch.Tensor:
 @pytest.mark.usefixtures("kernels")
 def test_products_take_transposed_matrices_too() -> None:
     left, right, bias, other = random(33, 20), random(7, 20, seed=2), random(7), random(33, 7, seed=3)
-    assert torch.allclose(onednn.product(left, right, bias), left @ right.t() + bias, atol=1e-5)
-    assert torch.allclose(onednn.product(left.t(), other.t()), left.t() @ other, atol=1e-5)
+    assert torch.allclose(onednn.matmul_transposed(left, right, bias), left @ right.t() + bias, atol=1e-5)
+    assert torch.allclose(onednn.matmul_transposed(left.t(), other.t()), left.t() @ other, atol=1e-5)
     kept = other.clone()
-    assert torch.allclose(onednn.added(other, left, right), kept + left @ right.t(), atol=1e-5)
+    assert torch.allclose(onednn.add_matmul_transposed(other, left, right), kept + left @ right.t(), atol=1e-5)
     assert torch.equal(other, kept)
 
 
 def test_products_of_other_types_are_torchs() -> None:
     left, right = random(5, 20).bfloat16(), random(7, 20).bfloat16()
-    assert torch.equal(onednn.product(left, right), functional.linear(left, right))
+    assert torch.equal(onednn.matmul_transposed(left, right), functional.linear(left, right))
 
 
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -54,7 +55,7 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def test_cross_entropy_is_torchs_a_few_tokens_at_a_time(
     cap: float | None, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pdistill.backends.local.kernels.cross_entropy.MOST_LOGITS", most)
+    monkeypatch.setattr("pdistill.backends.local.kernels.cross_entropy.MAX_LOGITS", most)
     output = torch.nn.Linear(16, 300).requires_grad_(False)
     output.weight.copy_(random(300, 16))
     hidden, again = random(40, 16).requires_grad_(), random(40, 16).requires_grad_()
@@ -80,7 +81,7 @@ def test_norms_of_llamas_kind_are_computed_faster_and_the_same() -> None:
     ours, theirs = LlamaRMSNorm(24, 1e-5), LlamaRMSNorm(24, 1e-5)
     for norm in (ours, theirs):
         norm.requires_grad_(False).weight.copy_(random(24, seed=6))
-    assert rms_norm.speed_up(torch.nn.ModuleList([ours, Gemma3RMSNorm(24), torch.nn.LayerNorm(24)])) == 1
+    assert use_fast_rms_norms(torch.nn.ModuleList([ours, Gemma3RMSNorm(24), torch.nn.LayerNorm(24)])) == 1
     x, y = random(3, 5, 24).requires_grad_(), random(3, 5, 24).requires_grad_()
     torch.autograd.backward((ours(x) * random(5, 24, seed=7)).sum())
     torch.autograd.backward((theirs(y) * random(5, 24, seed=7)).sum())
@@ -89,4 +90,4 @@ def test_norms_of_llamas_kind_are_computed_faster_and_the_same() -> None:
     assert y.grad is not None
     assert torch.allclose(x.grad, y.grad, atol=1e-5)
     trained = LlamaRMSNorm(24, 1e-5)
-    assert rms_norm.speed_up(trained) == 0
+    assert use_fast_rms_norms(trained) == 0

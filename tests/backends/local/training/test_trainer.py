@@ -97,10 +97,10 @@ def test_splitting_a_batch_changes_nothing(student: LocalStudent, tokens: int, m
     batch = hard_batch(rows(student) * 2)
     with student.trainer(LORA, None) as worker:
         settled(worker, batch)
-        monkeypatch.setattr(trainer, "MOST_NORM", 1e9)
+        monkeypatch.setattr(trainer, "MAX_GRADIENT_NORM", 1e9)
         whole = worker.step(batch, 0.0).result()
         expected = gradients(worker)
-        monkeypatch.setattr(trainer, "CPU_TOKENS", tokens)
+        monkeypatch.setattr(trainer, "CPU_TOKENS_PER_PART", tokens)
         parts = len(worker._parts(batch.rows))  # type: ignore[arg-type]
         split = worker.step(batch, 0.0).result()
         assert parts == {1: 8, 10_000: 1}.get(tokens, parts)
@@ -111,7 +111,7 @@ def test_splitting_a_batch_changes_nothing(student: LocalStudent, tokens: int, m
 
 
 def test_the_gradient_is_that_of_the_plain_loss(student: LocalStudent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "MOST_NORM", 1e9)
+    monkeypatch.setattr(trainer, "MAX_GRADIENT_NORM", 1e9)
     given = rows(student)
     with student.trainer(LORA, None) as worker:
         settled(worker, hard_batch(given))
@@ -170,7 +170,7 @@ def test_a_training_begins_with_the_adapter_of_another(student: LocalStudent, tm
 def test_the_seed_settles_the_adapter(student: LocalStudent) -> None:
     def start(seed: int) -> dict[str, torch.Tensor]:
         with student.trainer(Lora(rank=4, seed=seed), None) as worker:
-            return adapter.tensors_of(worker.student)
+            return adapter.adapter_tensors(worker.student)
 
     first, again, other = start(1), start(1), start(2)
     assert torch.equal(torch.get_rng_state(), torch.Generator().manual_seed(2).get_state())
@@ -204,7 +204,7 @@ def test_plain_peft_loads_the_export_with_the_same_logits(
         loaded = PeftModel.from_pretrained(base, target).eval()
     with torch.no_grad():
         theirs = loaded(ids).logits
-        merged = adapter.merged(student.opened.base(), tmp_path / "run" / uri)(ids).logits
+        merged = adapter.merge(student.opened.base(), tmp_path / "run" / uri)(ids).logits
         base_again = student.opened.base()(ids).logits
     assert torch.allclose(ours, theirs, atol=1e-4)
     assert torch.allclose(ours, merged, atol=1e-3)

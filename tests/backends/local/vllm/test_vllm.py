@@ -13,7 +13,7 @@ from pdistill.backends.local.backend import LocalBackend, LocalTeacher
 from pdistill.backends.local.model.machine import probe
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.sampling.sampler import LocalSampler
-from pdistill.backends.local.vllm.engine import arguments
+from pdistill.backends.local.vllm.engine import llm_arguments
 from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.core.interfaces import Lora
@@ -96,11 +96,11 @@ def test_one_that_was_asked_for_by_name_is_an_error(folder: Path) -> None:
 
 def test_options_reach_vllm() -> None:
     options = LocalOptions(engine="torch", tensor_parallel=2, pipeline_parallel=3, quantization="fp8")
-    settings = arguments(probe(options), options, LoraConfig(r=20, target_modules=["v_proj", "q_proj"]))
+    settings = llm_arguments(probe(options), options, LoraConfig(r=20, target_modules=["v_proj", "q_proj"]))
     assert (settings["tensor_parallel_size"], settings["pipeline_parallel_size"]) == (2, 3)
     assert (settings["quantization"], settings["max_lora_rank"]) == ("fp8", 32)
     assert settings["lora_target_modules"] == ["q_proj", "v_proj"]
-    assert "enable_lora" not in arguments(probe(options), options, None)
+    assert "enable_lora" not in llm_arguments(probe(options), options, None)
 
 
 @with_vllm
