@@ -68,7 +68,7 @@ def torch_engine(job: Job) -> tuple[Ask, Job]:
             return [given[number][-1] if len(given[number]) < most[number] else None for number in numbers]
 
         prefix = decoder.engine.prefix(prompt)
-        for _ in decoder.engine.answers(rows, prefix, len(prompt), max(most), choose):
+        for _ in decoder.engine.decode(rows, prefix, max(most), choose):
             pass
         return given
 

@@ -101,7 +101,7 @@ def test_chat_without_a_template_names_the_way_out(text: TemplateRenderer) -> No
 def test_messages_that_the_template_refuses_are_one_line() -> None:
     tokenizer = chat_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('no system role') }}"
-    with pytest.raises(BackendError, match=r"does not take the messages \(system, user\): no system role"):
+    with pytest.raises(BackendError, match=r"rejects the messages \(system, user\): no system role"):
         TemplateRenderer(tokenizer, "tiny").prompt_ids(Messages((Message("system", "a"), Message("user", "b"))))
 
 

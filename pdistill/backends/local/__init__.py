@@ -1,4 +1,4 @@
-"""The local backend: any transformers causal model on this machine, by torch; students are PEFT LoRA adapters."""
+"""The local backend: any causal language model of transformers on this machine, with torch; students are PEFT LoRA adapters."""
 
 import os
 
@@ -12,10 +12,10 @@ from pdistill.core.registry import Registry
 __all__ = ["LocalOptions", "create"]
 
 SPIN_COUNT = "30000"
-"""How often threads look for work before they sleep, a tenth of what OpenMP (GNU's) does by itself.
+"""How many times a waiting OpenMP thread looks for work before it sleeps, a tenth of the default (GNU's).
 
-Where other programs want the processors too, threads that spin keep them from those that compute. Threads that sleep at
-once (OMP_WAIT_POLICY=PASSIVE) take half as long again on an idle machine.
+Where other programs want the processors too, spinning threads take them from those that compute. Threads that sleep at once
+(OMP_WAIT_POLICY=PASSIVE) take half as long again on an idle machine.
 """
 REQUIRED_PACKAGES = ("torch", "transformers", "peft", "safetensors", "jinja2")
 
@@ -28,7 +28,7 @@ def create(options: LocalOptions) -> Backend:
         UsageError: an option's value is out of range.
     """
     if options.chunk < 1:
-        raise UsageError(f"option chunk of backend local: {options.chunk} won't do, it must be at least 1")
+        raise UsageError(f"invalid value {options.chunk} for option chunk of backend local: it must be at least 1")
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is loaded
     with needing("local", REQUIRED_PACKAGES):

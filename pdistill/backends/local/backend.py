@@ -1,4 +1,4 @@
-"""The local backend's teachers and students; each model's weights are loaded once and shared by all who use them."""
+"""The local backend's teachers and students; each model's weights are loaded once and shared."""
 
 import logging
 import shutil
@@ -20,7 +20,7 @@ from pdistill.backends.local.model.stop_rules import configured_end_tokens, end_
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.sampling.sampler import LocalSampler
 from pdistill.backends.local.training.recompute import recompute_layers
-from pdistill.backends.local.training.trainer import STATES, WEIGHTS, LocalTrainer
+from pdistill.backends.local.training.trainer import STATES_FOLDER, WEIGHTS_FOLDER, LocalTrainer
 from pdistill.backends.local.vllm import engine as vllm_engine
 from pdistill.backends.local.vllm.engine import CannotRunError
 from pdistill.backends.local.vllm.sampler import VllmSampler
@@ -47,10 +47,10 @@ class LocalBackend:
         self._opened: dict[str, OpenedModel] = {}
 
     def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return device, dtype, threads, chunk size and versions: probed, or as they were stored.
+        """Return device, dtype, threads, chunk size and versions: as they were stored, or else probed.
 
         Raises:
-            BackendError: the device is not there.
+            BackendError: the device or the engine is not available.
         """
         self._machine = machine.probe(self.options) if stored is None else machine.from_row(stored)
         machine.check_device(self._machine.device)
@@ -58,7 +58,7 @@ class LocalBackend:
         return self._machine.row()
 
     def prices(self, model: str) -> Prices:
-        """Return that no token costs money."""
+        """Return prices of 0."""
         return FREE
 
     def teacher(self, model: str) -> "LocalTeacher":
@@ -79,7 +79,7 @@ class LocalBackend:
 
     @property
     def resolved(self) -> Machine:
-        """The machine as it was resolved; probed where nobody asked before."""
+        """The resolved machine, probed if `resolve` has not been called."""
         if self._machine is None:
             self.resolve(None)
         assert self._machine is not None
@@ -92,7 +92,7 @@ class LocalBackend:
 
 
 class OpenedModel:
-    """One model: its tokenizer and weights are loaded when they are first needed, and then kept."""
+    """One model, whose tokenizer and weights are loaded when they are first needed, and then kept."""
 
     def __init__(self, backend: LocalBackend, source: Source) -> None:
         self.backend = backend
@@ -115,11 +115,11 @@ class OpenedModel:
         return self._base
 
     def sampler(self, adapter_folder: Path | None = None, later: Path | None = None) -> "LocalSampler | VllmSampler":
-        """Return a sampler of the base, or of the base with the adapter that a folder holds.
+        """Return a sampler of the base, or of the base with an adapter.
 
         Args:
-            adapter_folder: where the adapter is.
-            later: where the adapter is that will be asked for later.
+            adapter_folder: the folder of the adapter; None is the base.
+            later: the folder of the adapter for which a sampler will be wanted later, so that one engine serves both.
 
         Raises:
             BackendError: the model, or the adapter, can't be opened.
@@ -129,7 +129,7 @@ class OpenedModel:
             try:
                 return self._vllm_sampler(adapter_folder, later)
             except CannotRunError as error:
-                self._refuse_or_say(error)
+                self._fall_back(error)
         base = self.base()
         model = base if adapter_folder is None else adapter.merge(base, adapter_folder)
         decoder = Decoder(model, self.source.name)
@@ -145,17 +145,21 @@ class OpenedModel:
         ends = end_tokens(configured_end_tokens(self.source), self.renderer())
         return VllmSampler(engine, self.renderer(), ends, adapter_folder)
 
-    def _refuse_or_say(self, error: CannotRunError) -> None:
-        """Say once that torch takes over, where vLLM was not asked for by name."""
+    def _fall_back(self, error: CannotRunError) -> None:
+        """Warn once that torch takes over from vLLM.
+
+        Raises:
+            BackendError: vLLM was selected by name.
+        """
         if self.backend.options.engine == "vllm":
-            raise BackendError(f"vLLM can't run model '{self.source.name}': {error}; take -B engine=torch") from None
+            raise BackendError(f"vLLM can't run model '{self.source.name}': {error}; use -B engine=torch") from None
         if self._without_vllm is None:
             self._without_vllm = error
-            log.warning("vLLM can't run model '%s', so torch does: %s", self.source.name, error)
+            log.warning("vLLM can't run model '%s', using torch instead: %s", self.source.name, error)
 
 
 class LocalTeacher:
-    """One local model that answers under the prompt."""
+    """A local model that answers with the full prompt."""
 
     def __init__(self, opened: OpenedModel) -> None:
         self.id = opened.source.name
@@ -165,17 +169,17 @@ class LocalTeacher:
         self.opened = opened
 
     def renderer(self) -> TemplateRenderer:
-        """Return how prompts become token ids, without loading weights."""
+        """Return the renderer of prompts to token ids, without loading weights."""
         return self.opened.renderer()
 
     @contextmanager
     def sampler(self) -> Iterator[LocalSampler | VllmSampler]:
-        """Give the model, loaded."""
+        """Yield a sampler of the loaded model."""
         yield self.opened.sampler()
 
 
 class LocalStudent:
-    """One local model that is trained by LoRA."""
+    """A local model that is trained with LoRA."""
 
     def __init__(self, opened: OpenedModel, directory: Path) -> None:
         self.id = opened.source.name
@@ -185,12 +189,12 @@ class LocalStudent:
         self.directory = directory
 
     def renderer(self) -> TemplateRenderer:
-        """Return how prompts become token ids, without loading weights."""
+        """Return the renderer of prompts to token ids, without loading weights."""
         return self.opened.renderer()
 
     @contextmanager
     def sampler(self, weights: WeightsURI | None) -> Iterator[LocalSampler | VllmSampler]:
-        """Give the model with the given weights added to its own; None is the base."""
+        """Yield a sampler of the model with an adapter's weights; None is the base."""
         if weights is not None:
             yield self.opened.sampler(self.directory / weights)
             return
@@ -199,10 +203,10 @@ class LocalStudent:
 
     @contextmanager
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[LocalTrainer]:
-        """Give a trainer that starts anew, or goes on from a saved state."""
+        """Yield a trainer that starts from scratch, or resumes from a saved state."""
         vllm_engine.close_engine()
         options = self.opened.backend.options
-        torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
+        torch.manual_seed(lora.seed)  # saved states must not depend on random numbers drawn in earlier stages
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
         if lora.start is not None and resume is None:
             adapter.load(student, lora.start)
@@ -212,11 +216,11 @@ class LocalStudent:
 
     @property
     def exact(self) -> bool:
-        """Whether the run computed in float32, as exports do."""
+        """Whether the run computes in float32, as exports do."""
         return self.opened.backend.resolved.dtype == "float32"
 
     def write_export(self, weights: WeightsURI | None, form: ExportForm, directory: Path) -> None:
-        """Write the student, or the base, into an empty folder, with the tokenizer and the settings that it answers by.
+        """Write the student, or the base, to an empty folder, with its tokenizer and generation settings.
 
         Raises:
             BackendError: it can't be written in this form.
@@ -227,25 +231,25 @@ class LocalStudent:
 
     @contextmanager
     def read_export(self, directory: Path) -> Iterator[TransformersExport]:
-        """Give an export, loaded afresh by transformers and PEFT."""
+        """Yield an export, loaded anew with transformers and PEFT."""
         yield TransformersExport(directory, self.opened.backend.resolved.device)
 
     def serve_export(
         self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
     ) -> None:
-        """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
+        """Serve OpenAI's chat completions for the model `name` until the process is told to stop.
 
         Raises:
-            BackendError: the address can't be listened on, or what serves is not installed.
+            BackendError: the server can't listen on the address, or its packages are not installed.
         """
         from pdistill.backends.local.export.serving import serve
 
         serve(TransformersExport(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""
+        """Delete a saved state or saved weights, if they exist; nothing else is ever deleted."""
         kind, _, name = uri.partition("/")
-        if kind in (STATES, WEIGHTS) and name == Path(name).name:
+        if kind in (STATES_FOLDER, WEIGHTS_FOLDER) and name == Path(name).name:
             shutil.rmtree(self.directory / uri, ignore_errors=True)
             with suppress(OSError):
                 (self.directory / kind).rmdir()

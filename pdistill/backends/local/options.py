@@ -6,21 +6,21 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """What `-B key=value` sets.
+    """Options of the local backend, as `-B key=value`.
 
     Args:
-        device: "cpu", "cuda" or "cuda:1"; "auto" is a CUDA device where there is one.
-        dtype: what the model computes in; "auto" is float32 on a CPU, bfloat16 on a GPU that has it.
-        thinking: whether the chat template is asked for the model's thinking mode.
-        chunk: consecutive queries that are answered, and kept, together.
-        engine: what answers: "torch", "vllm", or "auto", which is vLLM where it is installed and runs the model.
-        memory: the share of a GPU's memory that vLLM may take.
-        tensor_parallel: GPUs that vLLM splits each layer over.
-        pipeline_parallel: GPUs, or groups of them, that vLLM spreads the layers over.
-        quantization: how vLLM quantizes the weights; none is as they are stored.
-        alpha: the scale of LoRA students; none is twice the rank.
-        targets: names of the layers that LoRA students change; none is all linear layers.
-        recompute: whether training computes activations again for the backward pass, which takes less memory and more time.
+        device: "cpu", "cuda" or "cuda:1"; "auto" is a CUDA device if there is one.
+        dtype: data type of the weights and activations; "auto" is float32 on a CPU, bfloat16 on a GPU that supports it.
+        thinking: whether to turn on the chat template's thinking mode.
+        chunk: number of consecutive queries that are answered and saved together.
+        engine: inference engine: "torch", "vllm", or "auto", which is vLLM if it is installed and can run the model.
+        memory: fraction of a GPU's memory that vLLM may use.
+        tensor_parallel: number of GPUs over which vLLM splits each layer.
+        pipeline_parallel: number of GPUs, or groups of them, over which vLLM distributes the layers.
+        quantization: vLLM quantization of the weights (default: as stored).
+        alpha: LoRA scale alpha (default: twice the rank).
+        targets: names of the layers that get LoRA adapters (default: all linear layers).
+        recompute: whether to recompute activations in the backward pass, which saves memory and takes more time.
     """
 
     device: str = "auto"

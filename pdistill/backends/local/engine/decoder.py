@@ -1,4 +1,4 @@
-"""One model with the engine that runs it: behind a prompt that is stored once where the model fits that, else expanded."""
+"""A model together with the engine that runs it: the cascade where the model fits it, or else padded batches."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,12 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from pdistill.backends.local.engine.batch_limits import batch_limits
-from pdistill.backends.local.engine.cascade import CascadeEngine, TokenChooser, UnfitError
+from pdistill.backends.local.engine.cascade import CascadeEngine, TokenChooser
 from pdistill.backends.local.engine.fit_check import check_fit
-from pdistill.backends.local.engine.kv_slots import KeyValues
 from pdistill.backends.local.engine.native_model import NativeModel
 from pdistill.backends.local.engine.padded_engine import PaddedEngine
+from pdistill.backends.local.engine.prefix import Prefix
+from pdistill.backends.local.kernels.fit import UnfitError
 from pdistill.core.batches import TokenIds
 
 log = logging.getLogger("pdistill")
@@ -20,27 +21,27 @@ _warned: set[str] = set()
 
 
 class Engine(Protocol):
-    """What runs rows of tokens behind a prefix."""
+    """Runs rows of tokens after a shared prefix."""
 
-    def prefix(self, ids: TokenIds) -> list[KeyValues]:
-        """Return keys and values (1, K, P, D) of each layer; a layer with a sliding window holds the last ones alone."""
+    def prefix(self, ids: TokenIds) -> Prefix:
+        """Return the keys and values of a prefix."""
 
-    def answers(
-        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: TokenChooser
+    def decode(
+        self, rows: Sequence[TokenIds], prefix: Prefix | None, max_new_tokens: int, choose: TokenChooser
     ) -> Iterator[None]:
-        """Run all rows to their end, each as long as `choose` gives it tokens, and yield after every step."""
+        """Run every row for as long as `choose` returns a token for it, and yield after each step."""
 
     def logits(
-        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, keep: Sequence[int]
+        self, rows: Sequence[TokenIds], prefix: Prefix | None, keep: Sequence[int]
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (number of the row, logits (keep, V) after its last `keep` tokens) for every row."""
+        """Yield (row number, logits (keep, V) of its last `keep` tokens) for every row."""
 
 
 class Decoder:
-    """One model as it is run here.
+    """One model, ready to decode.
 
     `shares_prefix` says whether rows may share a prefix: not where a model has recurrent layers, or sliding windows that
-    the cascade does not fit.
+    the cascade can't run.
     """
 
     def __init__(self, model: Any, name: str) -> None:
@@ -50,7 +51,7 @@ class Decoder:
         layers = DynamicCache(config=self.native.config).layers
         try:
             if not all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):
-                raise UnfitError("it has layers of another kind than attention")
+                raise UnfitError("some of its layers are not attention")
             self.engine = check_fit(CascadeEngine(model, batch_limits(model)), self.native)
             self.shares_prefix = True
         except UnfitError as reason:
@@ -58,13 +59,15 @@ class Decoder:
             self.shares_prefix = self.engine.shares_prefix
             if name not in _warned:
                 _warned.add(name)
-                log.warning("model '%s' runs slower than it could, with a copy of the prompt a row: %s", name, reason)
-        self._prefix: tuple[TokenIds, list[KeyValues]] | None = None
+                log.warning(
+                    "model '%s' runs on the slower engine, with one copy of the prompt per row: %s", name, reason
+                )
+        self._cached: tuple[TokenIds, Prefix] | None = None
 
-    def prefix(self, ids: TokenIds) -> list[KeyValues] | None:
-        """Return the keys and values of a prefix, computed once for as long as the same one is asked for."""
+    def prefix(self, ids: TokenIds) -> Prefix | None:
+        """Return the keys and values of a prefix, which are cached until another one is asked for; None if it is empty."""
         if not ids:
             return None
-        if self._prefix is None or list(self._prefix[0]) != list(ids):
-            self._prefix = (ids, self.engine.prefix(ids))
-        return self._prefix[1]
+        if self._cached is None or list(self._cached[0]) != list(ids):
+            self._cached = (ids, self.engine.prefix(ids))
+        return self._cached[1]

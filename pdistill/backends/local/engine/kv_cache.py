@@ -1,15 +1,14 @@
-"""Keys and values of a batch behind one shared prefix: the prefix is copied in once, new tokens are written in place."""
+"""Keys and values of a padded batch after one shared prefix: the prefix is copied in once, new tokens are written in place."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from pdistill.backends.local.engine.kv_slots import KeyValues
+from pdistill.backends.local.engine.prefix import KeyValues, Prefix
 
 GROWTH_TOKENS = 64
-"""Tokens of room that a full layer is given."""
+"""Tokens by which a full layer grows."""
 
 
 class PrefixCacheLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
@@ -17,19 +16,19 @@ class PrefixCacheLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     Args:
         prefix: keys and values (1, H, P, D) of the shared prefix; None where there is none.
-        room: tokens after the first forward pass that there is room for without moving anything.
+        reserved: tokens after the first forward pass that fit without moving anything.
     """
 
-    def __init__(self, prefix: KeyValues | None, room: int) -> None:
+    def __init__(self, prefix: KeyValues | None, reserved: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.prefix = prefix
-        self.room = room
+        self.reserved = reserved
         self.length = 0 if prefix is None else prefix[0].shape[-2]
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Make room for a batch like the given keys and values, and copy the prefix in."""
-        total = self.length + key_states.shape[-2] + self.room
-        self.keys, self.values = _room(key_states, total), _room(value_states, total)
+        """Allocate memory for a batch like the given keys and values, and copy the prefix in."""
+        total = self.length + key_states.shape[-2] + self.reserved
+        self.keys, self.values = _empty(key_states, total), _empty(value_states, total)
         if self.prefix is not None:
             self.keys[:, :, : self.length] = self.prefix[0]
             self.values[:, :, : self.length] = self.prefix[1]
@@ -45,7 +44,9 @@ class PrefixCacheLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         assert self.values is not None
         end = self.length + key_states.shape[-2]
         if end > self.keys.shape[-2]:
-            self.keys, self.values = (_grown(old, end + GROWTH_TOKENS, self.length) for old in (self.keys, self.values))
+            self.keys, self.values = (
+                _enlarge(states, end + GROWTH_TOKENS, self.length) for states in (self.keys, self.values)
+            )
         self.keys[:, :, self.length : end] = key_states
         self.values[:, :, self.length : end] = value_states
         self.length = end
@@ -56,7 +57,7 @@ class PrefixCacheLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         return self.length + query_length, 0
 
     def get_seq_length(self) -> int:
-        """Return the tokens that are held."""
+        """Return the number of tokens in the cache."""
         return self.length
 
     def get_max_length(self) -> int:
@@ -69,16 +70,16 @@ class PrefixCacheLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             self.keys, self.values = self.keys[indices], self.values[indices]
 
 
-def prefix_cache(prefix: Sequence[KeyValues] | None, layers: int, room: int) -> Cache:
-    """Return an empty cache of a model with that many layers, behind the prefix."""
-    return Cache(layers=[PrefixCacheLayer(prefix[i] if prefix else None, room) for i in range(layers)])
+def prefix_cache(prefix: Prefix | None, layers: int, reserved: int) -> Cache:
+    """Return a cache for a model with that many layers, which begins with the prefix."""
+    return Cache(layers=[PrefixCacheLayer(prefix.layers[i] if prefix else None, reserved) for i in range(layers)])
 
 
-def _room(like: torch.Tensor, total: int) -> torch.Tensor:
+def _empty(like: torch.Tensor, total: int) -> torch.Tensor:
     return like.new_empty((*like.shape[:2], total, like.shape[-1]))
 
 
-def _grown(old: torch.Tensor, total: int, used: int) -> torch.Tensor:
-    new = _room(old, total)
-    new[:, :, :used] = old[:, :, :used]
-    return new
+def _enlarge(states: torch.Tensor, total: int, length: int) -> torch.Tensor:
+    enlarged = _empty(states, total)
+    enlarged[:, :, :length] = states[:, :, :length]
+    return enlarged

@@ -4,9 +4,9 @@ import inspect
 from typing import Any
 
 import torch
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache, DynamicCache
 
-from pdistill.backends.local.engine.kv_slots import KeyValues
+from pdistill.backends.local.engine.prefix import Prefix
 from pdistill.backends.local.kernels.inference_linear import use_inference_linears
 from pdistill.backends.local.model.adapter import shared_copy
 from pdistill.core.batches import TokenIds
@@ -14,7 +14,7 @@ from pdistill.core.errors import BackendError
 
 
 class NativeModel:
-    """One model as transformers runs it, but for the products of its linear layers; the model stays as it is.
+    """One model as transformers runs it, except for the products of its linear layers; the model itself is not changed.
 
     Raises:
         BackendError: it has no key-value cache.
@@ -24,30 +24,31 @@ class NativeModel:
         self.model = shared_copy(model)
         use_inference_linears(self.model)
         self.config = model.config.get_text_config()
-        self.takes = set(inspect.signature(model.forward).parameters)
-        self.cache_name = next((key for key in ("cache", "past_key_values") if key in self.takes), None)
+        self.parameters = set(inspect.signature(model.forward).parameters)
+        self.cache_name = next((key for key in ("cache", "past_key_values") if key in self.parameters), None)
         if self.cache_name is None:
-            raise BackendError(f"model '{name}' ({type(model).__name__}) has no key-value cache; it can't be run here")
+            raise BackendError(f"model '{name}' ({type(model).__name__}) can't be run: it has no key-value cache")
 
     @torch.inference_mode()
-    def prefix(self, ids: TokenIds) -> list[KeyValues]:
-        """Return keys and values (1, K, P, D) of each layer; a layer with a sliding window holds the last ones alone."""
-        cache: Any = DynamicCache(config=self.config)
+    def prefix(self, ids: TokenIds) -> Prefix:
+        """Return the keys and values of a prefix."""
+        cache = DynamicCache(config=self.config)
         self.forward(torch.tensor([ids]), None, torch.arange(len(ids))[None], cache, keep=1)
-        return [(layer.keys.contiguous(), layer.values.contiguous()) for layer in cache.layers]
+        layers: list[Any] = cache.layers
+        return Prefix([(layer.keys.contiguous(), layer.values.contiguous()) for layer in layers], len(ids))
 
     @torch.inference_mode()
     def forward(
-        self, ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: Any, keep: int
+        self, ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor, cache: Cache, keep: int
     ) -> torch.Tensor:
         """Return logits (B, keep, V) of the last `keep` tokens of ids (B, N); the cache takes their keys and values."""
         device = self.model.device
         arguments: dict[str, Any] = {"input_ids": ids.to(device), "use_cache": True, str(self.cache_name): cache}
         if mask is not None:
             arguments["attention_mask"] = mask.to(device)
-        if "position_ids" in self.takes:
+        if "position_ids" in self.parameters:
             arguments["position_ids"] = positions.to(device)
-        if "logits_to_keep" in self.takes:
+        if "logits_to_keep" in self.parameters:
             arguments["logits_to_keep"] = keep
         logits: torch.Tensor = self.model(**arguments).logits
         return logits[:, -keep:]

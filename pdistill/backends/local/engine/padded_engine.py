@@ -1,25 +1,25 @@
-"""Runs rows in batches behind a prefix that is copied in for each row: fits every model with a key-value cache."""
+"""Runs padded batches after a prefix that is copied in for each row: fits every model with a key-value cache."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from pdistill.backends.local.engine.batch_limits import BatchLimits
 from pdistill.backends.local.engine.cascade import TokenChooser
 from pdistill.backends.local.engine.kv_cache import prefix_cache
-from pdistill.backends.local.engine.kv_slots import KeyValues
 from pdistill.backends.local.engine.native_model import NativeModel
+from pdistill.backends.local.engine.prefix import Prefix
 from pdistill.core.batches import TokenIds
 
 RESERVED_TOKENS = 64
+"""Most tokens of an answer for which a batch reserves memory when it starts."""
 
 
 class PaddedEngine:
     """An engine for one model.
 
-    `shares_prefix` says whether rows may share a prefix and be padded: so it is where every layer attends to all tokens
+    `shares_prefix` says whether rows may share a prefix and be padded, which is where every layer attends to all tokens
     before it. Models with sliding windows or recurrent layers get rows of equal length, each with its own prefix.
     """
 
@@ -29,102 +29,107 @@ class PaddedEngine:
         self.layers = native.config.num_hidden_layers
         self.shares_prefix = all(type(layer) is DynamicLayer for layer in DynamicCache(config=native.config).layers)
 
-    def prefix(self, ids: TokenIds) -> list[KeyValues]:
-        """Return keys and values (1, K, P, D) of each layer."""
+    def prefix(self, ids: TokenIds) -> Prefix:
+        """Return the keys and values of a prefix."""
         return self.native.prefix(ids)
 
-    def answers(
-        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, room: int, choose: TokenChooser
+    def decode(
+        self, rows: Sequence[TokenIds], prefix: Prefix | None, max_new_tokens: int, choose: TokenChooser
     ) -> Iterator[None]:
-        """Run all rows to their end, a batch at a time, and yield after every step; half-empty batches are made smaller."""
-        for numbers in self.batches([len(row) for row in rows], before, room):
-            running = self.start([rows[row] for row in numbers], prefix, room)
-            logits = running.first()
-            over: set[int] = set()
+        """Run all rows to their end, one batch after the other, and yield after each step.
+
+        Once half of a batch's rows have finished, they are removed from it.
+        """
+        for numbers in self._batches([len(row) for row in rows], prefix, max_new_tokens):
+            batch = self.start([rows[row] for row in numbers], prefix, max_new_tokens)
+            logits = batch.first()
+            finished: set[int] = set()
             tokens = [0] * len(numbers)
             while True:
-                at = [place for place, row in enumerate(numbers) if row not in over]
-                chosen = choose([numbers[place] for place in at], logits[at, -1])
-                for place, token in zip(at, chosen, strict=True):
+                active = [index for index, row in enumerate(numbers) if row not in finished]
+                chosen = choose([numbers[index] for index in active], logits[active, -1])
+                for index, token in zip(active, chosen, strict=True):
                     if token is None:
-                        over.add(numbers[place])
+                        finished.add(numbers[index])
                     else:
-                        tokens[place] = token
+                        tokens[index] = token
                 yield
-                left = [place for place, row in enumerate(numbers) if row not in over]
-                if not left:
+                active = [index for index, row in enumerate(numbers) if row not in finished]
+                if not active:
                     break
-                if 2 * len(left) <= len(numbers):
-                    running.keep(left)
-                    numbers, tokens = [numbers[place] for place in left], [tokens[place] for place in left]
-                logits = running.then(tokens)
+                if 2 * len(active) <= len(numbers):
+                    batch.keep(active)
+                    numbers, tokens = [numbers[index] for index in active], [tokens[index] for index in active]
+                logits = batch.next(tokens)
 
     def logits(
-        self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, before: int, keep: Sequence[int]
+        self, rows: Sequence[TokenIds], prefix: Prefix | None, keep: Sequence[int]
     ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (number of the row, logits (keep, V) after its last `keep` tokens) for every row."""
-        for numbers in self.batches([len(row) for row in rows], before, 0):
+        """Yield (row number, logits (keep, V) of its last `keep` tokens) for every row."""
+        for numbers in self._batches([len(row) for row in rows], prefix, 0):
             logits = self.start([rows[row] for row in numbers], prefix, 0).first(max(keep[row] for row in numbers))
             for row, part in zip(numbers, logits, strict=True):
                 yield row, part[-keep[row] :]
 
-    def batches(self, lengths: Sequence[int], before: int, room: int) -> list[list[int]]:
-        """Return which rows run together: rows of like length, as many as the limits allow."""
+    def start(self, rows: Sequence[TokenIds], prefix: Prefix | None, max_new_tokens: int) -> "PaddedBatch":
+        """Return a batch of rows after the prefix, not yet run."""
+        if self.shares_prefix:
+            cache = prefix_cache(prefix, self.layers, min(max_new_tokens, RESERVED_TOKENS))
+        else:
+            cache = DynamicCache(config=self.native.config)
+        return PaddedBatch(self.native, rows, cache)
+
+    def _batches(self, lengths: Sequence[int], prefix: Prefix | None, max_new_tokens: int) -> list[list[int]]:
+        """Return which rows run together: rows of similar length, as many as the limits allow."""
         order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
         batches: list[list[int]] = []
         for row in order:
             longest = lengths[batches[-1][0]] if batches else 0
-            fits = bool(batches) and len(batches[-1]) < self._most_rows(before, longest, room)
+            fits = bool(batches) and len(batches[-1]) < self._max_rows(prefix, longest, max_new_tokens)
             if fits and (self.shares_prefix or lengths[row] == longest):
                 batches[-1].append(row)
             else:
                 batches.append([row])
         return batches
 
-    def start(self, rows: Sequence[TokenIds], prefix: Sequence[KeyValues] | None, room: int) -> "PaddedBatch":
-        """Return a batch of rows behind the prefix, not yet run."""
-        cache: Any = DynamicCache(config=self.native.config)
-        if self.shares_prefix:
-            cache = prefix_cache(prefix, self.layers, min(room, RESERVED_TOKENS))
-        return PaddedBatch(self.native, rows, cache)
-
-    def _most_rows(self, before: int, longest: int, room: int) -> int:
-        return max(1, min(self.limits.rows(before + longest + room), self.limits.tokens // longest))
+    def _max_rows(self, prefix: Prefix | None, longest: int, max_new_tokens: int) -> int:
+        length = (prefix.length if prefix else 0) + longest + max_new_tokens
+        return max(1, min(self.limits.rows(length), self.limits.tokens // longest))
 
 
 class PaddedBatch:
-    """A batch under way: rows are padded on their left, so that the last token of each row comes last."""
+    """A batch in progress: rows are padded on their left, so that the last token of each row comes last."""
 
-    def __init__(self, native: NativeModel, rows: Sequence[TokenIds], cache: Any) -> None:
+    def __init__(self, native: NativeModel, rows: Sequence[TokenIds], cache: Cache) -> None:
         self.native = native
         self.cache = cache
         self.rows = rows
-        self.before = cache.get_seq_length()
+        self.prefix_length = cache.get_seq_length()
         lengths = torch.tensor([len(row) for row in rows])
-        self.mask = torch.ones(len(rows), self.before + int(lengths.max()), dtype=torch.long)
-        for place, row in enumerate(rows):
-            self.mask[place, self.before : self.mask.shape[1] - len(row)] = 0
-        self.ends = self.before + lengths
+        self.mask = torch.ones(len(rows), self.prefix_length + int(lengths.max()), dtype=torch.long)
+        for index, row in enumerate(rows):
+            self.mask[index, self.prefix_length : self.mask.shape[1] - len(row)] = 0
+        self.ends = self.prefix_length + lengths
 
     @torch.inference_mode()
     def first(self, keep: int = 1) -> torch.Tensor:
-        """Return logits (B, keep, V) after the last `keep` tokens of the rows."""
-        width = self.mask.shape[1] - self.before
+        """Return logits (B, keep, V) of the last `keep` tokens of the rows."""
+        width = self.mask.shape[1] - self.prefix_length
         ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in self.rows])
         positions = (self.ends[:, None] - width + torch.arange(width)).clamp(min=0)
         return self.native.forward(ids, self.mask, positions, self.cache, keep)
 
     @torch.inference_mode()
-    def then(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Return logits (B, 1, V) after one more token a row."""
+    def next(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Return logits (B, 1, V) after one more token per row."""
         self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=1)
         ids, positions = torch.tensor(tokens)[:, None], self.ends[:, None]
         self.ends = self.ends + 1
         return self.native.forward(ids, self.mask, positions, self.cache, 1)
 
     @torch.inference_mode()
-    def keep(self, places: Sequence[int]) -> None:
-        """Go on with only these rows of the batch."""
-        indices = torch.tensor(places)
+    def keep(self, rows: Sequence[int]) -> None:
+        """Continue with only these rows of the batch."""
+        indices = torch.tensor(rows)
         self.mask, self.ends = self.mask[indices], self.ends[indices]
         self.cache.batch_select_indices(indices.to(self.native.model.device))

@@ -1,4 +1,4 @@
-"""What a chat completion's request may hold: everything else is refused with a reason, nothing is misread in silence."""
+"""Validates chat completion requests: what is not supported is rejected with a reason, never silently ignored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ from pdistill.backends.local.export.transformers_export import TransformersExpor
 
 SUPPORTED_FIELDS = ("model", "messages", "stream", "max_tokens", "max_completion_tokens", "n", "stop")
 IGNORED_FIELDS = ("temperature", "top_p", "seed", "user", "metadata", "store", "stream_options", "service_tier")
-"""Fields that many clients send always; the student decodes greedily, whatever they say."""
+"""Fields that many clients always send; the student decodes greedily, whatever they say."""
 
 MAX_STOP_TEXTS = 4
-"""Stop texts of one request, as many as OpenAI takes."""
+"""Most stop texts of one request, as many as OpenAI allows."""
 
 
 class RequestError(Exception):
-    """A request that is not answered: HTTP status, reason, and OpenAI's code for it."""
+    """A request that is rejected, with an HTTP status, a reason, and OpenAI's code for it."""
 
     def __init__(self, status: int, reason: str, code: str | None = None) -> None:
         super().__init__(reason)
@@ -25,10 +25,10 @@ class RequestError(Exception):
 
 
 def handler_arguments(body: Any, export: TransformersExport, name: str) -> dict[str, Any]:
-    """Return what transformers' handler is given.
+    """Return the arguments for transformers' handler.
 
     Raises:
-        RequestError: the request can't be answered as it stands.
+        RequestError: the request can't be answered as it is.
     """
     if not isinstance(body, dict):
         raise RequestError(400, "the request is not a JSON object")
@@ -42,9 +42,9 @@ def handler_arguments(body: Any, export: TransformersExport, name: str) -> dict[
     if body.get("stream") not in (None, True, False):
         raise RequestError(400, "stream must be true or false")
     messages = _messages(body.get("messages"))
-    most, stop = _most_tokens(body, export), _stop(body.get("stop"))
-    _check_length(messages, most, export)
-    return {"messages": messages, "stream": bool(body.get("stream")), "max_completion_tokens": most, "stop": stop}
+    max_tokens, stop = _max_tokens(body, export), _stop(body.get("stop"))
+    _check_length(messages, max_tokens, export)
+    return {"messages": messages, "stream": bool(body.get("stream")), "max_completion_tokens": max_tokens, "stop": stop}
 
 
 def _messages(messages: Any) -> list[dict[str, str]]:
@@ -60,38 +60,40 @@ def _message(message: Any) -> dict[str, str]:
     if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
         content = "".join(str(part.get("text")) for part in content)
     if not isinstance(content, str):
-        raise RequestError(400, "a message's content must be a text")
+        raise RequestError(400, "a message's content must be text")
     return {"role": message["role"], "content": content.encode(errors="replace").decode()}
 
 
-def _most_tokens(body: Mapping[str, Any], export: TransformersExport) -> int:
-    given = [body[key] for key in ("max_completion_tokens", "max_tokens") if body.get(key) is not None]
-    most = given[0] if given else export.settings.max_new_tokens
-    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-        raise RequestError(400, f"max_completion_tokens must be an integer above 0, not {most!r}")
-    return most
+def _max_tokens(body: Mapping[str, Any], export: TransformersExport) -> int:
+    values = [body[key] for key in ("max_completion_tokens", "max_tokens") if body.get(key) is not None]
+    value = values[0] if values else export.settings.max_new_tokens
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RequestError(400, f"max_completion_tokens must be a positive integer, not {value!r}")
+    return value
 
 
-def _stop(given: Any) -> list[str]:
-    stop = [] if given is None else [given] if isinstance(given, str) else given
+def _stop(value: Any) -> list[str]:
+    stop = [] if value is None else [value] if isinstance(value, str) else value
     if (
         not isinstance(stop, list)
         or len(stop) > MAX_STOP_TEXTS
         or not all(isinstance(text, str) and text for text in stop)
     ):
-        raise RequestError(400, f"stop must be a text or a list of at most {MAX_STOP_TEXTS} texts, none of them empty")
+        raise RequestError(
+            400, f"stop must be a string or a list of at most {MAX_STOP_TEXTS} strings, none of them empty"
+        )
     return stop
 
 
-def _check_length(messages: list[dict[str, str]], most: int, export: TransformersExport) -> None:
+def _check_length(messages: list[dict[str, str]], max_tokens: int, export: TransformersExport) -> None:
     try:
         tokens = len(export.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
     except TemplateError as error:
-        raise RequestError(400, f"the student's chat template does not take the messages: {error}") from None
+        raise RequestError(400, f"the student's chat template rejects the messages: {error}") from None
     context = getattr(export.model.config.get_text_config(), "max_position_embeddings", None)
-    if context is not None and tokens + most > context:
+    if context is not None and tokens + max_tokens > context:
         raise RequestError(
             400,
-            f"{tokens:,} tokens of messages and up to {most:,} of answer are more than the model's context of {context:,}",
+            f"{tokens:,} tokens of messages and up to {max_tokens:,} of answer exceed the model's context of {context:,}",
             "context_length_exceeded",
         )

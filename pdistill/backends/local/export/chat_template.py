@@ -1,4 +1,4 @@
-"""The chat template of an export: from one user message alone it renders what the student was trained on."""
+"""The chat template of an export, which renders one user message to what the student was trained on."""
 
 import json
 from typing import Any
@@ -10,33 +10,35 @@ from pdistill.core.prompts import QUERY_FIELD, Messages, Prompt
 ONE_MESSAGE = "this student answers one user message at a time, without a system message"
 
 
-def export_template(renderer: TemplateRenderer, asked: Prompt) -> str:
-    """Return a Jinja template that needs no argument.
+def export_template(renderer: TemplateRenderer, prompt: Prompt) -> str:
+    """Return a Jinja template that needs no arguments.
 
     Args:
-        renderer: the student's.
-        asked: what the student is asked with, where `{query}` stands for the query.
+        renderer: the student's renderer.
+        prompt: the student's prompt, with `{query}` in place of the query.
 
     Raises:
-        BackendError: the student is asked with more than one user message.
+        BackendError: the student's prompt is more than one user message.
     """
-    if not isinstance(asked, Messages):
-        return _text_template(renderer, asked.text)
-    if [message.role for message in asked.messages] != ["user"]:
-        roles = ", ".join(message.role for message in asked.messages)
-        raise BackendError(f"only a student that is asked with one user message can be exported; this one gets {roles}")
-    return _chat_template(renderer, asked.messages[0].content)
+    if not isinstance(prompt, Messages):
+        return _text_template(renderer, prompt.text)
+    if [message.role for message in prompt.messages] != ["user"]:
+        roles = ", ".join(message.role for message in prompt.messages)
+        raise BackendError(
+            f"can't export this student: its prompt must be one user message, and it has the messages {roles}"
+        )
+    return _chat_template(renderer, prompt.messages[0].content)
 
 
 def _chat_template(renderer: TemplateRenderer, frame: str) -> str:
-    """Return the model's own template behind lines that settle its arguments and put user messages into the frame."""
-    settled = [
+    """Return the model's own template after lines that set its arguments and put user messages into the frame."""
+    lines = [
         f"{{% set enable_thinking = {str(renderer.thinking).lower()} %}}",
         "{% set add_generation_prompt = add_generation_prompt or (messages and messages[-1]['role'] == 'user') %}",
     ]
     if frame != QUERY_FIELD:
         framed = f"dict(message, content={_pieces(frame)} | join(message['content']))"
-        settled += [
+        lines += [
             "{% set framed = namespace(messages=[]) %}",
             "{% for message in messages %}",
             "{% set framed.messages = framed.messages + "
@@ -44,11 +46,11 @@ def _chat_template(renderer: TemplateRenderer, frame: str) -> str:
             "{% endfor %}",
             "{% set messages = framed.messages %}",
         ]
-    return "\n".join([*settled, str(renderer.tokenizer.get_chat_template())])
+    return "\n".join([*lines, str(renderer.tokenizer.get_chat_template())])
 
 
 def _text_template(renderer: TemplateRenderer, frame: str) -> str:
-    before, after = _added(renderer.tokenizer)
+    before, after = _special_tokens(renderer.tokenizer)
     start = "" if before or after else renderer.tokenizer.convert_ids_to_tokens(renderer.start_token)
     return "\n".join(
         [
@@ -61,12 +63,12 @@ def _text_template(renderer: TemplateRenderer, frame: str) -> str:
     )
 
 
-def _added(tokenizer: Any) -> tuple[str, str]:
-    """Return the texts of the special tokens that the tokenizer puts before and behind a text."""
+def _special_tokens(tokenizer: Any) -> tuple[str, str]:
+    """Return the special tokens that the tokenizer puts before and after a text, as text."""
     bare = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     ids = list(tokenizer("a")["input_ids"])
-    at = next(place for place in range(len(ids)) if ids[place : place + len(bare)] == bare)
-    before, after = ids[:at], ids[at + len(bare) :]
+    start = next(i for i in range(len(ids)) if ids[i : i + len(bare)] == bare)
+    before, after = ids[:start], ids[start + len(bare) :]
     return "".join(tokenizer.convert_ids_to_tokens(before)), "".join(tokenizer.convert_ids_to_tokens(after))
 
 

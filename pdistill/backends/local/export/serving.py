@@ -1,4 +1,4 @@
-"""Serves an export behind OpenAI's chat completions, by transformers' own handler of them."""
+"""Serves an export over OpenAI's chat completions API, with transformers' own handler."""
 
 import asyncio
 import json
@@ -25,21 +25,21 @@ try:
     from transformers.cli.serving.utils import GenerationState
 
     from pdistill.backends.local.export.generation_manager import GenerationManager
-except (ImportError, NameError) as error:  # transformers names what its own extra lacks only when it is used
+except (ImportError, NameError) as error:  # transformers raises NameError where its own extra is missing
     raise BackendError("serving needs packages that are not installed; run: pip install 'pdistill[serve]'") from error
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_DISCARDED_BYTES = 64 << 20
-"""Bytes of a request that are read, and that are read and thrown away so that its sender hears why."""
+"""Most bytes of a request, and most bytes that are read and discarded so that its sender gets the reason."""
 GRACE_SECONDS = 10
-"""Seconds that answers under way may take when the server is stopped."""
+"""Seconds that answers in progress may take once the server is told to stop."""
 
 
 class ServedModel:
     """What transformers' handler sees of a model.
 
-    It has no type, so that answers are passed on as the model gave them: by a model's type, the handler takes thoughts
-    and tool calls out of them, and a streamed answer would begin with line ends of the chat template.
+    Its model type is not one of transformers', so that answers are passed on unchanged: for a known type, the handler
+    removes thoughts and tool calls, and a streamed answer would begin with the chat template's newlines.
     """
 
     config = SimpleNamespace(model_type="student")
@@ -51,12 +51,12 @@ class ServedModel:
 
 
 class StudentHandler(ChatCompletionHandler):
-    """Answers chat completions by the one model that is loaded.
+    """Answers chat completions with the one loaded model.
 
     Args:
         export: the model.
-        name: what clients call it.
-        sampling: what ends its answers, besides its end tokens and what a request asks for.
+        name: the model's name for clients.
+        sampling: what ends its answers, in addition to its end tokens and the request's own stop texts.
     """
 
     def __init__(self, export: TransformersExport, name: str, sampling: Sampling) -> None:
@@ -73,7 +73,7 @@ class StudentHandler(ChatCompletionHandler):
         return self.name, self.model, self.export.tokenizer
 
     def close(self) -> None:
-        """End the answers that are under way at their next token."""
+        """End the answers in progress at their next token."""
         self.manager.close(GRACE_SECONDS)
 
 
@@ -83,18 +83,20 @@ def serve(
     """Answer requests until the process is told to stop.
 
     Args:
-        name: what clients call the model.
-        sampling: what ends its answers, besides its end tokens and what a request asks for.
-        port: 0 is any that is free.
-        ready: is told the address when it listens.
+        export: the model.
+        name: the model's name for clients.
+        sampling: what ends its answers, in addition to its end tokens and the request's own stop texts.
+        host: the address to listen on.
+        port: the port to listen on; 0 is any free port.
+        ready: called with the URL once the server listens.
 
     Raises:
-        BackendError: the address can't be listened on.
+        BackendError: the server can't listen on the address.
     """
     listening = _listen(host, port)
     student = StudentHandler(export, name, sampling)
-    place, number = listening.getsockname()[:2]
-    ready(f"http://{f'[{place}]' if ':' in place else place}:{number}/v1")
+    address, bound_port = listening.getsockname()[:2]
+    ready(f"http://{f'[{address}]' if ':' in address else address}:{bound_port}/v1")
     try:
         make_server(student).run(sockets=[listening])
     finally:
@@ -102,7 +104,7 @@ def serve(
 
 
 def make_server(student: StudentHandler, grace: int = GRACE_SECONDS) -> uvicorn.Server:
-    """Return the server, not yet running; told to stop, it gives the answers under way `grace` seconds."""
+    """Return the server, not yet running; once told to stop, it gives the answers in progress `grace` seconds."""
     config = uvicorn.Config(
         make_application(student),
         log_level="critical",
@@ -114,21 +116,21 @@ def make_server(student: StudentHandler, grace: int = GRACE_SECONDS) -> uvicorn.
 
 
 class _Server(uvicorn.Server):
-    """A server whose model is at rest before its event loop is closed."""
+    """A server whose model is idle before its event loop is closed."""
 
     def __init__(self, config: uvicorn.Config, student: StudentHandler) -> None:
         super().__init__(config)
         self._student = student
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Wait for the answers under way, then end them; nobody is left to be told how those go."""
+        """Wait for the answers in progress, then end them; no client is left to hear about errors."""
         await super().shutdown(sockets)
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
         await asyncio.to_thread(self._student.close)
 
 
 def make_application(student: StudentHandler) -> Starlette:
-    """Return the server's make_application: chat completions, the list of its one model, and its health."""
+    """Return the server's application: chat completions, the list of its one model, and its health."""
 
     async def chat(request: Request) -> Response:
         body = handler_arguments(_parsed(await _read(request)), student.export, student.name)
@@ -150,7 +152,7 @@ def make_application(student: StudentHandler) -> Starlette:
             Route("/v1/models", models),
             Route("/health", health),
         ],
-        exception_handlers={RequestError: _refusal, HTTPException: _failure, Exception: _failure},
+        exception_handlers={RequestError: _rejection, HTTPException: _failure, Exception: _failure},
     )
 
 
@@ -159,14 +161,14 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise BackendError(f"can't listen on {host}, port {port}: {reason}; take another --port or --host") from None
+        raise BackendError(f"can't listen on {host}, port {port}: {reason}; use another --port or --host") from None
 
 
 async def _read(request: Request) -> bytes:
     """Return the body of a request.
 
     Raises:
-        RequestError: it is too big.
+        RequestError: it is too large.
     """
     parts, size = [], 0
     async for part in request.stream():
@@ -176,7 +178,7 @@ async def _read(request: Request) -> bytes:
         if size <= MAX_REQUEST_BYTES:
             parts.append(part)
     if size > MAX_REQUEST_BYTES:
-        raise RequestError(413, f"the request is bigger than {MAX_REQUEST_BYTES:,} bytes", "request_too_large")
+        raise RequestError(413, f"the request is larger than {MAX_REQUEST_BYTES:,} bytes", "request_too_large")
     return b"".join(parts)
 
 
@@ -187,15 +189,15 @@ def _parsed(content: bytes) -> Any:
         raise RequestError(400, "the request is not JSON") from None
 
 
-async def _refusal(request: Request, refused: Exception) -> Response:
-    assert isinstance(refused, RequestError)
-    return _error(refused.status, str(refused), refused.code)
+async def _rejection(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return _error(error.status, str(error), error.code)
 
 
-async def _failure(request: Request, failure: Exception) -> Response:
-    if isinstance(failure, HTTPException):
-        return _error(failure.status_code, str(failure.detail).lower())
-    return _error(500, f"unexpected {type(failure).__name__}")
+async def _failure(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return _error(error.status_code, str(error.detail).lower())
+    return _error(500, f"unexpected {type(error).__name__}")
 
 
 def _error(status: int, message: str, code: str | None = None) -> Response:

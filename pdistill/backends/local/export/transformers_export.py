@@ -1,4 +1,4 @@
-"""An export as its users have it: loaded by transformers and PEFT alone, asked with one user message."""
+"""An export as its users have it: loaded with transformers and PEFT alone, and prompted with one user message."""
 
 import json
 import warnings
@@ -23,11 +23,11 @@ Settings: Any = GenerationConfig
 
 
 class TransformersExport:
-    """The export in a folder, loaded afresh, in float32.
+    """The export in a folder, loaded anew, in float32.
 
     Args:
         directory: the folder.
-        device: where it computes.
+        device: the device to run it on.
     """
 
     def __init__(self, directory: Path, device: str) -> None:
@@ -36,20 +36,20 @@ class TransformersExport:
         self.model = _load(directory).to(device).eval()
 
     def prompt_ids(self, query: str) -> TokenIds:
-        """Return the ids of one user message, as the export's own chat template has them."""
+        """Return the ids of one user message, rendered with the export's own chat template."""
         return list(self.tokenizer.apply_chat_template(_message(query), return_dict=False))
 
     @torch.inference_mode()
     def answers(self, queries: Sequence[str]) -> Iterator[tuple[int, Completion]]:
-        """Yield (place in `queries`, answer) as they finish; only messages of equal length share a batch."""
+        """Yield (index in `queries`, answer) as they finish; only messages of equal length share a batch."""
         by_length: dict[int, list[int]] = defaultdict(list)
         prompts = [self.prompt_ids(query) for query in queries]
-        for place, ids in enumerate(prompts):
-            by_length[len(ids)].append(place)
-        for places in by_length.values():
-            for start in range(0, len(places), BATCH_ROWS):
-                batch = places[start : start + BATCH_ROWS]
-                yield from zip(batch, self._generate([prompts[place] for place in batch]), strict=True)
+        for position, ids in enumerate(prompts):
+            by_length[len(ids)].append(position)
+        for positions in by_length.values():
+            for start in range(0, len(positions), BATCH_ROWS):
+                batch = positions[start : start + BATCH_ROWS]
+                yield from zip(batch, self._generate([prompts[position] for position in batch]), strict=True)
 
     def _generate(self, prompts: Sequence[TokenIds]) -> list[Completion]:
         ids = torch.tensor(prompts, device=self.model.device)
@@ -60,7 +60,7 @@ class TransformersExport:
 
     def _completion(self, tokens: list[int], prompt_tokens: int) -> Completion:
         ends = set(self.settings.eos_token_id)
-        end = next((place for place, token in enumerate(tokens) if token in ends), None)
+        end = next((position for position, token in enumerate(tokens) if token in ends), None)
         text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
         return Completion(
             text, "length" if end is None else "stop", prompt_tokens, len(tokens[:end]) + (end is not None)
@@ -68,7 +68,7 @@ class TransformersExport:
 
 
 def _load(directory: Path) -> Any:
-    """Return the model of a merged export, or the base of an adapter with the adapter on it."""
+    """Return the model of a merged export, or an adapter on its base."""
     config = directory / CONFIG_FILE
     if not config.exists():
         return Models.from_pretrained(directory, dtype=torch.float32)
@@ -76,7 +76,7 @@ def _load(directory: Path) -> Any:
     inside = directory / base
     model = Models.from_pretrained(inside if inside.is_dir() else base, dtype=torch.float32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers by names that are on their way out
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT uses names that transformers has deprecated
         return PeftModel.from_pretrained(model, directory)
 
 

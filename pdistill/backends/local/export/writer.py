@@ -1,4 +1,4 @@
-"""Writes a student as a folder that PEFT or transformers loads without pdistill."""
+"""Writes a student to a folder that PEFT or transformers can load without pdistill."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.exporter import ExportForm
 
 BASE_FOLDER = "base"
-"""The folder in an export that holds the base, where the base is to be had nowhere else."""
+"""The subfolder of an export for the base model, where it can be found nowhere else."""
 
 Settings: Any = GenerationConfig
 
@@ -32,17 +32,17 @@ def write_export(
     form: ExportForm,
     directory: Path,
 ) -> None:
-    """Write a student into a folder that exists and is empty; its weights are in float32.
+    """Write a student to an existing empty folder, with its weights in float32.
 
     Args:
         source: the base model.
-        renderer: the student's.
-        machine: where the weights are added up.
-        weights: the folder of the student's adapter; None: the base is written.
-        form: what the export shall be.
+        renderer: the student's renderer.
+        machine: where the weights are merged.
+        weights: the folder of the student's adapter; None is the base.
+        form: what the export must be like.
 
     Raises:
-        BackendError: the base or the adapter can't be read, or no chat template has the form of the student's prompt.
+        BackendError: the base or the adapter can't be read, or no chat template can render the student's prompt.
     """
     template = export_template(renderer, form.asked)
     base = load_model(source, replace(machine, dtype="float32"))
@@ -50,7 +50,7 @@ def write_export(
     if weights is None or form.merge:
         _save(base if weights is None else adapter.merge(base, weights), settings, directory)
     else:
-        location = _place(source)
+        location = _base_location(source)
         if location == BASE_FOLDER:
             _save(base, settings, directory / BASE_FOLDER)
         _copy_adapter(weights, location, directory)
@@ -59,26 +59,26 @@ def write_export(
     tokenizer.chat_template = template
     tokenizer.clean_up_tokenization_spaces = False
     tokenizer.save_pretrained(directory)
-    _open_as_usual(directory)
+    _share_permissions(directory)
 
 
-def _open_as_usual(directory: Path) -> None:
-    """Let weights be read by whom other files may be read: transformers writes them for the user alone."""
-    usual = (directory / GENERATION_CONFIG_NAME).stat().st_mode
+def _share_permissions(directory: Path) -> None:
+    """Give the weights the permissions of the other files: transformers writes them for the owner only."""
+    mode = (directory / GENERATION_CONFIG_NAME).stat().st_mode
     for path in directory.rglob("*.safetensors"):
-        path.chmod(usual)
+        path.chmod(mode)
 
 
-def _place(source: Source) -> str:
-    """Return where an adapter's users find its base: a hub name, the folder that was named, else beside the adapter."""
+def _base_location(source: Source) -> str:
+    """Return where users of an adapter find its base: a hub name, the folder as given, or else a subfolder of the export."""
     if source.folder is None:
         return source.location
-    named = Path(source.name).expanduser()
-    return str(source.folder.resolve()) if named == source.folder else BASE_FOLDER
+    given = Path(source.name).expanduser()
+    return str(source.folder.resolve()) if given == source.folder else BASE_FOLDER
 
 
 def _settings(model: Any, renderer: TemplateRenderer, max_tokens: int) -> Any:
-    """Return how the student decodes: greedily, up to its end tokens."""
+    """Return the generation settings of the student: greedy, up to its end tokens."""
     ends = sorted(end_tokens(getattr(model.generation_config, "eos_token_id", None), renderer))
     pad = renderer.tokenizer.pad_token_id
     return Settings(

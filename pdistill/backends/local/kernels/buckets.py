@@ -1,7 +1,7 @@
-"""Few sizes for many products: oneDNN makes a kernel for each size that it meets, and keeps it."""
+"""Size buckets: oneDNN compiles a kernel for every matrix size that it meets, and keeps it, so sizes should be few."""
 
 
-def round_up_to_bucket(count: int, parts: int) -> int:
-    """Return the least size that holds `count` (at least 1): there are `parts` from one power of two to the next."""
-    step = max(1, (1 << count.bit_length() - 1) // parts)
+def round_up_to_bucket(count: int, per_doubling: int) -> int:
+    """Return the smallest bucket that holds `count` (at least 1), with `per_doubling` buckets between powers of two."""
+    step = max(1, (1 << count.bit_length() - 1) // per_doubling)
     return -(-count // step) * step

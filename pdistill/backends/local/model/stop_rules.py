@@ -1,7 +1,6 @@
-"""Says when an answer is over, and what its text is: the same for every engine."""
+"""When an answer ends, and what its text is: the same for every engine."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from transformers import GenerationConfig
 
@@ -14,9 +13,9 @@ class StopRules:
     """What ends answers.
 
     Args:
-        sampling: stop texts, and the most tokens.
+        sampling: stop texts and the maximum number of tokens.
         ends: tokens that end an answer.
-        renderer: turns tokens into text.
+        renderer: decodes tokens to text.
     """
 
     def __init__(self, sampling: Sampling, ends: frozenset[int], renderer: TemplateRenderer) -> None:
@@ -26,25 +25,25 @@ class StopRules:
         self.by_text = bool(sampling.stop) or sampling.first_line
 
     def completion(self, tokens: Sequence[int]) -> Completion | None:
-        """Return the answer where the last of its tokens ends it."""
+        """Return the answer if its last token ends it, or else None."""
         ended = tokens[-1] in self.ends
         full = len(tokens) >= self.sampling.max_tokens
         if not (ended or full or self.by_text):
             return None
-        text, cut = self.sampling.cut(self.decoded(tokens[:-1] if ended else tokens))
+        text, cut = self.sampling.cut(self.decode(tokens[:-1] if ended else tokens))
         if not (ended or cut or full):
             return None
         finish: Finish = "stop" if ended or cut else "length"
         return Completion(text, finish, tokens=len(tokens))
 
-    def decoded(self, tokens: Sequence[int]) -> str:
+    def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""
         decode = self.renderer.tokenizer.decode
         return str(decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def end_tokens(configured: int | Sequence[int] | None, renderer: TemplateRenderer) -> frozenset[int]:
-    """Return the tokens that end an answer: those that the model's configuration names, the tokenizer's and the chat template's."""
+    """Return the tokens that end an answer: those of the model's configuration, of the tokenizer and of the chat template."""
     ends = {configured} if isinstance(configured, int) else set(configured or ())
     if renderer.tokenizer.eos_token_id is not None:
         ends.add(renderer.end_token)
@@ -53,9 +52,11 @@ def end_tokens(configured: int | Sequence[int] | None, renderer: TemplateRendere
     return frozenset(ends)
 
 
-def configured_end_tokens(source: Source) -> Any:
-    """Return the end token, or tokens, that a model's configuration names, without loading the model."""
+def configured_end_tokens(source: Source) -> int | Sequence[int] | None:
+    """Return the end token, or tokens, of a model's configuration, without loading the model."""
+    ends: int | Sequence[int] | None
     try:
-        return GenerationConfig.from_pretrained(source.location, local_files_only=source.cached).eos_token_id
-    except OSError:  # it has no file for this
-        return source.config.get_text_config().eos_token_id
+        ends = GenerationConfig.from_pretrained(source.location, local_files_only=source.cached).eos_token_id
+    except OSError:  # there is no generation_config.json
+        ends = source.config.get_text_config().eos_token_id
+    return ends

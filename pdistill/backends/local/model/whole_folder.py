@@ -1,4 +1,4 @@
-"""Writes folders that are there whole or not at all."""
+"""Writes folders atomically: a folder is there whole or not at all."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pdistill.core.errors import RunError
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """Give an empty folder to be filled; it takes the place of `final` at the end, and only if all went well.
+    """Yield an empty folder to be filled, which replaces `final` at the end if nothing was raised.
 
     Raises:
         RunError: it can't be written.

@@ -1,4 +1,4 @@
-"""Keeps answers to given targets: at each token only those may be chosen with which a target goes on."""
+"""Restricts answers to labels: only tokens that continue a label may be chosen."""
 
 from collections.abc import Sequence
 
@@ -8,37 +8,39 @@ from pdistill.core.batches import TokenIds
 
 
 class LabelTrie:
-    """The tokens that may follow each beginning of some targets, row by row.
+    """The tokens that may follow each prefix of the labels, row by row.
 
     Args:
-        targets: for each row, the ids of the targets, each with the token that ends it.
+        labels: for each row, the ids of its labels, each with its end token.
     """
 
-    def __init__(self, targets: Sequence[Sequence[TokenIds]]) -> None:
-        made: dict[tuple[tuple[int, ...], ...], dict[tuple[int, ...], list[int]]] = {}
-        self._following = []
-        for row in targets:
-            known = tuple(tuple(ids) for ids in row)
-            if known not in made:
-                made[known] = _following(known)
-            self._following.append(made[known])
+    def __init__(self, labels: Sequence[Sequence[TokenIds]]) -> None:
+        tries: dict[tuple[tuple[int, ...], ...], dict[tuple[int, ...], list[int]]] = {}
+        self._continuations = []
+        for row in labels:
+            key = tuple(tuple(ids) for ids in row)
+            if key not in tries:
+                tries[key] = _continuations(key)
+            self._continuations.append(tries[key])
 
-    def keep(self, logits: torch.Tensor, rows: Sequence[int], answers: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return the logits (B, V) of `rows` with -inf for all tokens with which no target goes on.
+    def mask(self, logits: torch.Tensor, rows: Sequence[int], answers: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Return the logits (B, V) of `rows` with -inf for all tokens that continue no label.
 
         Args:
+            logits: the logits.
+            rows: row numbers.
             answers: the tokens of each row's answer so far.
         """
-        kept = torch.full_like(logits, -torch.inf)
-        for place, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-            following = self._following[row][tuple(answer)]
-            kept[place, following] = logits[place, following]
-        return kept
+        masked = torch.full_like(logits, -torch.inf)
+        for index, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+            tokens = self._continuations[row][tuple(answer)]
+            masked[index, tokens] = logits[index, tokens]
+        return masked
 
 
-def _following(targets: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
-    found: dict[tuple[int, ...], set[int]] = {}
-    for ids in targets:
-        for place, token in enumerate(ids):
-            found.setdefault(ids[:place], set()).add(token)
-    return {begun: sorted(tokens) for begun, tokens in found.items()}
+def _continuations(labels: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], list[int]]:
+    tokens: dict[tuple[int, ...], set[int]] = {}
+    for ids in labels:
+        for position, token in enumerate(ids):
+            tokens.setdefault(ids[:position], set()).add(token)
+    return {prefix: sorted(following) for prefix, following in tokens.items()}

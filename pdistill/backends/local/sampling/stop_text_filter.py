@@ -1,40 +1,41 @@
-"""Cuts a text at its stop texts while it is still being made."""
+"""Cuts a text at its stop texts while it is being generated."""
 
 from pdistill.core.sampling import Sampling
 
 
 class StopTextFilter:
-    """Passes a text on piece by piece, up to the first stop text; holds back what may become one."""
+    """Passes a text on piece by piece, up to the first stop text, and holds back what may become one."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
         self._text = ""
-        self._given = 0
-        self._over = False
+        self._shown = 0
+        self._stopped = False
 
     def feed(self, piece: str) -> str:
-        """Return what may be shown once this piece is there."""
-        if self._over:
+        """Return what may be shown after this piece."""
+        if self._stopped:
             return ""
-        text, self._over = self._sampling.cut(self._text + piece)
-        self._text = text if self._over else self._text + piece
-        return self._upto(len(text) - (0 if self._over else self._held(text)))
+        text, self._stopped = self._sampling.cut(self._text + piece)
+        self._text = text if self._stopped else self._text + piece
+        return self._show_up_to(len(text) - (0 if self._stopped else self._held_back(text)))
 
     def rest(self) -> str:
-        """Return what was held back and became no stop text."""
-        return self._upto(len(self._text))
+        """Return what was held back and did not become a stop text."""
+        return self._show_up_to(len(self._text))
 
-    def _upto(self, end: int) -> str:
-        shown = self._text[self._given : end]
-        self._given = max(end, self._given)
+    def _show_up_to(self, end: int) -> str:
+        shown = self._text[self._shown : end]
+        self._shown = max(end, self._shown)
         return shown
 
-    def _held(self, text: str) -> int:
+    def _held_back(self, text: str) -> int:
+        """Return how many of the text's last characters may be the beginning of a stop text."""
         longest = max(map(len, self._sampling.stop), default=1) - 1
         return next(
-            (size for size in range(min(longest, len(text)), 0, -1) if self._begins(text[-size:])),
+            (size for size in range(min(longest, len(text)), 0, -1) if self._begins_stop_text(text[-size:])),
             0,
         )
 
-    def _begins(self, end: str) -> bool:
+    def _begins_stop_text(self, end: str) -> bool:
         return any(stop.startswith(end) for stop in self._sampling.stop)

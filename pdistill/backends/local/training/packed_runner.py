@@ -1,4 +1,4 @@
-"""Training on packed rows: rows laid end to end without padding, logits only where the loss is."""
+"""Runs packed training rows: rows laid end to end without padding, with logits only where there is a loss."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.cache_utils import DynamicCache
 
 from pdistill.backends.local.kernels import packed_attention
 from pdistill.backends.local.kernels.buckets import round_up_to_bucket
 from pdistill.backends.local.kernels.cross_entropy import cross_entropy
+from pdistill.backends.local.kernels.fit import UnfitError, cache_windows, check_logits, check_windows
 from pdistill.backends.local.kernels.last_layer import LastLayer
 from pdistill.backends.local.kernels.lora_linear import use_fast_lora_layers
 from pdistill.backends.local.kernels.packed_attention import Tiles
@@ -20,26 +20,20 @@ from pdistill.backends.local.kernels.rms_norm import use_fast_rms_norms
 from pdistill.core.batches import HardRow, TokenIds
 
 TOKEN_BUCKETS_PER_DOUBLING, TRAINED_BUCKETS_PER_DOUBLING = 4, 2
-"""Sizes of a part of a batch, and of the places in it with a loss, from one power of two to the next: kernels take memory."""
+"""Sizes, between one power of two and the next, of a part's tokens and of its trained positions: every size takes memory."""
 FIT_CHECK_ROW_TOKENS = (9, 3, 14)
-"""Tokens of the rows on which a student is tried."""
-MAX_ERROR_FLOAT32, MAX_ERROR_16_BIT = 1e-3, 0.1
-"""Largest difference of logits, as a share of the largest logit: in float32, and in types of 16 bits."""
+"""Lengths of the rows on which a student is tested."""
 FAILURES = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
-
-
-class UnfitError(Exception):
-    """A student can't be run on packed rows."""
 
 
 class PackedRunner:
     """Runs a student over packed rows.
 
     Args:
-        student: a model with an adapter on it; its layers are made faster.
+        student: a model with an adapter on it, whose layers are replaced with faster ones.
 
     Raises:
-        UnfitError: the student does not take packed rows, or answers differently than on plain ones.
+        UnfitError: the student can't run packed rows, or gives other logits than on plain ones.
     """
 
     def __init__(self, student: Any) -> None:
@@ -47,9 +41,10 @@ class PackedRunner:
         self.model = student.get_base_model()
         self.device = student.device
         self.max_trained = math.inf
-        self.cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
-        rows = _fit_check_rows(self.model.config.get_text_config().vocab_size)
-        before = self.model.config._attn_implementation
+        self.config = self.model.config.get_text_config()
+        self.softcap = getattr(self.config, "final_logit_softcapping", None)
+        rows = _fit_check_rows(self.config.vocab_size)
+        attention_before = self.model.config._attn_implementation
         self.last: LastLayer | None = None
         with torch.no_grad():
             expected = [student(input_ids=torch.tensor([row], device=self.device)).logits[0, -1] for row in rows]
@@ -62,7 +57,7 @@ class PackedRunner:
                 self.last = LastLayer.of(self.model)
                 self._check_fit(rows, torch.stack(expected).float())
             except (*FAILURES, UnfitError) as error:
-                self.model.set_attn_implementation(before)
+                self.model.set_attn_implementation(attention_before)
                 if self.last is not None:
                     self.last.remove()
                 raise UnfitError(str(error).partition("\n")[0] or type(error).__name__) from None
@@ -72,63 +67,58 @@ class PackedRunner:
         return round_up_to_bucket(sum(lengths), TOKEN_BUCKETS_PER_DOUBLING)
 
     def backward(self, rows: Sequence[HardRow]) -> float:
-        """Return the rows' share of the loss in nats; adds their share of the gradient."""
+        """Return the rows' share of the loss in nats, and add their share of the gradient."""
         targets = list(chain.from_iterable(row.targets for row in rows))
         weights = list(chain.from_iterable(row.weights for row in rows))
-        trained = [place for place, weight in enumerate(weights) if weight]
+        trained = [position for position, weight in enumerate(weights) if weight]
         if not trained:
             return 0.0
-        filling = round_up_to_bucket(len(trained), TRAINED_BUCKETS_PER_DOUBLING) - len(trained)
-        weighted = [*(weights[place] for place in trained), *[0.0] * filling]
-        trained += trained[-1:] * filling
-        with self._at(trained) as places:
+        padding = round_up_to_bucket(len(trained), TRAINED_BUCKETS_PER_DOUBLING) - len(trained)
+        trained_weights = [*(weights[position] for position in trained), *[0.0] * padding]
+        trained += trained[-1:] * padding
+        with self._at(trained) as positions:
             loss = cross_entropy(
-                self._hidden([row.ids for row in rows], places),
+                self._hidden([row.ids for row in rows], positions),
                 self.student.get_output_embeddings(),
-                self.cap,
-                torch.tensor([targets[place] for place in trained], device=self.device),
-                torch.tensor(weighted, dtype=torch.float32, device=self.device),
+                self.softcap,
+                torch.tensor([targets[position] for position in trained], device=self.device),
+                torch.tensor(trained_weights, dtype=torch.float32, device=self.device),
             )
             torch.autograd.backward(loss)
         return loss.item()
 
     @contextmanager
-    def _at(self, places: Sequence[int]) -> Iterator[torch.Tensor]:
-        """Give the places as a tensor; meanwhile the last layer runs only there."""
-        wanted = torch.tensor(places, device=self.device)
-        with nullcontext() if self.last is None else self.last.at(wanted):
-            yield wanted
+    def _at(self, positions: Sequence[int]) -> Iterator[torch.Tensor]:
+        """Yield the positions as a tensor; the last layer runs only there."""
+        tensor = torch.tensor(positions, device=self.device)
+        with nullcontext() if self.last is None else self.last.at(tensor):
+            yield tensor
 
-    def _hidden(self, rows: Sequence[TokenIds], places: torch.Tensor) -> torch.Tensor:
-        """Return hidden states (N, D) before the output layer, at these places of the rows laid end to end."""
+    def _hidden(self, rows: Sequence[TokenIds], positions: torch.Tensor) -> torch.Tensor:
+        """Return hidden states (N, D) before the output layer, at these positions of the packed rows."""
         lengths = [len(row) for row in rows]
-        filling = self.size(lengths) - sum(lengths)
-        ids = [*chain.from_iterable(rows), *[0] * filling]
-        lengths += [filling] if filling else []
+        padding = self.size(lengths) - sum(lengths)
+        ids = [*chain.from_iterable(rows), *[0] * padding]
+        lengths += [padding] if padding else []
         self.tiles = Tiles(lengths)
-        positions = list(chain.from_iterable(range(length) for length in lengths))
+        position_ids = list(chain.from_iterable(range(length) for length in lengths))
         states: torch.Tensor = self.model.base_model(
             input_ids=torch.tensor([ids], device=self.device),
-            position_ids=torch.tensor([positions], device=self.device),
+            position_ids=torch.tensor([position_ids], device=self.device),
             use_cache=False,
             tiles=self.tiles,
         ).last_hidden_state[0]
-        return states if self.last is not None else states[places]
+        return states if self.last is not None else states[positions]
 
     def _check_fit(self, rows: Sequence[TokenIds], expected: torch.Tensor) -> None:
         ends = torch.tensor([len(row) for row in rows]).cumsum(0)
-        with self._at((ends - 1).tolist()) as places:
-            logits = self.student.get_output_embeddings()(self._hidden(rows, places)).float()
-        if self.cap is not None:
-            logits = (logits / self.cap).tanh() * self.cap
-        most = MAX_ERROR_FLOAT32 if self.model.dtype == torch.float32 else MAX_ERROR_16_BIT
-        difference = (logits - expected).abs().max() / expected.abs().max()
-        if not bool(difference <= most):
-            raise UnfitError(f"its logits differ by a share of {difference.item():.2g}")
-        layers = enumerate(DynamicCache(config=self.model.config.get_text_config()).layers)
-        windows = {number: getattr(layer, "sliding_window", None) for number, layer in layers}
-        if self.tiles.windows != {number: window for number, window in windows.items() if window is not None}:
-            raise UnfitError("its layers see other tokens than their sliding windows say")
+        with self._at((ends - 1).tolist()) as positions:
+            logits = self.student.get_output_embeddings()(self._hidden(rows, positions)).float()
+        if self.softcap is not None:
+            logits = (logits / self.softcap).tanh() * self.softcap
+        check_logits(logits, expected, self.model.dtype)
+        windows = {number: window for number, window in cache_windows(self.config).items() if window is not None}
+        check_windows(self.tiles.windows, windows)
 
 
 def _fit_check_rows(vocabulary: int) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""vLLM in this process: it batches, caches prefixes and streams by itself. One engine is open at a time."""
+"""vLLM in this process, which batches requests and caches prefixes itself. One engine is open at a time."""
 
 import gc
 import os
@@ -17,26 +17,26 @@ from pdistill.backends.local.options import LocalOptions
 from pdistill.core.batches import TokenIds
 
 CPU_KV_CACHE_BYTES = 1 << 30
-"""Bytes for keys and values where there is no GPU."""
+"""Bytes for keys and values on a CPU."""
 ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of adapters that vLLM makes room for."""
+"""Maximum adapter ranks that vLLM can be started with."""
 ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1", "VLLM_LOGGING_LEVEL": "ERROR"}
 CPU_ENVIRONMENT = {"TORCHDYNAMO_DISABLE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-"""Without them vLLM binds this process' threads to cores for good, and compiles for half a minute."""
+"""Without them vLLM pins this process' threads to cores for good, and compiles for half a minute."""
 FIT_CHECK_TOKENS = (1, 2)
 FAILURES = (AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class CannotRunError(Exception):
-    """vLLM is not able to run a model on this machine."""
+    """vLLM can't run a model on this machine."""
 
 
 class VllmEngine:
     """One open model.
 
     Args:
-        llm: vLLM's own object.
-        lora: how the adapters are made that there is room for; None is none.
+        llm: vLLM's `LLM`.
+        lora: the configuration of the largest adapter that it can run; None if it was started without adapters.
     """
 
     def __init__(self, llm: Any, lora: Any | None) -> None:
@@ -45,14 +45,14 @@ class VllmEngine:
         self.context = int(self._engine.model_config.max_model_len)
         self._adapters: dict[Path, int] = {}
 
-    def takes(self, lora: Any | None) -> bool:
-        """Return whether there is room for adapters that are made like this."""
+    def supports(self, lora: Any | None) -> bool:
+        """Return whether adapters of this configuration can be run; None is no adapter."""
         if lora is None or self._lora is None:
             return lora is None
         return bool(lora.r <= self._lora.r and set(lora.target_modules) <= set(self._lora.target_modules))
 
-    def ask(self, name: str, ids: TokenIds, adapter: Path | None, **sampling: Any) -> None:
-        """Begin a request with the ids of a prompt; `sampling` is what vLLM's SamplingParams takes."""
+    def add_request(self, name: str, ids: TokenIds, adapter: Path | None, **sampling: Any) -> None:
+        """Start a request with the ids of a prompt; `sampling` is passed to vLLM's SamplingParams."""
         from vllm import SamplingParams
         from vllm.lora.request import LoRARequest
 
@@ -68,12 +68,12 @@ class VllmEngine:
         outputs: Sequence[Any] = self._engine.step()
         return outputs
 
-    def stop(self, name: str) -> None:
-        """End a request."""
+    def abort(self, name: str) -> None:
+        """Abort a request."""
         self._engine.abort_request([name])
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Shut vLLM down and free its memory."""
         from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
 
         self._engine.engine_core.shutdown()
@@ -86,13 +86,13 @@ _engines: dict[str, VllmEngine] = {}
 
 
 def open_engine(source: Source, machine: Machine, options: LocalOptions, lora: Any | None) -> VllmEngine:
-    """Return the model's engine, with room for adapters of PEFT's configuration `lora`; what was open before is closed.
+    """Return the model's engine, which can run adapters of PEFT's configuration `lora`; any other engine is closed.
 
     Raises:
         CannotRunError: vLLM can't run the model.
     """
     engine = _engines.get(source.location)
-    if engine is not None and engine.takes(lora):
+    if engine is not None and engine.supports(lora):
         return engine
     close_engine()
     try:
@@ -105,7 +105,7 @@ def open_engine(source: Source, machine: Machine, options: LocalOptions, lora: A
 
 
 def close_engine() -> None:
-    """Guarantee that no engine holds memory."""
+    """Close the open engine, if there is one, and free its memory."""
     while _engines:
         _engines.popitem()[1].close()
 
@@ -120,9 +120,9 @@ def _load(source: Source, machine: Machine, options: LocalOptions, lora: Any | N
 
 
 def llm_arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> Mapping[str, Any]:
-    """Return what vLLM's LLM is made with.
+    """Return the arguments of vLLM's LLM.
 
-    An output layer that could be adapted, which is vLLM's default, gives no scores of more than one token a request.
+    With adapters on the output layer, which are vLLM's default, a request could score no more than one token.
     """
     settings: dict[str, Any] = {
         "dtype": machine.dtype,
@@ -149,7 +149,7 @@ def llm_arguments(machine: Machine, options: LocalOptions, lora: Any | None) -> 
 
 @contextmanager
 def _environment(machine: Machine) -> Iterator[None]:
-    """Set what vLLM reads at its start, and undo what it does to torch."""
+    """Set the variables that vLLM reads at its start, and undo its changes to torch."""
     for name, value in (ENVIRONMENT | (CPU_ENVIRONMENT if machine.device == "cpu" else {})).items():
         os.environ.setdefault(name, value)
     set_num_threads = torch.set_num_threads
@@ -163,7 +163,7 @@ def _environment(machine: Machine) -> Iterator[None]:
 
 
 def _check_fit(engine: VllmEngine) -> None:
-    """Run one request: some models fail at the first one only."""
-    engine.ask("trial", FIT_CHECK_TOKENS, None, max_tokens=1, temperature=0.0)
+    """Run one request: some models load and then fail at the first one."""
+    engine.add_request("trial", FIT_CHECK_TOKENS, None, max_tokens=1, temperature=0.0)
     while not any(output.finished for output in engine.step()):
         pass

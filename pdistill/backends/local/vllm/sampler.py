@@ -1,4 +1,4 @@
-"""Answers by vLLM: requests flow through its queue, and each answer is given as soon as it is over."""
+"""Generates answers with vLLM: requests pass through its queue, and each answer is yielded as soon as it has ended."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,15 +16,15 @@ from pdistill.core.prompts import Prompt, Text
 from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
 
 MAX_REQUESTS_IN_FLIGHT = 1024
-"""Requests that vLLM holds at one time, running and waiting."""
+"""Most requests in vLLM's queue, running and waiting."""
 
 
 class VllmSampler:
-    """Draws answers from one open engine.
+    """Generates answers with one open engine.
 
     Args:
         engine: the engine.
-        renderer: how prompts become ids.
+        renderer: renders prompts to ids.
         ends: tokens that end an answer.
         adapter: the folder of the student's adapter; None is the base.
     """
@@ -51,11 +51,11 @@ class VllmSampler:
             while True:
                 for request in islice(pending, MAX_REQUESTS_IN_FLIGHT - len(in_flight)):
                     ids = self.renderer.prompt_ids(request.prompt)
-                    self._check(request, ids, sampling.max_tokens)
+                    self._check_context(request, ids, sampling.max_tokens)
                     name = next(self._names)
                     in_flight[name] = (request.key, len(ids))
-                    with _explained(sampling.allowed):
-                        self.engine.ask(name, ids, self.adapter, **self._sampling(request, stop_rules))
+                    with _grammar_errors(sampling.allowed):
+                        self.engine.add_request(name, ids, self.adapter, **self._sampling(request, stop_rules))
                 if not in_flight:
                     return
                 for output in self.engine.step():
@@ -64,11 +64,11 @@ class VllmSampler:
                         continue
                     key, tokens = in_flight.pop(output.request_id)
                     if not output.finished:
-                        self.engine.stop(output.request_id)
+                        self.engine.abort(output.request_id)
                     yield key, Completion(completion.text, completion.finish, tokens, completion.tokens)
         finally:
             for name in in_flight:
-                self.engine.stop(name)
+                self.engine.abort(name)
 
     def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
         """Yield the log-probabilities of the given tokens after each request's prompt.
@@ -81,7 +81,7 @@ class VllmSampler:
             for request, tokens in islice(pending, MAX_REQUESTS_IN_FLIGHT - len(in_flight)):
                 if tokens:
                     ids = [*self.renderer.prompt_ids(request.prompt), *tokens]
-                    self._check(request, ids, 1)
+                    self._check_context(request, ids, 1)
                     in_flight[self._score(ids, top_k, cached=True)] = (request.key, ids, len(tokens))
             if not in_flight:
                 return
@@ -97,7 +97,7 @@ class VllmSampler:
     def _score(self, ids: Sequence[int], top_k: int, cached: bool) -> str:
         name = next(self._names)
         sampling = {"temperature": 0.0, "max_tokens": 1, "prompt_logprobs": top_k}
-        self.engine.ask(name, ids, self.adapter, skip_reading_prefix_cache=not cached, **sampling)
+        self.engine.add_request(name, ids, self.adapter, skip_reading_prefix_cache=not cached, **sampling)
         return name
 
     def _sampling(self, request: Request, stop_rules: StopRules) -> dict[str, Any]:
@@ -110,29 +110,29 @@ class VllmSampler:
             "max_tokens": sampling.max_tokens,
             "seed": request.seed if sampling.temperature else None,
             "stop_token_ids": sorted(self.ends),
-            "structured_outputs": _structured(request.prompt, sampling.allowed),
+            "structured_outputs": _structured_outputs(request.prompt, sampling.allowed),
             "output_kind": RequestOutputKind.CUMULATIVE if stop_rules.by_text else RequestOutputKind.FINAL_ONLY,
         }
 
-    def _check(self, request: Request, ids: TokenIds, tokens: int) -> None:
+    def _check_context(self, request: Request, ids: TokenIds, tokens: int) -> None:
         if len(ids) + tokens > self.engine.context:
             raise ContextError(request.key.number, 0, len(ids), tokens, self.engine.context)
 
 
 @contextmanager
-def _explained(allowed: Allowed | None) -> Iterator[None]:
-    """Raise a BackendError in one line where vLLM's grammars can't express what is allowed."""
+def _grammar_errors(allowed: Allowed | None) -> Iterator[None]:
+    """Turn vLLM's errors about a grammar into a BackendError of one line."""
     try:
         yield
     except Exception as error:
         if allowed is None:
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise BackendError(f"vLLM can't keep its decoding to this ({reason}); leave --constrain out") from None
+        raise BackendError(f"vLLM can't constrain its decoding to this ({reason}); leave out --constrain") from None
 
 
-def _structured(prompt: Prompt, allowed: Allowed | None) -> Any:
-    """Return what keeps an answer to what is allowed, in vLLM's words; a text's answer begins with a space."""
+def _structured_outputs(prompt: Prompt, allowed: Allowed | None) -> Any:
+    """Return vLLM's constraint for what is allowed; an answer to a plain text begins with a space."""
     if allowed is None:
         return None
     from vllm.sampling_params import StructuredOutputsParams
@@ -146,22 +146,22 @@ def _structured(prompt: Prompt, allowed: Allowed | None) -> Any:
 
 
 def _completion(output: Any, stop_rules: StopRules) -> Completion | None:
-    """Return the answer where it is over.
+    """Return the answer if it has ended, or else None.
 
     Raises:
-        BackendError: vLLM gave up.
+        BackendError: vLLM gave up on it.
     """
     tokens, reason = list(output.outputs[0].token_ids), output.outputs[0].finish_reason
     completion = stop_rules.completion(tokens) if tokens else None
     if completion is None and output.finished:
-        raise BackendError(f"vLLM gave up on a request ('{reason}'); take -B engine=torch")
+        raise BackendError(f"vLLM gave up on a request ('{reason}'); use -B engine=torch")
     return completion
 
 
 def _scores(logprobs: Sequence[Any], tokens: Sequence[int], top_k: int) -> TokenScores:
-    tops = [sorted(place.items(), key=lambda item: item[1].rank)[:top_k] for place in logprobs]
+    tops = [sorted(position.items(), key=lambda item: item[1].rank)[:top_k] for position in logprobs]
     return TokenScores(
-        tuple(place[token].logprob for place, token in zip(logprobs, tokens, strict=True)),
+        tuple(position[token].logprob for position, token in zip(logprobs, tokens, strict=True)),
         tuple(tuple(token for token, _ in top) for top in tops),
         tuple(tuple(entry.logprob for _, entry in top) for top in tops),
     )

@@ -1,4 +1,4 @@
-"""Rows behind a prefix that is stored once get the tokens that transformers' generate gives each of them alone."""
+"""Rows after a prefix that is stored once get the tokens that transformers' generate gives each of them alone."""
 
 import logging
 import random
@@ -49,7 +49,7 @@ def run(runner: Decoder, prefix: list[int], rows: list[list[int]], most: Sequenc
             given[number].append(token)
         return [given[number][-1] if len(given[number]) < most[number] else None for number in numbers]
 
-    for _ in runner.engine.answers(rows, runner.prefix(prefix), len(prefix), max(most), choose):
+    for _ in runner.engine.decode(rows, runner.prefix(prefix), max(most), choose):
         pass
     return given
 
@@ -89,7 +89,7 @@ def test_windows_narrower_than_prefix_row_and_answer_hide_what_they_should(model
     ]
 
 
-def test_a_vocabulary_of_a_quarter_million_costs_logits_at_the_last_places_alone(tmp_path: Path) -> None:
+def test_a_vocabulary_of_a_quarter_million_costs_logits_at_the_last_positions_alone(tmp_path: Path) -> None:
     model = Models.from_pretrained(make("gemma3", tmp_path, **SHAPE, vocab_size=262_144)).eval()
     runner, places = Decoder(model, "wide"), []
     assert isinstance(runner.engine, CascadeEngine)
@@ -110,26 +110,28 @@ def test_gemma_3_as_it_is_sold(tmp_path: Path) -> None:
         [*rows_of(3), [9]],
     )
     assert isinstance(runner.engine, CascadeEngine)
-    assert [keys.shape[2] for keys, _ in runner.engine.prefix(prompt)] == [511, 700]
+    assert [keys.shape[2] for keys, _ in runner.engine.prefix(prompt).layers] == [511, 700]
     assert run(runner, prompt, rows, [4] * 4) == [alone(model, [*prompt, *row], 4) for row in rows]
 
 
 @pytest.mark.parametrize("family", FITTING)
 def test_a_prefix_run_in_blocks_is_the_models_own(models: dict[str, Any], family: str) -> None:
     runner = small(Decoder(models[family], family), tokens=25, rows=1)
-    for given, expected in zip(runner.engine.prefix(PREFIX), runner.native.prefix(PREFIX), strict=True):
+    for given, expected in zip(runner.engine.prefix(PREFIX).layers, runner.native.prefix(PREFIX).layers, strict=True):
         torch.testing.assert_close(given, expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("prefix", [PREFIX, []])
-def test_what_fills_a_step_up_changes_nothing(models: dict[str, Any], family: str, prefix: list[int]) -> None:
+def test_padding_of_a_step_changes_nothing(models: dict[str, Any], family: str, prefix: list[int]) -> None:
     rows = [[number] for number in range(5, 5 + 2 * step.BUCKETS_PER_DOUBLING + 1)]
     expected = [alone(models[family], [*prefix, *row], 2) for row in rows]
     assert run(Decoder(models[family], family), prefix, rows, [2] * len(rows)) == expected
 
 
-def test_ended_rows_leave_their_place_to_waiting_ones(models: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_rows_leave_their_slots_to_waiting_ones(
+    models: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     runner = small(Decoder(models["llama"], "llama"), tokens=1000, rows=2)
     begun: list[tuple[int, int]] = []
     runner.prefix(PREFIX)
@@ -166,10 +168,10 @@ def test_rows_longer_than_their_slots_move(models: dict[str, Any], monkeypatch: 
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "bloom"])
-def test_logits_at_the_places_that_were_asked_for(models: dict[str, Any], family: str) -> None:
+def test_logits_at_the_wanted_positions(models: dict[str, Any], family: str) -> None:
     runner = small(Decoder(models[family], family), tokens=24, rows=9)
     rows, keep = [[4, 5, 6, 7], [8, 9], [3] * 20], [3, 1, 2]
-    given = dict(runner.engine.logits(rows, runner.prefix(PREFIX), len(PREFIX), keep))
+    given = dict(runner.engine.logits(rows, runner.prefix(PREFIX), keep))
     for number, row in enumerate(rows):
         with torch.no_grad():
             expected = models[family](torch.tensor([[*PREFIX, *row]])).logits[0, -keep[number] :]
@@ -205,4 +207,4 @@ def test_other_logits_are_noticed_before_the_first_answer(
     with caplog.at_level(logging.WARNING, logger="pdistill"):
         runner = Decoder(models["llama"], "a llama that is read wrongly")
     assert isinstance(runner.engine, PaddedEngine)
-    assert "its logits differ by a share of" in caplog.text
+    assert "its logits differ by a fraction of" in caplog.text

@@ -1,4 +1,4 @@
-"""Batches behind a copied prefix: rows stay right when others leave, and when their room runs out."""
+"""Batches after a copied prefix: rows stay right when others leave, and when their reserved memory runs out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,17 +29,17 @@ def test_rows_that_stay_are_right_when_others_leave(tmp_path: Path, family: str)
     runner = engine(family, tmp_path)
     shared = SHARED if runner.shares_prefix else []
     rows = [[41, 42, 43], [50, 51, 52], [60, 61, 62]]
-    running = runner.start(rows, runner.native.prefix(shared) if shared else None, 4)
-    running.first()
-    running.then([7, 8, 9])
-    running.keep([0, 2])
-    logits = running.then([10, 11])[:, -1]
+    batch = runner.start(rows, runner.native.prefix(shared) if shared else None, 4)
+    batch.first()
+    batch.next([7, 8, 9])
+    batch.keep([0, 2])
+    logits = batch.next([10, 11])[:, -1]
     whole = [[*shared, 41, 42, 43, 7, 10], [*shared, 60, 61, 62, 9, 11]]
     expected = runner.native.model(torch.tensor(whole), use_cache=False).logits[:, -1]
     assert torch.allclose(logits, expected, atol=1e-4)
 
 
-def test_a_batch_longer_than_its_room_grows_and_shrinks_as_rows_end(
+def test_a_batch_longer_than_its_reserved_memory_grows_and_shrinks_as_rows_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = engine("llama", tmp_path)
@@ -53,19 +53,19 @@ def test_a_batch_longer_than_its_room_grows_and_shrinks_as_rows_end(
                 given[number].append(token)
             return [given[number][-1] if len(given[number]) < most[number] else None for number in numbers]
 
-        for _ in runner.answers(rows, runner.native.prefix(SHARED), len(SHARED), 9, choose):
+        for _ in runner.decode(rows, runner.native.prefix(SHARED), 9, choose):
             pass
         return given
 
     expected = answers()
     assert [len(tokens) for tokens in expected] == most
-    original = padded_engine.PaddedBatch.then
+    original = padded_engine.PaddedBatch.next
 
     def counted(self: padded_engine.PaddedBatch, tokens: Sequence[int]) -> torch.Tensor:
         sizes.append(len(tokens))
         return original(self, tokens)
 
-    monkeypatch.setattr(padded_engine.PaddedBatch, "then", counted)
+    monkeypatch.setattr(padded_engine.PaddedBatch, "next", counted)
     monkeypatch.setattr(padded_engine, "RESERVED_TOKENS", 2)
     monkeypatch.setattr("pdistill.backends.local.engine.kv_cache.GROWTH_TOKENS", 3)
     assert answers() == expected

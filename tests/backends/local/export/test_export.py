@@ -132,5 +132,5 @@ def test_a_prompt_of_several_messages_is_refused(
 ) -> None:
     several = Messages((Message("system", "Be brief."), Message("user", "{query}")))
     monkeypatch.setattr(FileTask, "student_prompt", lambda task, query: several)
-    with pytest.raises(BackendError, match="one user message can be exported; this one gets system, user"):
+    with pytest.raises(BackendError, match="must be one user message, and it has the messages system, user"):
         export(text.directory, tmp_path / "out")

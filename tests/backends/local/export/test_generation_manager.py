@@ -21,14 +21,14 @@ def test_the_pieces_are_those_of_the_text_that_is_cut_whole(
     pieces: list[str], stop: list[str], first_line: bool
 ) -> None:
     sampling = Sampling(stop=tuple(stop), first_line=first_line)
-    cutter = StopTextFilter(sampling)
-    shown = [cutter.feed(piece) for piece in pieces]
-    assert "".join([*shown, cutter.rest()]) == sampling.cut("".join(pieces))[0]
+    stop_filter = StopTextFilter(sampling)
+    shown = [stop_filter.feed(piece) for piece in pieces]
+    assert "".join([*shown, stop_filter.rest()]) == sampling.cut("".join(pieces))[0]
 
 
 def test_only_what_may_become_a_stop_text_is_held_back() -> None:
-    cutter = StopTextFilter(Sampling(stop=("END", "\n\n")))
-    assert [cutter.feed(piece) for piece in ("one E", "N", "d", "\n", "two E", "ND three")] == [
+    stop_filter = StopTextFilter(Sampling(stop=("END", "\n\n")))
+    assert [stop_filter.feed(piece) for piece in ("one E", "N", "d", "\n", "two E", "ND three")] == [
         "one ",
         "",
         "ENd",
@@ -36,10 +36,10 @@ def test_only_what_may_become_a_stop_text_is_held_back() -> None:
         "\ntwo ",
         "",
     ]
-    assert cutter.rest() == ""
+    assert stop_filter.rest() == ""
 
 
-def test_what_is_no_text_is_passed_on() -> None:
+def test_what_is_not_text_is_passed_on() -> None:
     async def read() -> list[object]:
         queue: asyncio.Queue[object] = asyncio.Queue()
         for item in ("a", "STO", failure, None):

@@ -1,4 +1,4 @@
-"""The served student, asked over HTTP by the real `openai` client."""
+"""The served student, queried over HTTP with the real `openai` client."""
 
 import threading
 import time
@@ -134,14 +134,14 @@ def test_an_answer_that_ends_with_its_last_token_was_not_cut_off(served: Served,
         ({"model": "other"}, 404, "there is no model 'other'; there is 'kinds'"),
         ({"messages": []}, 400, "at least one message"),
         ({"messages": ["x"]}, 400, "an object with a role"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "must be a text"),
-        ({"messages": [{"role": "user", "content": "x y " * 200}]}, 400, "more than the model's context of 256"),
-        ({"messages": [{"role": "user", "content": "x" * (1 << 21)}]}, 413, "bigger than 1,048,576 bytes"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "must be text"),
+        ({"messages": [{"role": "user", "content": "x y " * 200}]}, 400, "exceed the model's context of 256"),
+        ({"messages": [{"role": "user", "content": "x" * (1 << 21)}]}, 413, "larger than 1,048,576 bytes"),
         ({"n": 2}, 400, "n must be 1"),
         ({"stream": "yes"}, 400, "true or false"),
-        ({"stop": ["a", ""]}, 400, "a list of at most 4 texts, none of them empty"),
-        ({"stop": list("abcde")}, 400, "at most 4 texts"),
-        ({"max_tokens": 0}, 400, "an integer above 0, not 0"),
+        ({"stop": ["a", ""]}, 400, "a list of at most 4 strings, none of them empty"),
+        ({"stop": list("abcde")}, 400, "at most 4 strings"),
+        ({"max_tokens": 0}, 400, "a positive integer, not 0"),
         ({"extra_body": {"chat_template_kwargs": {}}}, 400, "unknown field 'chat_template_kwargs'"),
     ],
 )
@@ -201,5 +201,5 @@ def test_an_answer_under_way_is_finished_before_the_server_ends(folder: Path) ->
 @pytest.mark.parametrize("run", ["text"], indirect=True)
 def test_an_address_that_is_taken(folder: Path, served: Served) -> None:
     port = served.listening.getsockname()[1]
-    with pytest.raises(BackendError, match=f"can't listen on 127.0.0.1, port {port}: .* take another --port"):
+    with pytest.raises(BackendError, match=f"can't listen on 127.0.0.1, port {port}: .* use another --port"):
         serving.serve(served.student.export, NAME, GREEDY, "127.0.0.1", port, print)

@@ -1,4 +1,4 @@
-"""Sizes hold what they stand for, are few, and not much larger."""
+"""Buckets hold their counts, are few, and not much larger."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from pdistill.backends.local.kernels.buckets import round_up_to_bucket
 
 
-@given(count=st.integers(1, 100_000), parts=st.sampled_from([1, 4, 8]))
-def test_a_size_holds_its_count_and_is_at_most_a_part_larger(count: int, parts: int) -> None:
-    assert count <= round_up_to_bucket(count, parts) <= count * (1 + 1 / parts)
-    assert round_up_to_bucket(round_up_to_bucket(count, parts), parts) == round_up_to_bucket(count, parts)
+@given(count=st.integers(1, 100_000), per_doubling=st.sampled_from([1, 4, 8]))
+def test_a_size_holds_its_count_and_is_at_most_a_part_larger(count: int, per_doubling: int) -> None:
+    assert count <= round_up_to_bucket(count, per_doubling) <= count * (1 + 1 / per_doubling)
+    assert round_up_to_bucket(round_up_to_bucket(count, per_doubling), per_doubling) == round_up_to_bucket(
+        count, per_doubling
+    )
 
 
 def test_sizes_are_few() -> None:

@@ -1,4 +1,4 @@
-"""Linear layers of a model that is only asked give what those of torch give, from the same weights."""
+"""Linear layers for inference give what torch's give, from the same weights."""
 
 import pytest
 import torch

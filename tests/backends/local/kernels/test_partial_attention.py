@@ -1,4 +1,4 @@
-"""Attention over parts of the keys, merge, is attention over all of them."""
+"""Attention over parts of the keys, merged, is attention over all of them."""
 
 import pytest
 import torch
@@ -69,7 +69,7 @@ def test_softcap() -> None:
     assert_alike(attend(query, key, value, SCALE, softcap=0.5), expected(query, key, value, softcap=0.5))
 
 
-def test_a_bias_a_row() -> None:
+def test_a_bias_per_row() -> None:
     query, key, value = states(9)
     lengths = torch.tensor([3, 9])
     hidden = torch.arange(9) >= lengths[:, None]

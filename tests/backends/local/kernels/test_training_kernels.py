@@ -1,4 +1,4 @@
-"""The trainer's own layers: each gives what torch's, or PEFT's, gives, forward and backward."""
+"""The kernels of training: each gives what torch's gives, forward and backward."""
 
 from typing import Any
 
@@ -50,10 +50,10 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("cap", [None, 3.0])
+@pytest.mark.parametrize("softcap", [None, 3.0])
 @pytest.mark.parametrize("most", [1, 1000, 1 << 20])
 def test_cross_entropy_is_torchs_a_few_tokens_at_a_time(
-    cap: float | None, most: int, monkeypatch: pytest.MonkeyPatch
+    softcap: float | None, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pdistill.backends.local.kernels.cross_entropy.MAX_LOGITS", most)
     output = torch.nn.Linear(16, 300).requires_grad_(False)
@@ -61,10 +61,10 @@ def test_cross_entropy_is_torchs_a_few_tokens_at_a_time(
     hidden, again = random(40, 16).requires_grad_(), random(40, 16).requires_grad_()
     targets = torch.randint(0, 300, (40,), generator=torch.Generator().manual_seed(2))
     weights = random(40, seed=4).abs()
-    logits = output(again) if cap is None else (output(again) / cap).tanh() * cap
+    logits = output(again) if softcap is None else (output(again) / softcap).tanh() * softcap
     expected = (functional.cross_entropy(logits, targets, reduction="none") * weights).sum()
     with Largest() as largest:  # type: ignore[no-untyped-call]
-        loss = cross_entropy(hidden, output, cap, targets, weights)
+        loss = cross_entropy(hidden, output, softcap, targets, weights)
         torch.autograd.backward(loss * 2)
     torch.autograd.backward(expected * 2)
     assert hidden.grad is not None

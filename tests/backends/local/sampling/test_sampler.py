@@ -1,4 +1,4 @@
-"""Answers in batches behind a shared prefix are those that transformers gives one by one."""
+"""Answers in batches after a shared prefix are those that transformers gives one by one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -85,9 +85,9 @@ def test_equal_to_one_by_one(teachers: dict[str, LocalTeacher], family: str, pro
 def test_prompts_that_begin_alike_go_together() -> None:
     one, two = (tuple(range(start, start + GROUP_PREFIX_TOKENS)) for start in (0, 100))
     mixed = [(*(one if number % 3 else two), number) for number in range(3 * MIN_GROUP_PROMPTS)]
-    assert [list(places) for places in group_by_prefix(mixed)] == [
-        [place for place in range(3 * MIN_GROUP_PROMPTS) if not place % 3],
-        [place for place in range(3 * MIN_GROUP_PROMPTS) if place % 3],
+    assert [list(group) for group in group_by_prefix(mixed)] == [
+        [i for i in range(3 * MIN_GROUP_PROMPTS) if not i % 3],
+        [i for i in range(3 * MIN_GROUP_PROMPTS) if i % 3],
     ]
     assert group_by_prefix(mixed[1:]) == [range(3 * MIN_GROUP_PROMPTS - 1)]
     assert group_by_prefix([(number,) for number in range(30)]) == [range(30)]
@@ -197,7 +197,7 @@ def test_a_request_that_does_not_fit_is_named_before_anything_runs(
     asked = requests("llama", queries=["short", "x " * 400, "12"])
     with teachers["llama"].sampler() as sampler:
         monkeypatch.setattr(native_model.NativeModel, "prefix", forbidden)
-        monkeypatch.setattr(CascadeEngine, "answers", forbidden)
+        monkeypatch.setattr(CascadeEngine, "decode", forbidden)
         with pytest.raises(ContextError, match=r"tokens of prompt.*context of 256 tokens") as caught:
             list(sampler.generate(asked, Sampling(max_tokens=4)))
     assert caught.value.number == 1
@@ -254,5 +254,7 @@ def test_the_label_is_the_one_that_is_likelier_token_by_token(teachers: dict[str
 
 def test_a_pattern_is_for_grammars(teachers: dict[str, LocalTeacher]) -> None:
     assert "constrain-pattern" not in teachers["qwen3"].can
-    with pytest.raises(BackendError, match="the torch engine keeps answers to labels, not to a pattern or a schema"):
+    with pytest.raises(
+        BackendError, match="the torch engine can constrain answers to labels, but not to a pattern or a schema"
+    ):
         answers(teachers["qwen3"], requests("qwen3"), Sampling(max_tokens=30, allowed=Allowed(pattern="a+")))

@@ -11,10 +11,11 @@ from transformers import AutoModelForCausalLM
 
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.kernels import packed_attention
+from pdistill.backends.local.kernels.fit import UnfitError
 from pdistill.backends.local.model import adapter
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.training import packed_runner
-from pdistill.backends.local.training.packed_runner import PackedRunner, UnfitError
+from pdistill.backends.local.training.packed_runner import PackedRunner
 from pdistill.backends.local.training.padded_runner import PaddedRunner
 from pdistill.backends.local.training.recompute import recompute_layers
 from pdistill.backends.local.training.trainer import LocalTrainer
@@ -183,7 +184,7 @@ def test_a_model_with_other_logits_is_refused_and_left_as_it_was(
 ) -> None:
     student, other = attached(folders["llama"]), attached(folders["llama"])
     monkeypatch.setattr(packed_runner, "Tiles", lambda lengths: packed_attention.Tiles([sum(lengths)]))
-    with pytest.raises(UnfitError, match="its logits differ by a share of"):
+    with pytest.raises(UnfitError, match="its logits differ by a fraction of"):
         PackedRunner(student)
     assert PaddedRunner(student).backward(rows()) == pytest.approx(plain(other, rows()), rel=1e-5)
     assert_same(student, other)

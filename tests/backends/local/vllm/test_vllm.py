@@ -1,4 +1,4 @@
-"""The vLLM engine gives the answers of the torch engine; where it is broken or missing, torch takes over or an error says so."""
+"""The vLLM engine gives the answers of the torch engine; if it is broken or missing, torch takes over or there is an error."""
 
 import logging
 import re
@@ -144,7 +144,7 @@ def test_vllm_keeps_answers_to_what_is_allowed(folder: Path) -> None:
             assert re.fullmatch(pattern, answer.text) or answer.finish == "length", answer
     labels = answers(given, Sampling(max_tokens=60, allowed=Allowed(labels=("one", "two", "three"))))
     assert {answer.finish for answer in labels.values()} == {"stop"}
-    with pytest.raises(BackendError, match="vLLM can't keep its decoding to this .*; leave --constrain out"):
+    with pytest.raises(BackendError, match="vLLM can't constrain its decoding to this .*; leave out --constrain"):
         answers(given, Sampling(max_tokens=60, allowed=Allowed(pattern=r"(?<!a)b")))
     assert len(answers(given, GREEDY)) == len(QUERIES)
 
