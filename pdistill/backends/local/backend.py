@@ -247,7 +247,7 @@ class LocalStudent:
         serve(TransformersExport(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Delete a saved state or saved weights, if they exist; nothing else is ever deleted."""
+        """Delete a saved state or saved weights, if they exist; the URI of anything else is ignored."""
         kind, _, name = uri.partition("/")
         if kind in (STATES_FOLDER, WEIGHTS_FOLDER) and name == Path(name).name:
             shutil.rmtree(self.directory / uri, ignore_errors=True)

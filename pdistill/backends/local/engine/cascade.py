@@ -1,7 +1,7 @@
 """Runs rows after one shared prefix whose keys and values are stored once, and refills the slots of rows that finish."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -11,8 +11,8 @@ import torch
 from transformers import AttentionInterface
 
 from pdistill.backends.local.engine.batch_limits import BatchLimits
+from pdistill.backends.local.engine.interface import KeyValues, Prefix, TokenChooser
 from pdistill.backends.local.engine.kv_slots import KVSlots
-from pdistill.backends.local.engine.prefix import KeyValues, Prefix
 from pdistill.backends.local.engine.step import Layer, Span, Step
 from pdistill.backends.local.kernels.fit import UnfitError
 from pdistill.backends.local.kernels.inference_linear import use_inference_linears
@@ -24,9 +24,6 @@ from pdistill.core.batches import TokenIds
 ATTENTION_NAME = "pdistill_cascade"
 RESERVED_TOKENS = 32
 """Most tokens of an answer for which a slot has room at the start."""
-
-TokenChooser = Callable[[Sequence[int], torch.Tensor], Sequence[int | None]]
-"""Takes row numbers (B) and their logits (B, V); returns each row's next token, or None where the row has finished."""
 
 _step: ContextVar[Step] = ContextVar("step")
 

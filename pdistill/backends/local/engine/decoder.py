@@ -1,40 +1,21 @@
 """A model together with the engine that runs it: the cascade where the model fits it, or else padded batches."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from pdistill.backends.local.engine.batch_limits import batch_limits
-from pdistill.backends.local.engine.cascade import CascadeEngine, TokenChooser
+from pdistill.backends.local.engine.cascade import CascadeEngine
 from pdistill.backends.local.engine.fit_check import check_fit
+from pdistill.backends.local.engine.interface import Engine, Prefix
 from pdistill.backends.local.engine.native_model import NativeModel
 from pdistill.backends.local.engine.padded_engine import PaddedEngine
-from pdistill.backends.local.engine.prefix import Prefix
 from pdistill.backends.local.kernels.fit import UnfitError
 from pdistill.core.batches import TokenIds
 
 log = logging.getLogger("pdistill")
 _warned: set[str] = set()
-
-
-class Engine(Protocol):
-    """Runs rows of tokens after a shared prefix."""
-
-    def prefix(self, ids: TokenIds) -> Prefix:
-        """Return the keys and values of a prefix."""
-
-    def decode(
-        self, rows: Sequence[TokenIds], prefix: Prefix | None, max_new_tokens: int, choose: TokenChooser
-    ) -> Iterator[None]:
-        """Run every row for as long as `choose` returns a token for it, and yield after each step."""
-
-    def logits(
-        self, rows: Sequence[TokenIds], prefix: Prefix | None, keep: Sequence[int]
-    ) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (row number, logits (keep, V) of its last `keep` tokens) for every row."""
 
 
 class Decoder:

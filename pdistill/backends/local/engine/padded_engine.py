@@ -6,10 +6,9 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from pdistill.backends.local.engine.batch_limits import BatchLimits
-from pdistill.backends.local.engine.cascade import TokenChooser
+from pdistill.backends.local.engine.interface import Prefix, TokenChooser
 from pdistill.backends.local.engine.kv_cache import prefix_cache
 from pdistill.backends.local.engine.native_model import NativeModel
-from pdistill.backends.local.engine.prefix import Prefix
 from pdistill.core.batches import TokenIds
 
 RESERVED_TOKENS = 64

@@ -8,8 +8,8 @@ from itertools import accumulate
 import torch
 from torch import nn
 
+from pdistill.backends.local.engine.interface import KeyValues, Prefix
 from pdistill.backends.local.engine.kv_slots import KVSlots
-from pdistill.backends.local.engine.prefix import KeyValues, Prefix
 from pdistill.backends.local.kernels.buckets import round_up_to_bucket
 from pdistill.backends.local.kernels.partial_attention import PartialAttention, attend, attend_by_matmul, merge
 from pdistill.core.batches import TokenIds

@@ -78,5 +78,5 @@ def _pieces(frame: str) -> str:
 
 
 def _literal(text: str) -> str:
-    """Return a text as a Jinja literal; Jinja reads the escapes of JSON, but no pairs of surrogates."""
+    """Return a text as a Jinja literal; Jinja reads the escapes of JSON, but not surrogate pairs."""
     return json.dumps(text, ensure_ascii=False)
