@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pdistill.backends import local
 from pdistill.backends.local import SPIN_COUNT, create, pdistill_register_backends
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.model.machine import check_device
@@ -40,6 +41,9 @@ def test_registers_itself_with_options_of_its_own() -> None:
 def test_a_missing_package_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("pdistill.backends.local.")]:
         monkeypatch.delitem(sys.modules, name)
+        parent, _, child = name.rpartition(".")
+        if parent == local.__name__:
+            monkeypatch.delattr(local, child)
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(BackendError, match=r"'peft'.*pip install 'pdistill\[local\]'"):
         create(LocalOptions())
