@@ -26,7 +26,7 @@ from pdistill.backends.local.model.malloc import keep_freed_memory
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.vllm import engine as vllm_engine
 from pdistill.backends.local.vllm.sampler import VllmSampler
-from pdistill.core.sampling import Key, Request, Sampling
+from pdistill.core.contract.sampling import Key, Request, Sampling
 
 Rows = list[list[int]]
 Job = dict[str, Any]

@@ -11,8 +11,8 @@ from measuring import above, start
 
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.options import LocalOptions
-from pdistill.core.batches import hard_batch, hard_row
-from pdistill.core.interfaces import Lora
+from pdistill.core.contract.batches import hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora
 
 
 def main(job_file: str) -> None:

@@ -70,16 +70,16 @@ def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return what the plain script took on the same job."""
     from pdistill.backends.local.model.loading import find_model
-    from pdistill.core.queries import query_from_row
-    from pdistill.core.rows import read_rows
-    from pdistill.core.rundir import RunDirectory
-    from pdistill.core.work import work_of
+    from pdistill.core.contract.queries import Query
+    from pdistill.core.store.rows import read_rows
+    from pdistill.core.store.rundir import RunDirectory
+    from pdistill.core.setup.work import work_of
 
     run = RunDirectory(folder / "run")
     settings, trained = run.stage("generate")["settings"], run.stage("train")
     _, work = work_of(run, settings["format"])
     parts = {row["id"]: row["split"] for row in read_rows(run.examples)}
-    queries = [query_from_row(row) for row in read_rows(run.queries)]
+    queries = [Query.from_row(row) for row in read_rows(run.queries)]
     job = {
         "model": str(find_model("builtin").folder),
         "prompt": work.task.prompt,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError
-from pdistill.core.prompts import Messages, Prompt
+from pdistill.core.contract.prompts import Messages, Prompt
 
 ANSWER = "An answer."
 MAX_CHARACTER_TOKENS = 4

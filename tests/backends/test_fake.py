@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.backends.fake.renderer import END, FakeRenderer, decode, encode
-from pdistill.core.batches import Batch, HardRow, PolicyRow, SoftRow, hard_batch, hard_row
+from pdistill.core.contract.batches import Batch, HardRow, PolicyRow, SoftRow, hard_batch, hard_row
 from pdistill.core.errors import BackendError, ContextError, UsageError
-from pdistill.core.interfaces import Lora, Scorer, StateURI, Trainer, WeightsURI
-from pdistill.core.options import build
-from pdistill.core.plugins import installed
-from pdistill.core.prices import FREE
-from pdistill.core.prompts import Format, Message, Messages, Prompt, Text, student_prompt, teacher_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import Lora, Scorer, StateURI, Trainer, WeightsURI
+from pdistill.core.contract.options import build
+from pdistill.core.contract.plugins import installed
+from pdistill.core.contract.prices import FREE
+from pdistill.core.contract.prompts import Format, Message, Messages, Prompt, Text, framed, teacher_prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.testing import backend_checks, check_backend
 
 RULES = "Say which drawer it goes into.\nKnives:sharp\nSpoons:round\nForks:spiky\nThe rest:odd"
@@ -152,7 +152,7 @@ def test_answers_of_the_options_go_before_the_prompts() -> None:
 
 def test_the_base_follows_a_prompt_and_says_a_bare_query_again() -> None:
     query = "a ladle; meet at 12:30"
-    assert base(student_prompt("{query}", query, "chat")) == query
+    assert base(framed("{query}", query, "chat")) == query
     assert base(teacher_prompt(RULES, query, "chat")) in LABELS
     assert base(teacher_prompt(f"{RULES}\n\n{{query}}", query, "text")).strip() in LABELS
 
@@ -250,7 +250,7 @@ def test_ends_at_stops_and_at_the_token_limit() -> None:
         return complete(backend, [prompt], sampling)[0]
 
     assert answer(Sampling()) == Completion("\n one two\nthree", "stop", 4, 6)
-    assert answer(Sampling(first_line=True)) == Completion("\n one two", "stop", 4, 4)
+    assert answer(Sampling(stop_at_newline=True)) == Completion("\n one two", "stop", 4, 4)
     assert answer(Sampling(stop=("two",))).text == "\n one "
     assert answer(Sampling(max_tokens=3)) == Completion("\n one two", "length", 4, 3)
     assert answer(Sampling(max_tokens=5)).finish == "length"
@@ -280,12 +280,12 @@ def test_scores_are_the_log_probabilities_of_the_answers() -> None:
 
 def row(query: str, target: str) -> HardRow:
     renderer = FakeRenderer()
-    prompt = student_prompt("{query}", query, "chat")
+    prompt = framed("{query}", query, "chat")
     return hard_row(renderer.prompt_ids(prompt), renderer.target_ids(prompt, target))
 
 
 def predictions(backend: FakeBackend, directory: Path, weights: WeightsURI, queries: list[str] = QUERIES) -> list[str]:
-    requests = [Request(Key(n), student_prompt("{query}", query, "chat")) for n, query in enumerate(queries)]
+    requests = [Request(Key(n), framed("{query}", query, "chat")) for n, query in enumerate(queries)]
     with backend.student("rule", directory).sampler(weights) as sampler:
         return [answer.text for _, answer in sampler.generate(requests, Sampling())]
 

@@ -8,7 +8,7 @@ from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.errors import BackendError
-from pdistill.core.prompts import Message, Messages, Text, student_prompt, teacher_prompt
+from pdistill.core.contract.prompts import Message, Messages, Text, framed, teacher_prompt
 from tests.backends.tiny_models import chat_tokenizer, gpt2_tokenizer, make
 
 
@@ -35,7 +35,7 @@ def test_chat_prompts_end_where_the_answer_begins(chat: TemplateRenderer) -> Non
 
 
 def test_what_the_template_adds_is_the_same_in_training_and_inference(chat: TemplateRenderer) -> None:
-    prompt = student_prompt("{query}", "Hola", "chat")
+    prompt = framed("{query}", "Hola", "chat")
     asked = chat.prompt_ids(prompt)
     trained = [*asked, *chat.target_ids(prompt, "de")]
     assert shown(chat, asked).startswith("<|im_start|>system\nYou help.<|im_end|>\n<|im_start|>user\nHola")
@@ -44,7 +44,7 @@ def test_what_the_template_adds_is_the_same_in_training_and_inference(chat: Temp
 
 
 def test_thinking_reaches_the_template() -> None:
-    prompt = student_prompt("{query}", "Hola", "chat")
+    prompt = framed("{query}", "Hola", "chat")
     on, off = (TemplateRenderer(chat_tokenizer(), "tiny", thinking) for thinking in (True, False))
     assert "<think></think>" not in shown(on, on.prompt_ids(prompt))
     assert "<think></think>" in shown(off, off.prompt_ids(prompt))
@@ -73,13 +73,13 @@ def test_the_chat_end_token_is_what_the_template_puts_after_the_answer(after: st
         "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '" + after + "' }}{% endfor %}"
     )
     renderer = TemplateRenderer(tokenizer, "tiny")
-    assert renderer.target_ids(student_prompt("{query}", "x", "chat"), "de")[-1] == tokenizer.convert_tokens_to_ids(
+    assert renderer.target_ids(framed("{query}", "x", "chat"), "de")[-1] == tokenizer.convert_tokens_to_ids(
         token
     )
 
 
 def test_text_has_the_start_token_once_and_a_space_before_the_answer(text: TemplateRenderer) -> None:
-    prompt = student_prompt("Text: {query}\nLabel:", "Hola", "text")
+    prompt = framed("Text: {query}\nLabel:", "Hola", "text")
     ids = [*text.prompt_ids(prompt), *text.target_ids(prompt, "de")]
     assert shown(text, ids) == "<s>Text: Hola\nLabel: de</s>"
 
@@ -95,7 +95,7 @@ def test_an_empty_text_is_asked_with_the_start_token(chat: TemplateRenderer) -> 
 def test_chat_without_a_template_names_the_way_out(text: TemplateRenderer) -> None:
     assert not text.has_chat_template
     with pytest.raises(BackendError, match="no chat template; .* --format text"):
-        text.prompt_ids(student_prompt("{query}", "x", "chat"))
+        text.prompt_ids(framed("{query}", "x", "chat"))
 
 
 def test_messages_that_the_template_refuses_are_one_line() -> None:
@@ -106,7 +106,7 @@ def test_messages_that_the_template_refuses_are_one_line() -> None:
 
 
 def test_pieces_add_up_to_the_text_and_show_parts_of_characters(chat: TemplateRenderer) -> None:
-    ids = list(chat.prompt_ids(student_prompt("{query}", "The river", "chat")))
+    ids = list(chat.prompt_ids(framed("{query}", "The river", "chat")))
     assert "".join(chat.pieces(ids)) == shown(chat, ids)
     parts = chat.prompt_ids(Text("日"))
     assert len(parts) > 1

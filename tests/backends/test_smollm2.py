@@ -14,11 +14,11 @@ from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.model.loading import find_model
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.training.packed_runner import PackedRunner
-from pdistill.core.batches import hard_batch, hard_row
-from pdistill.core.export import export
-from pdistill.core.interfaces import Lora
-from pdistill.core.prompts import student_prompt, teacher_prompt
-from pdistill.core.sampling import Key, Request, Sampling
+from pdistill.core.contract.batches import hard_batch, hard_row
+from pdistill.core.delivery.export import export
+from pdistill.core.contract.interfaces import Lora
+from pdistill.core.contract.prompts import framed, teacher_prompt
+from pdistill.core.contract.sampling import Key, Request, Sampling
 from tests.backends.local_runs import run_student
 
 pytestmark = [
@@ -70,7 +70,7 @@ def test_what_was_trained_is_exported(tmp_path: Path, merge: bool) -> None:
 
 def test_a_real_model_is_distilled(tmp_path: Path) -> None:
     student = LocalBackend(LocalOptions(engine="torch")).student("smollm2", tmp_path)
-    asked = [Request(Key(n), student_prompt("{query}", query, "chat")) for n, (query, _) in enumerate(PAIRS)]
+    asked = [Request(Key(n), framed("{query}", query, "chat")) for n, (query, _) in enumerate(PAIRS)]
 
     def texts(weights: Any) -> list[str]:
         with student.sampler(weights) as sampler:

@@ -11,10 +11,10 @@ from pdistill.backends.fake.renderer import FakeRenderer
 from pdistill.backends.fake.sampler import Calls, FakeSampler
 from pdistill.backends.fake.student import FakeStudent
 from pdistill.core.errors import BackendError, nearest
-from pdistill.core.hookspecs import hookimpl
-from pdistill.core.interfaces import Ability, Backend
-from pdistill.core.prices import FREE, Prices, given_prices
-from pdistill.core.registry import Registry
+from pdistill.core.contract.hookspecs import hookimpl
+from pdistill.core.contract.interfaces import Capability, Backend
+from pdistill.core.contract.prices import FREE, Prices, given_prices
+from pdistill.core.contract.registry import Registry
 
 __all__ = ["FakeBackend", "FakeOptions"]
 
@@ -84,7 +84,7 @@ class FakeBackend:
 class FakeTeacher:
     """A model that answers with the full prompt."""
 
-    can: frozenset[Ability] = frozenset(("generate", "score", "constrain-labels"))
+    capabilities: frozenset[Capability] = frozenset(("generate", "score", "constrain-labels"))
 
     def __init__(self, id: str, model: Model, options: FakeOptions, calls: Calls) -> None:
         self.id = id

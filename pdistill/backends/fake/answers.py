@@ -11,7 +11,7 @@ from unicodedata import normalize
 from pdistill.backends.fake.renderer import END, EOS, encode, spaced
 from pdistill.core.errors import BackendError
 from pdistill.core.probes.questions import is_probe
-from pdistill.core.prompts import Messages, Prompt, Text
+from pdistill.core.contract.prompts import Messages, Prompt, Text
 
 Script = Callable[[str, str], str] | Mapping[str, str]
 """A custom teacher: a function from prompt and query to the answer, or a mapping from query to answer."""

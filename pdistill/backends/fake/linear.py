@@ -8,7 +8,7 @@ from typing import Any
 from unicodedata import normalize
 
 from pdistill.backends.fake.answers import ending, last_line
-from pdistill.core.batches import HardRow, PolicyRow, Row, TokenIds
+from pdistill.core.contract.batches import HardRow, PolicyRow, Row, TokenIds
 
 WORD = re.compile(r"[a-z0-9']+|\w")
 BIAS = ("",)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError
-from pdistill.core.prompts import Message, Messages, Prompt
+from pdistill.core.contract.prompts import Message, Messages, Prompt
 
 EOS, END, SYSTEM, USER, ASSISTANT = range(5)
 SPECIAL = ("<|eos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")

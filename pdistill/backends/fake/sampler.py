@@ -10,11 +10,11 @@ from random import Random
 from pdistill.backends.fake.answers import Model
 from pdistill.backends.fake.options import FakeOptions
 from pdistill.backends.fake.renderer import END, EOS, FakeRenderer, count, decode, encode
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import TokenScores
-from pdistill.core.prompts import Prompt
-from pdistill.core.sampling import Completion, Finish, Key, Request, Sampling
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.prompts import Prompt
+from pdistill.core.contract.sampling import Completion, Finish, Key, Request, Sampling
 
 WINDOW = 16  # requests that are shuffled together
 NEVER = -30.0  # log-probability in nats of a token that the model cannot generate
@@ -84,7 +84,7 @@ class FakeSampler:
         if sampling.allowed is not None:
             text = _kept(text, sampling.allowed.labels or ())
         text, finish, tokens = _limit(text, self._cap(request.key, sampling.max_tokens))
-        if sampling.stop or sampling.first_line:
+        if sampling.stop or sampling.stop_at_newline:
             text, stopped = sampling.cut(text)
             if stopped:
                 finish, tokens = "stop", min(length(text) + 1, sampling.max_tokens)

@@ -12,11 +12,11 @@ from pdistill.backends.fake.linear import OTHER, LinearModel, features_of, model
 from pdistill.backends.fake.options import FakeOptions
 from pdistill.backends.fake.renderer import END, EOS, FakeRenderer, decode
 from pdistill.backends.fake.sampler import Calls, FakeSampler
-from pdistill.core.batches import Batch
+from pdistill.core.contract.batches import Batch
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Ability, Lora, StateURI, StepMetrics, TrainingDefaults, WeightsURI
-from pdistill.core.prompts import Prompt
-from pdistill.core.rows import write_file
+from pdistill.core.contract.interfaces import Capability, Lora, StateURI, StepMetrics, TrainingDefaults, WeightsURI
+from pdistill.core.contract.prompts import Prompt
+from pdistill.core.files import write_file
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Trained:
 class FakeStudent:
     """A model that is trained; its URIs are files below one directory."""
 
-    can: frozenset[Ability] = frozenset(("generate", "score", "train-hard", "train-soft", "train-policy"))
+    capabilities: frozenset[Capability] = frozenset(("generate", "score", "train-hard", "train-soft", "train-policy"))
     defaults = TrainingDefaults(learning_rate=0.5, epochs=4, batch_size=32, min_steps=40)
 
     def __init__(self, id: str, base: Model, directory: Path, options: FakeOptions, calls: Calls) -> None:

@@ -5,9 +5,9 @@ import os
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.packages import needing
 from pdistill.core.errors import UsageError
-from pdistill.core.hookspecs import hookimpl
-from pdistill.core.interfaces import Backend
-from pdistill.core.registry import Registry
+from pdistill.core.contract.hookspecs import hookimpl
+from pdistill.core.contract.interfaces import Backend
+from pdistill.core.contract.registry import Registry
 
 __all__ = ["LocalOptions", "create"]
 

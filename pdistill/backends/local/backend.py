@@ -26,14 +26,14 @@ from pdistill.backends.local.vllm.engine import CannotRunError
 from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.errors import BackendError
-from pdistill.core.evaluate import ADAPTER
-from pdistill.core.exporter import ExportForm
-from pdistill.core.interfaces import Ability, Lora, StateURI, WeightsURI
-from pdistill.core.prices import FREE, Prices
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.interfaces import ADAPTER
+from pdistill.core.contract.exporter import ExportSpec
+from pdistill.core.contract.interfaces import Capability, Lora, StateURI, WeightsURI
+from pdistill.core.contract.prices import FREE, Prices
+from pdistill.core.contract.sampling import Sampling
 
 keep_freed_memory()
-GRAMMARS: frozenset[Ability] = frozenset({"constrain-pattern", "constrain-json"})
+GRAMMARS: frozenset[Capability] = frozenset({"constrain-pattern", "constrain-json"})
 log = logging.getLogger("pdistill")
 
 
@@ -163,9 +163,9 @@ class LocalTeacher:
 
     def __init__(self, opened: OpenedModel) -> None:
         self.id = opened.source.name
-        self.can: frozenset[Ability] = frozenset({"generate", "score", "constrain-labels"})
+        self.capabilities: frozenset[Capability] = frozenset({"generate", "score", "constrain-labels"})
         if opened.backend.resolved.engine == "vllm":
-            self.can |= GRAMMARS
+            self.capabilities |= GRAMMARS
         self.opened = opened
 
     def renderer(self) -> TemplateRenderer:
@@ -183,7 +183,7 @@ class LocalStudent:
 
     def __init__(self, opened: OpenedModel, directory: Path) -> None:
         self.id = opened.source.name
-        self.can: frozenset[Ability] = frozenset({"generate", "score", "train-hard"})
+        self.capabilities: frozenset[Capability] = frozenset({"generate", "score", "train-hard"})
         self.defaults = training_defaults(opened.source)
         self.opened = opened
         self.directory = directory
@@ -219,7 +219,7 @@ class LocalStudent:
         """Whether the run computes in float32, as exports do."""
         return self.opened.backend.resolved.dtype == "float32"
 
-    def write_export(self, weights: WeightsURI | None, form: ExportForm, directory: Path) -> None:
+    def write_export(self, weights: WeightsURI | None, form: ExportSpec, directory: Path) -> None:
         """Write the student, or the base, to an empty folder, with its tokenizer and generation settings.
 
         Raises:

@@ -16,9 +16,9 @@ from pdistill.backends.local.model.machine import check_device
 from pdistill.backends.local.model.malloc import keep_freed_memory
 from pdistill.backends.local.options import LocalOptions
 from pdistill.core.errors import BackendError, UsageError
-from pdistill.core.interfaces import Backend, TrainingDefaults
-from pdistill.core.options import build
-from pdistill.core.registry import Registry
+from pdistill.core.contract.interfaces import Backend, TrainingDefaults
+from pdistill.core.contract.options import build
+from pdistill.core.contract.registry import Registry
 from tests.backends.tiny_models import make
 
 

@@ -12,9 +12,9 @@ from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.openai import OpenAIOptions, create
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Teacher
-from pdistill.core.prompts import Format, teacher_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import Teacher
+from pdistill.core.contract.prompts import Format, teacher_prompt
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 QUERIES = ("The river is wide today", "Hola", "Der Fluss ist heute breit, und", "12", "é?")
@@ -66,7 +66,7 @@ def answers(teacher: Teacher, form: Format, sampling: Sampling) -> list[Completi
         return [answer for _, answer in sorted(sampler.generate(asked, sampling))]
 
 
-@pytest.mark.parametrize("sampling", [Sampling(max_tokens=8), Sampling(max_tokens=8, first_line=True)])
+@pytest.mark.parametrize("sampling", [Sampling(max_tokens=8), Sampling(max_tokens=8, stop_at_newline=True)])
 def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, address: str, sampling: Sampling) -> None:
     local = LocalBackend(
         LocalOptions(thinking=True)

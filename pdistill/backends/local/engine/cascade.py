@@ -19,7 +19,7 @@ from pdistill.backends.local.kernels.inference_linear import use_inference_linea
 from pdistill.backends.local.kernels.last_layer import LastLayer
 from pdistill.backends.local.kernels.rms_norm import use_fast_rms_norms
 from pdistill.backends.local.model.adapter import shared_copy
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 ATTENTION_NAME = "pdistill_cascade"
 RESERVED_TOKENS = 32

@@ -12,7 +12,7 @@ from pdistill.backends.local.engine.interface import Engine, Prefix
 from pdistill.backends.local.engine.native_model import NativeModel
 from pdistill.backends.local.engine.padded_engine import PaddedEngine
 from pdistill.backends.local.kernels.fit import UnfitError
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 log = logging.getLogger("pdistill")
 _warned: set[str] = set()

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 KeyValues = tuple[torch.Tensor, torch.Tensor]
 

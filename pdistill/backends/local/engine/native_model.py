@@ -9,7 +9,7 @@ from transformers.cache_utils import Cache, DynamicCache
 from pdistill.backends.local.engine.interface import Prefix
 from pdistill.backends.local.kernels.inference_linear import use_inference_linears
 from pdistill.backends.local.model.adapter import shared_copy
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError
 
 

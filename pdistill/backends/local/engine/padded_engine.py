@@ -9,7 +9,7 @@ from pdistill.backends.local.engine.batch_limits import BatchLimits
 from pdistill.backends.local.engine.interface import Prefix, TokenChooser
 from pdistill.backends.local.engine.kv_cache import prefix_cache
 from pdistill.backends.local.engine.native_model import NativeModel
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 RESERVED_TOKENS = 64
 """Most tokens of an answer for which a batch reserves memory when it starts."""

@@ -12,7 +12,7 @@ from pdistill.backends.local.engine.interface import KeyValues, Prefix
 from pdistill.backends.local.engine.kv_slots import KVSlots
 from pdistill.backends.local.kernels.buckets import round_up_to_bucket
 from pdistill.backends.local.kernels.partial_attention import PartialAttention, attend, attend_by_matmul, merge
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 BUCKETS_PER_DOUBLING = 8
 """Sizes of a step between one power of two and the next."""

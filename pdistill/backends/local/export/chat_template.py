@@ -5,7 +5,7 @@ from typing import Any
 
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.errors import BackendError
-from pdistill.core.prompts import QUERY_FIELD, Messages, Prompt
+from pdistill.core.contract.prompts import QUERY_FIELD, Messages, Prompt
 
 ONE_MESSAGE = "this student answers one user message at a time, without a system message"
 

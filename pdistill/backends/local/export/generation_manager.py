@@ -16,7 +16,7 @@ from transformers.cli.serving.utils import GenerateManager
 
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.backends.local.sampling.stop_text_filter import StopTextFilter
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 Managers: Any = GenerateManager
 
@@ -53,7 +53,7 @@ class StopCriteria(StoppingCriteria):
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """Return whether each row ends here; there is only one."""
         answer = input_ids[0, self.prompt_length :]
-        by_text = bool(self.sampling.stop) or self.sampling.first_line
+        by_text = bool(self.sampling.stop) or self.sampling.stop_at_newline
         cut = by_text and self.sampling.cut(self.decode(answer))[1]
         if cut or int(answer[-1]) in self.ends:
             self.settings.max_new_tokens = None

@@ -11,7 +11,7 @@ from typing import Any
 from pdistill.backends.local.export.chat_request import RequestError, handler_arguments
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.errors import BackendError
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 try:
     import uvicorn

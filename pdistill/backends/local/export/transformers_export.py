@@ -12,8 +12,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from pdistill.backends.local.model.adapter import CONFIG_FILE
-from pdistill.core.batches import TokenIds
-from pdistill.core.sampling import Completion
+from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.sampling import Completion
 
 BATCH_ROWS = 16
 

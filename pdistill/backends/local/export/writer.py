@@ -16,7 +16,7 @@ from pdistill.backends.local.model.loading import Source, load_model
 from pdistill.backends.local.model.machine import Machine
 from pdistill.backends.local.model.stop_rules import end_tokens
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.exporter import ExportForm
+from pdistill.core.contract.exporter import ExportSpec
 
 BASE_FOLDER = "base"
 """The subfolder of an export for the base model, where it can be found nowhere else."""
@@ -29,7 +29,7 @@ def write_export(
     renderer: TemplateRenderer,
     machine: Machine,
     weights: Path | None,
-    form: ExportForm,
+    form: ExportSpec,
     directory: Path,
 ) -> None:
     """Write a student to an existing empty folder, with its weights in float32.

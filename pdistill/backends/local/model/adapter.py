@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 
 from pdistill.backends.local.model.loading import BUILTIN
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import Lora
+from pdistill.core.contract.interfaces import Lora
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from pdistill.backends.local.model.gguf import SMOLLM2, SUFFIX, convert, smollm2_file
 from pdistill.backends.local.model.machine import Machine
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import TrainingDefaults
+from pdistill.core.contract.interfaces import TrainingDefaults
 
 BUILTIN = "builtin"
 DEFAULTS_FILE = "pdistill.json"

@@ -6,7 +6,7 @@ from transformers import GenerationConfig
 
 from pdistill.backends.local.model.loading import Source
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.sampling import Completion, Finish, Sampling
+from pdistill.core.contract.sampling import Completion, Finish, Sampling
 
 
 class StopRules:
@@ -22,7 +22,7 @@ class StopRules:
         self.sampling = sampling
         self.ends = ends
         self.renderer = renderer
-        self.by_text = bool(sampling.stop) or sampling.first_line
+        self.by_text = bool(sampling.stop) or sampling.stop_at_newline
 
     def completion(self, tokens: Sequence[int]) -> Completion | None:
         """Return the answer if its last token ends it, or else None."""

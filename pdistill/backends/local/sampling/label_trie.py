@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 
 class LabelTrie:

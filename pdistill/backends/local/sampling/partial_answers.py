@@ -7,7 +7,7 @@ import torch
 from pdistill.backends.local.model.stop_rules import StopRules
 from pdistill.backends.local.sampling.label_trie import LabelTrie
 from pdistill.backends.local.sampling.token_sampler import TokenSampler
-from pdistill.core.sampling import Completion
+from pdistill.core.contract.sampling import Completion
 
 
 class PartialAnswers:

@@ -12,10 +12,10 @@ from pdistill.backends.local.sampling.label_trie import LabelTrie
 from pdistill.backends.local.sampling.partial_answers import PartialAnswers
 from pdistill.backends.local.sampling.stop_text_filter import StopTextFilter
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import TokenScores
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 
 INCOMPLETE_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 """The last character of a text whose last token ends in the middle of a character."""

@@ -1,6 +1,6 @@
 """Cuts a text at its stop texts while it is being generated."""
 
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 
 class StopTextFilter:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 
 class TokenSampler:

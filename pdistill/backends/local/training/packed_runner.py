@@ -17,7 +17,7 @@ from pdistill.backends.local.kernels.last_layer import LastLayer
 from pdistill.backends.local.kernels.lora_linear import use_fast_lora_layers
 from pdistill.backends.local.kernels.packed_attention import Tiles
 from pdistill.backends.local.kernels.rms_norm import use_fast_rms_norms
-from pdistill.core.batches import HardRow, TokenIds
+from pdistill.core.contract.batches import HardRow, TokenIds
 
 TOKEN_BUCKETS_PER_DOUBLING, TRAINED_BUCKETS_PER_DOUBLING = 4, 2
 """Sizes, between one power of two and the next, of a part's tokens and of its trained positions: every size takes memory."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from pdistill.core.batches import HardRow
+from pdistill.core.contract.batches import HardRow
 
 MAX_LOGITS_PER_PART = 32 << 20
 """Most logits (trained tokens times vocabulary) of a part of a batch."""

@@ -14,9 +14,9 @@ from pdistill.backends.local.model import adapter
 from pdistill.backends.local.model.whole_folder import whole_folder
 from pdistill.backends.local.training.packed_runner import PackedRunner
 from pdistill.backends.local.training.padded_runner import PaddedRunner
-from pdistill.core.batches import Batch, HardRow
+from pdistill.core.contract.batches import Batch, HardRow
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import StateURI, StepMetrics, WeightsURI
+from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 
 T = TypeVar("T")
 logger = logging.getLogger("pdistill")

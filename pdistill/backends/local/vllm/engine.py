@@ -14,7 +14,7 @@ from huggingface_hub import snapshot_download
 from pdistill.backends.local.model.loading import Source
 from pdistill.backends.local.model.machine import Machine
 from pdistill.backends.local.options import LocalOptions
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 
 CPU_KV_CACHE_BYTES = 1 << 30
 """Bytes for keys and values on a CPU."""

@@ -9,11 +9,11 @@ from typing import Any
 from pdistill.backends.local.model.stop_rules import StopRules
 from pdistill.backends.local.vllm.engine import VllmEngine
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import TokenScores
-from pdistill.core.prompts import Prompt, Text
-from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.prompts import Prompt, Text
+from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 
 MAX_REQUESTS_IN_FLIGHT = 1024
 """Most requests in vLLM's queue, running and waiting."""

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from pdistill.core.errors import BackendError
-from pdistill.core.export import export
-from pdistill.core.prompts import Message, Messages, Text
-from pdistill.core.task import FileTask
+from pdistill.core.delivery.export import export
+from pdistill.core.contract.prompts import Message, Messages, Text
+from pdistill.core.contract.task import FileTask
 from tests.backends.local_runs import CHAT_FRAME, LocalRun, run_student
 
 pytestmark = pytest.mark.filterwarnings(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pdistill.backends.local.export.generation_manager import FilteredQueue
 from pdistill.backends.local.sampling.stop_text_filter import StopTextFilter
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 
 SHORT = st.text("ab\n ", max_size=4)
 
@@ -15,12 +15,12 @@ SHORT = st.text("ab\n ", max_size=4)
 @given(
     pieces=st.lists(SHORT, max_size=8),
     stop=st.lists(st.text("ab\n", min_size=1, max_size=4), max_size=3),
-    first_line=st.booleans(),
+    stop_at_newline=st.booleans(),
 )
 def test_the_pieces_are_those_of_the_text_that_is_cut_whole(
-    pieces: list[str], stop: list[str], first_line: bool
+    pieces: list[str], stop: list[str], stop_at_newline: bool
 ) -> None:
-    sampling = Sampling(stop=tuple(stop), first_line=first_line)
+    sampling = Sampling(stop=tuple(stop), stop_at_newline=stop_at_newline)
     stop_filter = StopTextFilter(sampling)
     shown = [stop_filter.feed(piece) for piece in pieces]
     assert "".join([*shown, stop_filter.rest()]) == sampling.cut("".join(pieces))[0]

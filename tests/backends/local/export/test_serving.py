@@ -14,8 +14,8 @@ import pytest
 from pdistill.backends.local.export import serving
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.errors import BackendError
-from pdistill.core.export import export
-from pdistill.core.sampling import Sampling
+from pdistill.core.delivery.export import export
+from pdistill.core.contract.sampling import Sampling
 from tests.backends.local_runs import CHAT_FRAME, LocalRun, run_student
 
 RUNS = {"chat": ("qwen3", CHAT_FRAME), "text": ("gpt2", "{query}\tis")}

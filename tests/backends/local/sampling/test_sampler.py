@@ -18,11 +18,11 @@ from pdistill.backends.local.sampling.sampler import (
     group_by_prefix,
 )
 from pdistill.backends.local.sampling.token_sampler import TokenSampler
-from pdistill.core.batches import TokenIds
+from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Streamer
-from pdistill.core.prompts import Format, student_prompt, teacher_prompt
-from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import Streamer
+from pdistill.core.contract.prompts import Format, framed, teacher_prompt
+from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 FAMILIES = ("llama", "qwen2", "qwen3", "mistral", "gemma3", "gpt2", "bloom")
@@ -40,7 +40,7 @@ def teachers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, LocalTeacher
 
 def requests(family: str, prompt: str | None = PROMPT, queries: Sequence[str] = QUERIES) -> list[Request]:
     form: Format = "text" if family in ("gpt2", "bloom") else "chat"
-    asked = (student_prompt("{query}", q, form) if prompt is None else teacher_prompt(prompt, q, form) for q in queries)
+    asked = (framed("{query}", q, form) if prompt is None else teacher_prompt(prompt, q, form) for q in queries)
     return [Request(Key(number), question, seed=number) for number, question in enumerate(asked)]
 
 
@@ -253,7 +253,7 @@ def test_the_label_is_the_one_that_is_likelier_token_by_token(teachers: dict[str
 
 
 def test_a_pattern_is_for_grammars(teachers: dict[str, LocalTeacher]) -> None:
-    assert "constrain-pattern" not in teachers["qwen3"].can
+    assert "constrain-pattern" not in teachers["qwen3"].capabilities
     with pytest.raises(
         BackendError, match="the torch engine can constrain answers to labels, but not to a pattern or a schema"
     ):

@@ -19,8 +19,8 @@ from pdistill.backends.local.training.packed_runner import PackedRunner
 from pdistill.backends.local.training.padded_runner import PaddedRunner
 from pdistill.backends.local.training.recompute import recompute_layers
 from pdistill.backends.local.training.trainer import LocalTrainer
-from pdistill.core.batches import HardRow, hard_batch, hard_row
-from pdistill.core.interfaces import Lora
+from pdistill.core.contract.batches import HardRow, hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora
 from tests.backends.tiny_models import make
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -15,11 +15,11 @@ from pdistill.backends.local.model import adapter
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.training import trainer
 from pdistill.backends.local.training.trainer import LocalTrainer
-from pdistill.core.batches import Batch, HardRow, SoftRow, hard_batch, hard_row
+from pdistill.core.contract.batches import Batch, HardRow, SoftRow, hard_batch, hard_row
 from pdistill.core.errors import BackendError, RunError
-from pdistill.core.interfaces import Lora, StateURI
-from pdistill.core.prompts import Format, student_prompt
-from pdistill.core.sampling import Key, Request, Sampling
+from pdistill.core.contract.interfaces import Lora, StateURI
+from pdistill.core.contract.prompts import Format, framed
+from pdistill.core.contract.sampling import Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 FAMILIES = ("llama", "qwen2", "gpt2")
@@ -44,7 +44,7 @@ def student(folders: dict[str, Path], tmp_path: Path) -> LocalStudent:
 
 def rows(student: LocalStudent, form: Format = "chat") -> list[HardRow]:
     renderer = student.renderer()
-    prompts = [(student_prompt("{query}", query, form), target) for query, target in PAIRS]
+    prompts = [(framed("{query}", query, form), target) for query, target in PAIRS]
     return [hard_row(renderer.prompt_ids(prompt), renderer.target_ids(prompt, target)) for prompt, target in prompts]
 
 
@@ -232,7 +232,7 @@ def test_two_trainings_export_the_same_bytes_without_a_path(
 
 def test_a_student_learns_and_its_sampler_answers_as_trained(student: LocalStudent) -> None:
     batch = hard_batch(rows(student))
-    asked = [Request(Key(n), student_prompt("{query}", query, "chat")) for n, (query, _) in enumerate(PAIRS)]
+    asked = [Request(Key(n), framed("{query}", query, "chat")) for n, (query, _) in enumerate(PAIRS)]
 
     def texts(weights: Any) -> list[str]:
         with student.sampler(weights) as sampler:

@@ -16,9 +16,9 @@ from pdistill.backends.local.sampling.sampler import LocalSampler
 from pdistill.backends.local.vllm.engine import llm_arguments
 from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Lora
-from pdistill.core.prompts import teacher_prompt
-from pdistill.core.sampling import Allowed, Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import Lora
+from pdistill.core.contract.prompts import teacher_prompt
+from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 from tests.backends.tiny_models import make
 
 PROMPT = "You are a careful clerk. Name the language of the text and say nothing else."
@@ -108,7 +108,7 @@ def test_options_reach_vllm() -> None:
 @pytest.mark.slow
 def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
     torch_side, vllm_side = teacher(folder, "torch"), teacher(folder, "vllm")
-    for sampling in (GREEDY, Sampling(max_tokens=8, first_line=True, stop=("e",))):
+    for sampling in (GREEDY, Sampling(max_tokens=8, stop_at_newline=True, stop=("e",))):
         assert answers(vllm_side, sampling) == answers(torch_side, sampling)
     with vllm_side.sampler() as fast, torch_side.sampler() as plain:
         assert isinstance(fast, VllmSampler)
@@ -130,7 +130,7 @@ def test_vllm_gives_the_answers_and_scores_of_torch(folder: Path) -> None:
 @pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
 def test_vllm_keeps_answers_to_what_is_allowed(folder: Path) -> None:
     given = teacher(folder, "vllm")
-    assert given.can > {"constrain-labels", "constrain-pattern", "constrain-json"}
+    assert given.capabilities > {"constrain-labels", "constrain-pattern", "constrain-json"}
     schema = (
         '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], "additionalProperties": false}'
     )
