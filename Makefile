@@ -6,7 +6,8 @@ READY = $(VENV)/.ready
 TINKER_LOCK = tests/backends/tinker/requirements.txt
 TINKER_PACKAGES ?= build/tinker
 TINKER_READY = $(TINKER_PACKAGES)/.ready
-VLLM_TESTS = $(patsubst %,tests/backends/test_%.py,local_attention local_cascade local_expanded local_packed local_products local_vllm smollm2)
+VLLM_TESTS = $(patsubst %,tests/backends/%.py,test_smollm2 local/engine/test_cascade local/engine/test_padded_engine \
+	local/kernels/test_partial_attention local/kernels/test_training_kernels local/training/test_packed_runner local/vllm/test_vllm)
 VLLM_LOCK = tests/backends/vllm/requirements.txt
 VLLM_PACKAGES ?= build/vllm
 VLLM_READY = $(VLLM_PACKAGES)/.ready

@@ -32,8 +32,8 @@ from contender import Job, medians
 from measuring import machine
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from pdistill.backends.local import SPINS
-from pdistill.backends.local.models import find
+from pdistill.backends.local import SPIN_COUNT
+from pdistill.backends.local.model.loading import find_model
 
 OURS = ("torch", "pdistill-vllm")
 ROWS = ("qwen", "engine", "smollm2", "growth")
@@ -131,7 +131,7 @@ class Runner:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(folders),
             "OMP_NUM_THREADS": str(self.options.threads),
-            **({"GOMP_SPINCOUNT": SPINS} if contender in OURS else {}),
+            **({"GOMP_SPINCOUNT": SPIN_COUNT} if contender in OURS else {}),
         }
         command = [sys.executable, str(Path(__file__).with_name("contender.py")), contender, str(given), str(out)]
         subprocess.run(command, env=environment, check=True)
@@ -166,7 +166,7 @@ def engine(folder: Path) -> Job:
 
 def smollm2(_: Path) -> Job:
     """256 queries of 21 tokens after a prompt of 896, 4 tokens out."""
-    source, drawn = find("smollm2"), random.Random(0)
+    source, drawn = find_model("smollm2"), random.Random(0)
     token = lambda: drawn.randrange(5, 49152)  # noqa: E731
     prompt, rows = [token() for _ in range(896)], [[token() for _ in range(21)] for _ in range(256)]
     job = {"model": str(source.folder), "prompt": prompt, "rows": rows, "most": [4] * len(rows)}

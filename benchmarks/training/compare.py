@@ -101,15 +101,15 @@ def made(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]
 
 def builtin() -> str:
     """Return the folder of the built-in model."""
-    from pdistill.backends.local.models import find
+    from pdistill.backends.local.model.loading import find_model
 
-    return str(find("builtin").folder)
+    return str(find_model("builtin").folder)
 
 
 def shipped(file: Path) -> Path:
     """Store the shipped queries as the student is trained on them, with their references as answers."""
-    from pdistill.backends.local import LocalOptions
     from pdistill.backends.local.backend import LocalBackend
+    from pdistill.backends.local.options import LocalOptions
     from pdistill.tasks.langid import LanguageIdentification
 
     task, renderer = LanguageIdentification(), LocalBackend(LocalOptions()).student("builtin", file.parent).renderer()

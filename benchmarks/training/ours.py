@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from measuring import above, start
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
+from pdistill.backends.local.options import LocalOptions
 from pdistill.core.contract.batches import hard_batch, hard_row
 from pdistill.core.contract.interfaces import Lora
 

@@ -69,7 +69,7 @@ def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return the measurements of the plain script on the same job."""
-    from pdistill.backends.local.models import find
+    from pdistill.backends.local.model.loading import find_model
     from pdistill.core.setup.opened_run import reopen
     from pdistill.core.store.example import Example
     from pdistill.core.store.rows import read_records
@@ -80,7 +80,7 @@ def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     opened, trained = reopen(run), run.settings(TrainSettings)
     parts = {example.id: example.split for example in read_records(Example, run.examples)}
     job = {
-        "model": str(find("builtin").folder),
+        "model": str(find_model("builtin").folder),
         "prompt": opened.task.prompt,
         "labels": opened.task.labels,
         "queries": [

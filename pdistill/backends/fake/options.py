@@ -9,20 +9,20 @@ HARMLESS = {"changes_rows": False}
 
 @dataclass(frozen=True, slots=True)
 class FakeOptions:
-    """What the fake backend shall do; every option is a key of `-B`.
+    """Options of the fake backend, as `-B key=value`.
 
     Args:
-        answers: what the rule answers with, instead of the labels that the prompt names.
-        latency: seconds that each answer and each training step takes.
-        fail_at: the answer or training step, counted from 1 in each backend that is opened, that fails; 0 is none.
-        shuffle: whether answers come out of order, within a window.
-        chunk: query numbers that belong together in one call of the sampler; 0 is none.
-        cut_every: every n-th query's answer is cut off after one token; 0 is none.
-        context: tokens that prompt, query and answer may have together; 0 is no limit.
-        chat_template: whether chat messages can be rendered; without, the models are base models.
-        price_prompt: what a million tokens of prompts cost, in USD; nothing, if it is not given.
-        price_sampled: what a million tokens of answers cost.
-        price_trained: what a million tokens of training examples cost.
+        answers: labels that the rule answers with, instead of those that the prompt names.
+        latency: seconds per answer and per training step.
+        fail_at: number of the answer or training step that fails, counted from 1 in each opened backend; 0 is none.
+        shuffle: whether answers arrive out of order, within a window.
+        chunk: number of consecutive queries per call of the sampler; 0 is no chunks.
+        cut_every: interval of queries whose answers are cut off after one token; 0 is none.
+        context: most tokens of prompt, query and answer together; 0 is no limit.
+        chat_template: whether chat messages can be rendered; without a chat template, the models are base models.
+        price_prompt: price of a million prompt tokens, in USD (default: free).
+        price_sampled: price of a million answer tokens, in USD (default: free).
+        price_trained: price of a million training tokens, in USD (default: free).
     """
 
     answers: tuple[str, ...] = ()
@@ -41,9 +41,11 @@ class FakeOptions:
         """Check the numbers.
 
         Raises:
-            UsageError: one is below 0.
+            UsageError: a number is negative.
         """
         for name in ("latency", "fail_at", "chunk", "cut_every", "context"):
             value = getattr(self, name)
             if value < 0:
-                raise UsageError(f"option {name} of backend fake: {value} is below 0; 0 leaves it out")
+                raise UsageError(
+                    f"invalid value {value} for option {name} of backend fake: it must not be negative; 0 turns it off"
+                )
