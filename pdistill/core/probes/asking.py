@@ -28,8 +28,6 @@ LIKELIEST = 16
 TOGETHER = 8
 """Texts that a sampler with chunks scores in one call: each of their tokens needs the logits of all tokens there are."""
 UNFIT = Completion("", "error")
-NO_ROOM = {"alarm": None, "not_run": "no question fits into the model's context"}
-"""What is found where nothing could be asked."""
 
 
 def nothing(question: Question) -> Row | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pdistill.core.answers.selection import commonest, read_arm, read_target
@@ -44,13 +44,14 @@ def findings(looked: Looked, greedy: bool) -> dict[str, Any]:
     """Return what preflight.json holds: `n`, `figures`, `problems` that are refused, and `warnings`."""
     learnt = {query.number: _learnt(looked, query) for query in looked.queries}
     reasons = Counter(target.reason for target in learnt.values() if isinstance(target, Rejected))
-    figures = {
+    estimates = {
         "rejected": share([float(isinstance(target, Rejected)) for target in learnt.values()]),
         "cut_off": share([float(target == CUT_OFF) for target in learnt.values()]),
         "base_agreement": share(_agreements(looked, learnt, looked.base)),
         "self_agreement": None if greedy else share(_agreements(looked, learnt, looked.again)),
         **_accuracies(looked, learnt),
     }
+    figures = {name: None if estimate is None else asdict(estimate) for name, estimate in estimates.items()}
     n = len(looked.queries)
     problems = [*_unusable(looked, reasons), *_useless(figures)]
     return {
