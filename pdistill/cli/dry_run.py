@@ -158,7 +158,9 @@ def _lines(foreseen: Foreseen) -> Iterator[Text]:
 def _cost(made: Preview) -> Iterator[Text]:
     """Yield what the run will cost at the most, and by which prices."""
     longest = made.settings["max_tokens"]
-    yield Text(f"Cost at the most, with {longest:,} tokens an answer: {cost_of_stages(from_row(StageCosts, made.cost))}")
+    yield Text(
+        f"Cost at the most, with {longest:,} tokens an answer: {cost_of_stages(from_row(StageCosts, made.cost))}"
+    )
     for side, prices in made.cost["prices"].items():
         name = one_line(made.settings[side])
         if prices is None:

@@ -130,11 +130,11 @@ def _notes(report: Report) -> list[str]:
     recovery = recovery_note(report)
     if report.recovery.value is not None:
         missing = f" ({recovery})" if report.recovery.low is None else ""
-        recovery = f"{interval(report.recovery)}{missing} = (student - base) / (teacher - base)"
+        recovery = f"{interval(report.recovery)}{missing}"
     answered = n.train + n.eval + n.rejected
     reasons = ", ".join(f"{count:,} {one_line(reason)}" for reason, count in report.rejections.items())
     notes = [
-        f"Recovery in {report.recovery_in}: {recovery}.",
+        f"Recovery in {report.recovery_in}, (student - base) / (teacher - base): {recovery}.",
         "The teacher decodes greedily, so it agrees with itself by definition."
         if report.greedy_teacher
         else "The teacher's agreement with itself compares a second sample with the first.",

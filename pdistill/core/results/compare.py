@@ -89,7 +89,7 @@ def _require_one_task(a: RunDirectory, b: RunDirectory) -> None:
         if values[0] != values[1]:
             shown = [f"{key} {'unset' if value is None else value}" for value in values]
             raise RunError(
-                f"'{a.path}' has {shown[0]} and '{b.path}' {shown[1]}, so their figures can't be compared; name two runs of "
+                f"'{a.path}' has {shown[0]} and '{b.path}' {shown[1]}, so their metrics can't be compared; name two runs of "
                 "one task"
             )
 

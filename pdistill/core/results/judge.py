@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from pdistill.core.answers.answer import Answers, Question
@@ -69,7 +70,7 @@ def judge(
     model: str,
     *,
     prompt: str = PROMPT,
-    backend_options: Mapping[str, Any] | None = None,
+    backend_options: Mapping[str, object] | None = None,
     max_cost: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -104,7 +105,7 @@ def _open(
     run: RunDirectory,
     model: str,
     prompt: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     max_cost: float | None,
     progress: Progress,
 ) -> "Judging":
@@ -168,10 +169,9 @@ class Judging:
         with rows.open(2 * self.run.stage("generate")["settings"]["count"]) as writer:
             pairs = sum(case.asked for case in self.cases(arm))
             self.progress.begin(f"judge: {arm}", 2 * pairs, writer.count, "verdicts")
-            place = lambda question: 2 * question.query.number + question.request.key.sample  # noqa: E731
             sampling = Sampling(max_tokens=LONGEST, stop_at_newline=not self.chat)
-            reuse = lambda question: None  # noqa: E731
-            Answers(lambda: self._questions(arm), sampling, writer, place, reuse, meter, self.progress).collect(sampler)
+            questions = partial(self._questions, arm)
+            Answers(questions, sampling, writer, _place, _nothing_reused, meter, self.progress).collect(sampler)
             writer.finish(self.run.seal)
             self.progress.end()
 
@@ -213,6 +213,14 @@ class Judging:
         outcomes = Counter(_outcome(case, verdicts) for case in self.cases(arm))
         values = [WORTH[outcome] for outcome, times in outcomes.items() if outcome in WORTH for _ in range(times)]
         return JudgedArm(share(values), **{name: outcomes[name] for name in (*WORTH, "unreadable")})
+
+
+def _place(question: Question) -> int:
+    return 2 * question.query.number + question.request.key.sample
+
+
+def _nothing_reused(question: Question) -> None:
+    return None
 
 
 def verdict_in(response: str) -> str | None:

@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Len
 
@@ -73,7 +73,7 @@ class Provenance:
     max_tokens: Count
     samples: Count
     rank: Count
-    resolved: dict[str, Any]
+    resolved: dict[str, object]
     versions: dict[str, str]
 
 
@@ -122,7 +122,7 @@ class Report:
     disagreements: Disagreements
     probes: Probes | None
     """Null in a run that was started without probes."""
-    preflight: dict[str, Any] | None
+    preflight: dict[str, object] | None
     """The contents of preflight.json."""
     judge: Judgement | None
     """The verdicts of a judge model; null if there was none."""
@@ -130,6 +130,6 @@ class Report:
     loss: list[Annotated[list[float], Len(2, 2)]]
     """The training curve: [step, nats per trained token]."""
     made: Provenance
-    remote: dict[str, Any] | None
+    remote: dict[str, object] | None
     """The contents of adapter/remote.json, about a student that a service trained."""
     seconds: Seconds

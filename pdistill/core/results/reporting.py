@@ -1,5 +1,6 @@
 """The last stage: the report is made once, and is stored in the run as JSON, Markdown and a page."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -50,7 +51,7 @@ def read_report(directory: RunDirectory) -> Report:
     return report_from(report(directory))
 
 
-def report_from(row: dict[str, Any]) -> Report:
+def report_from(row: Mapping[str, object]) -> Report:
     """Return the report that a row of report.json holds.
 
     Raises:

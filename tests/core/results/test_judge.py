@@ -169,7 +169,7 @@ def test_verdicts_of_two_judges_are_not_mixed(run: RunDirectory, fake_backend: M
     judge(run, "fair:scripted")
     with pytest.raises(RunError, match="was judged by fair:scripted, and its verdicts can't be mixed with others"):
         judge(run, "fake:echo")
-    with pytest.raises(RunError, match="was judged by another prompt"):
+    with pytest.raises(RunError, match="was judged with another prompt"):
         judge(run, "fair:scripted", prompt="Which is nicer?")
 
 
