@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pdistill.core.results.reportform import Report
+from pdistill.core.results.schema import FORM
 from pdistill.core.setup.config import Config
 
 FOLDER = Path(__file__).parent / "reference"
@@ -36,7 +36,7 @@ def config_schema() -> str:
 
 def report_schema() -> str:
     """Return the schema of reports. It allows unknown keys, because a later version may add some."""
-    made = TypeAdapter(Report).json_schema(by_alias=True)
+    made = FORM.json_schema()
     return json.dumps({"$schema": DIALECT, **_open(made), "title": "report.json of pdistill"}, indent=2) + "\n"
 
 

@@ -12,10 +12,12 @@ from rich.text import Text
 from pdistill.cli.console import output
 from pdistill.cli.escape import one_line
 from pdistill.core.contract.prompts import QUERY_FIELD, Messages, Prompt
+from pdistill.core.money.cost import StageCosts
 from pdistill.core.preview import NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
 from pdistill.core.results.markdown import cost_of_stages
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.inputs import read_inputs
+from pdistill.core.store.records import from_row
 
 LEAST = 20
 """Characters of a line of the prompt that can't stand in a query by chance."""
@@ -156,7 +158,9 @@ def _lines(foreseen: Foreseen) -> Iterator[Text]:
 def _cost(made: Preview) -> Iterator[Text]:
     """Yield what the run will cost at the most, and by which prices."""
     longest = made.settings["max_tokens"]
-    yield Text(f"Cost at the most, with {longest:,} tokens an answer: {cost_of_stages(made.cost)}")
+    yield Text(
+        f"Cost at the most, with {longest:,} tokens an answer: {cost_of_stages(from_row(StageCosts, made.cost))}"
+    )
     for side, prices in made.cost["prices"].items():
         name = one_line(made.settings[side])
         if prices is None:

@@ -18,7 +18,7 @@ COMMANDS = {
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
     "report": Listed("pdistill.cli.report", "Show how well the student does, or compare two runs."),
-    "check": Listed("pdistill.cli.check", "Fail where a run is not as good as it is asked to be."),
+    "check": Listed("pdistill.cli.check", "Fail if a run does not meet thresholds."),
     "judge": Listed("pdistill.cli.judge", "Let a judge model compare answers with the teacher's."),
     "sample": Listed("pdistill.cli.sample", "Ask the trained student, or another arm of the run."),
     "export": Listed("pdistill.cli.export", "Write the student as a folder that PEFT or transformers loads."),

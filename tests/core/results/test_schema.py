@@ -1,8 +1,9 @@
-"""Every report has the form that is published, and the form is strict enough to find what is wrong."""
+"""Every report has the published form, the form is strict enough to find mistakes, and earlier reports are read."""
 
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from pdistill.core import pipeline
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.task import Task
+from pdistill.core.errors import RunError
 from pdistill.core.results.markdown import markdown
 from pdistill.core.results.page import page
-from pdistill.core.results.reportform import require_form
+from pdistill.core.results.reporting import report_from
+from pdistill.core.results.schema import require_form
 from pdistill.core.setup.config import Config
+from tests.core.results.stored import stored_report, stored_row
 from tests.runs import fake_config
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "reference" / "report.schema.json").read_text("utf-8"))
@@ -59,8 +63,8 @@ def test_arms_and_figures_may_be_null(published: Draft202012Validator, tmp_path:
     made["recovery"] = {"value": None, "low": None, "high": None}
     published.validate(made)
     require_form(made)
-    assert "base, with the prompt |" not in markdown(made)
-    assert 'scope="row">student, with the prompt' not in page(made)
+    assert "base, with prompt |" not in markdown(report_from(made))
+    assert 'scope="row">student, with prompt' not in page(report_from(made))
 
 
 @pytest.mark.parametrize(
@@ -87,10 +91,32 @@ def test_what_is_wrong_is_found_by_both(
 def test_a_key_that_is_not_published_is_not_written_but_may_be_read(
     published: Draft202012Validator, tmp_path: Path
 ) -> None:
-    made = {**pipeline.run(fake_config(tmp_path, tmp_path / "run")), "later": 1}
+    row = pipeline.run(fake_config(tmp_path, tmp_path / "run"))
+    made = {**row, "later": 1}
     published.validate(made)
     with pytest.raises(ValidationError, match="later"):
         require_form(made)
+    assert asdict(report_from(made)) == row
+
+
+def test_a_report_of_an_earlier_version_is_read(published: Draft202012Validator) -> None:
+    row = stored_row()
+    published.validate(row)
+    assert asdict(stored_report()) == row
+    for key in ("probes", "judge", "remote"):  # which its first reports did not have
+        del row[key]
+    read = report_from(row)
+    assert (read.probes, read.judge, read.remote) == (None, None, None)
+    assert "Judged by" not in markdown(read)
+
+
+def test_a_damaged_report_is_one_line() -> None:
+    row = stored_row()
+    del row["cost"]["train"]["sequence_tokens"]
+    with pytest.raises(RunError, match="report.json was edited or damaged"):
+        report_from(row)
+    with pytest.raises(RunError, match="remove it, and pdistill report makes it anew"):
+        report_from({})
 
 
 class Odd(Task):
@@ -108,10 +134,11 @@ def test_lone_surrogates_do_not_break_a_run(published: Draft202012Validator, tmp
     tasks.register("odd", lambda options: Odd())
     config = Config(task="odd", backend="fake", run_dir=tmp_path / "run", learning_rate=1e-9, force=True)
     try:
-        pipeline.run(config)
+        read = report_from(pipeline.run(config))
     finally:
         tasks.remove("odd")
     made = json.loads((config.directory / "report.json").read_bytes())
     published.validate(made)
     assert made["disagreements"]["rows"][0]["query"].endswith(SURROGATE)
     assert SURROGATE in made["arms"]["student"]["slices"]
+    assert asdict(read) == made
