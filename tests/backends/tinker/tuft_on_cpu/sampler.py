@@ -44,7 +44,6 @@ class CpuSampler:
         self.base_model, self.config = config.model_name, config
         path = str(config.model_path)
         self._model: Any = AutoModelForCausalLM.from_pretrained(path, dtype="auto")
-        self._model.eval()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
         self._adapted: Any = None
         self._thread = ThreadPoolExecutor(1)
