@@ -14,8 +14,8 @@ def choose(logits: torch.Tensor, params: Any, generator: torch.Generator | None)
 
     Args:
         logits: (N, V), one row per answer.
-        params: the request's `SamplingParams`; at temperature 0 the likeliest token is chosen.
-        generator: None draws without a seed.
+        params: the request's `SamplingParams`; at temperature 0 the most likely token is chosen.
+        generator: None samples without a seed.
     """
     if params.temperature == 0:
         logprobs = torch.log_softmax(logits, -1)

@@ -112,7 +112,7 @@ class CpuSampler:
         return types.SampleResponse(
             sequences=[answer.as_sequence() for answer in answers],
             _prompt_logprobs_list=_of_prompt(logits, prompt) if want_logprobs else None,
-            _topk_prompt_logprobs_list=_likeliest(logits, topk) if topk else None,
+            _topk_prompt_logprobs_list=_top(logits, topk) if topk else None,
         )
 
     def _answers(self, model: Any, logits: torch.Tensor, cache: Any, count: int, params: Any) -> list[Answer]:
@@ -145,7 +145,7 @@ def _of_prompt(logits: torch.Tensor, prompt: Sequence[int]) -> list[float | None
     return [None, *chosen.tolist()]
 
 
-def _likeliest(logits: torch.Tensor, count: int) -> list[list[tuple[int, float]] | None]:
-    """Return the likeliest tokens at each place of a prompt with their log probabilities; the first place has none."""
+def _top(logits: torch.Tensor, count: int) -> list[list[tuple[int, float]] | None]:
+    """Return the most likely tokens at each place of a prompt with their log probabilities; the first place has none."""
     values, ids = torch.log_softmax(logits[:-1], -1).topk(count, -1)
     return [None, *(list(zip(*place, strict=True)) for place in zip(ids.tolist(), values.tolist(), strict=True))]
