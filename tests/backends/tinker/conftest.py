@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
-from pdistill.core.rundir import find_run
+from pdistill.core.store.rundir import find_run
 from tests.backends.proxy import Proxy
 from tests.backends.tinker import server as loopback
 from tests.backends.tinker.runs import copy_of, small_config
@@ -79,5 +79,5 @@ def evaluated(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run, with its arms answered on the service and its report written, without faults."""
     folder = copy_of(trained, tmp_path_factory.mktemp("evaluated") / "run")
     pipeline.evaluate(find_run(str(folder)))
-    pipeline.report(find_run(str(folder)))
+    reporting.report(find_run(str(folder)))
     return folder

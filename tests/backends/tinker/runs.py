@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pdistill.core.config import Config
-from pdistill.core.rows import read_log, read_rows
+from pdistill.core.setup.config import Config
+from pdistill.core.store.rows import read_log, read_rows
 from tests.backends.messages import Message
 from tests.backends.proxy import Answered
 from tests.backends.tape import Tape

@@ -8,7 +8,7 @@ import pytest
 from pdistill.backends.tinker import export
 from pdistill.backends.tinker.export import Note, read_note, write_note
 from pdistill.core.errors import BackendError
-from pdistill.core.interfaces import WeightsURI
+from pdistill.core.contract.interfaces import WeightsURI
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x", "", ".", "remote.json"])

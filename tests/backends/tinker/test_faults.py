@@ -9,7 +9,7 @@ import pytest
 
 from pdistill.core import pipeline
 from pdistill.core.errors import PdistillError
-from pdistill.core.rundir import ARMS, find_run
+from pdistill.core.store.rundir import ARMS, find_run
 from tests.backends.faults import BROKEN, CUT, HUNG, TOO_MANY, Fault, at, share
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import (
@@ -58,7 +58,7 @@ def test_an_evaluation_is_the_same_with_faulty_answers(
     run = copy_of(trained, tmp_path / "run")
     faulty = proxy(plan=share(0.4, (*MANY, HUNG), ("sampling", "retrieval"), seed=7))
     pipeline.evaluate(find_run(str(run)))
-    report = pipeline.report(find_run(str(run)))
+    report = reporting.report(find_run(str(run)))
     whole = json.loads((evaluated / "report.json").read_text())
     assert {key: report[key] for key in FIGURES} == {key: whole[key] for key in FIGURES}
     for arm in ARMS:

@@ -10,14 +10,14 @@ import pytest
 from pdistill.backends.local.exported import Export
 from pdistill.backends.tinker import export
 from pdistill.core import pipeline
-from pdistill.core.ask import open_arm
-from pdistill.core.config import Config
-from pdistill.core.cost import tokens_spent
+from pdistill.core.delivery.ask import open_arm
+from pdistill.core.setup.config import Config
+from pdistill.core.money.cost import tokens_spent
 from pdistill.core.errors import BackendError
-from pdistill.core.export import export as export_student
-from pdistill.core.queries import Query
-from pdistill.core.rows import read_rows
-from pdistill.core.rundir import RunDirectory, find_run
+from pdistill.core.delivery.export import export as export_student
+from pdistill.core.contract.queries import Query
+from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rundir import RunDirectory, find_run
 from tests.backends.faults import Call, Fault
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import OPTIONS, copy_of, small_config

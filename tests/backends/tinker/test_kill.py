@@ -11,9 +11,9 @@ import pytest
 
 from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.core import pipeline
-from pdistill.core.prompts import teacher_prompt
-from pdistill.core.rows import read_log
-from pdistill.core.rundir import ARMS, find_run
+from pdistill.core.contract.prompts import teacher_prompt
+from pdistill.core.store.rows import read_log
+from pdistill.core.store.rundir import ARMS, find_run
 from tests.backends.faults import CUT, Call, Fault, Plan
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import (

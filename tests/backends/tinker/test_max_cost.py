@@ -8,8 +8,8 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core.cost import STAGES, by_role, tokens_spent
-from pdistill.core.rundir import RunDirectory
+from pdistill.core.money.cost import STAGES, by_role, tokens_spent
+from pdistill.core.store.rundir import RunDirectory
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import flags, small_config, taken
 
@@ -41,7 +41,7 @@ def test_each_stage_stops_before_the_limit_on_the_service(
         assert result.exit_code == 1, result.output
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert f"--max-cost {limit:g} stops here" in line
-        assert "go on by the same command with a higher --max-cost, or without" in line
+        assert "continue with the same command and a higher --max-cost, or none" in line
         assert (run / f"{stage}.json").exists()
         assert 0 < spent(run) <= limit
         answers = [asked for asked in taken(watched.calls) if not asked["prompt_logprobs"]]

@@ -9,8 +9,8 @@ import pytest
 from pdistill.backends.tinker import TinkerOptions
 from pdistill.backends.tinker.tokenizer import hub_name, load_tokenizer
 from pdistill.core.errors import BackendError, UsageError
-from pdistill.core.models import changing_rows
-from pdistill.core.options import build
+from pdistill.core.setup.models import changing_rows
+from pdistill.core.contract.options import build
 
 
 def test_options_are_parsed_from_strings() -> None:

@@ -7,8 +7,8 @@ import pytest
 from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.tinker import TinkerOptions, create
-from pdistill.core.batches import HardRow, hard_batch, hard_row
-from pdistill.core.interfaces import Lora, Student
+from pdistill.core.contract.batches import HardRow, hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora, Student
 from pdistill.testing.bench import EXAMPLES, asked_bare
 from tests.backends.tinker.server import BUILTIN, MODEL, Server
 

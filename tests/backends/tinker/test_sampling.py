@@ -11,9 +11,9 @@ from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.backends.tinker import sampler as samplers
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.core.interfaces import Teacher
-from pdistill.core.prompts import Text, student_prompt
-from pdistill.core.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.interfaces import Teacher
+from pdistill.core.contract.prompts import Text, framed
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from tests.backends.faults import Fault, at
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import QUERIES, small_config
@@ -30,7 +30,7 @@ def teacher(**options: Any) -> Teacher:
 def requests(format: str = "chat") -> list[Request]:
     made = []
     for number, line in enumerate(LINES):
-        prompt = student_prompt("{query}", line, "chat") if format == "chat" else Text(line)
+        prompt = framed("{query}", line, "chat") if format == "chat" else Text(line)
         made.append(Request(Key(number), prompt, seed=(1 << 62) + number))
     return made
 
@@ -98,7 +98,7 @@ def test_project_and_tags_reach_the_service_from_the_environment(
 
 def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
-    found = ask(Sampling(max_tokens=4, first_line=True), format="text")
+    found = ask(Sampling(max_tokens=4, stop_at_newline=True), format="text")
     assert all("\n" in one["stop"] for one in asked(watched)[: len(LINES)])
     again = asked(watched)[len(LINES) :]
     assert all("\n" not in one["stop"] for one in again), "only an empty line is sampled again, without that stop"
@@ -117,7 +117,7 @@ def test_a_session_that_the_service_has_forgotten_is_opened_again(proxy: Callabl
 
 def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
-    long = Request(Key(7), student_prompt("{query}", "word " * 4000, "chat"))
+    long = Request(Key(7), framed("{query}", "word " * 4000, "chat"))
     with teacher().sampler() as sampler:
         found: list[int] = []
         with pytest.raises(ContextError, match="does not fit"):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.backends.tinker import TinkerOptions, create
-from pdistill.core.interfaces import Lora
+from pdistill.core.contract.interfaces import Lora
 from pdistill.testing.training import batch_of
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.server import BUILTIN, MODEL
