@@ -17,7 +17,7 @@ from tests.backends.tinker.server import Server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need the server; the client leaves the connection open that it asks for its settings by."""
+    """Mark the tests that need the server, and ignore the connection that the client leaves open after its start."""
     for item in items:
         if "server" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.tinker)
@@ -36,19 +36,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def service(server: Server) -> Iterator[Server]:
-    """The running server, with the client's environment variables set to it."""
+    """The running server, with the client's environment variables pointing at it."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in loopback.environment(server.url, server.key).items():
             patch.setenv(name, value)
         yield server
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()  # what the client leaves open is found now, and not at the very end as an error
+        gc.collect()  # reports what the client leaves open here, and not as an error at the very end
 
 
 @pytest.fixture
 def proxy(service: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
-    """A maker of proxies before the server: `proxy(plan=..., delay=...)`; the client's environment names the last one."""
+    """Starts proxies in front of the server: `proxy(plan=..., delay=...)`; the client uses the latest one."""
     with ExitStack() as stack:
 
         def make(**options: Any) -> Proxy:
@@ -77,7 +77,7 @@ def trained(answered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evaluated(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run, with its arms answered on the service, and reported, without faults."""
+    """The same run, with its arms answered on the service and its report written, without faults."""
     folder = copy_of(trained, tmp_path_factory.mktemp("evaluated") / "run")
     pipeline.evaluate(find_run(str(folder)))
     reporting.report(find_run(str(folder)))

@@ -1,4 +1,4 @@
-"""Small runs of the default task on the loopback server, and what is compared of them."""
+"""Small runs of the default task on the loopback server, and the parts of them that tests compare."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ OPTIONS = {"tokenizer": str(BUILTIN), "base": str(BUILTIN), "window": WINDOW, "t
 
 
 def small_config(run_dir: Path, **changes: Any) -> Config:
-    """Return the options of a run with a dozen training steps."""
+    """Return the options of a run with nine training steps."""
     options: dict[str, Any] = {
         "task": "langid",
         "limit": QUERIES,
@@ -50,33 +50,33 @@ def copy_of(run: Path, folder: Path) -> Path:
 
 
 def start_like(trained: Path, run: Path) -> None:
-    """Let a run that isn't trained yet start from the very state that another one started from."""
+    """Let an untrained run start from the same state that another one started from."""
     first = read_log(trained / "checkpoints.jsonl")[0]
     assert first["step"] == 0
     (run / "checkpoints.jsonl").write_text(json.dumps(first) + "\n")
 
 
 def losses(run: Path) -> list[float]:
-    """Return the losses of a training; its steps are numbered from 1, each once."""
+    """Return the losses of a training run, whose steps must be numbered from 1, each once."""
     rows = list(read_rows(run / "metrics.jsonl"))
     assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
     return [row["loss"] for row in rows]
 
 
 def prompts(calls: Iterable[Answered]) -> Counter[tuple[int, ...]]:
-    """Return how often the server took a request to sample from each prompt."""
+    """Return how often the server received a request to sample from each prompt."""
     return Counter(tuple(asked["prompt"]["chunks"][0]["tokens"]) for asked in taken(calls))
 
 
 def taken(calls: Iterable[Answered]) -> Iterator[dict[str, Any]]:
-    """Yield what the server was asked to sample or to score, where a request reached it."""
+    """Yield the requests to sample or to score that reached the server."""
     for seen in calls:
         if seen.call.kind == "sampling" and (seen.fault is None or seen.fault.late):
             yield json.loads(seen.call.body)
 
 
 class Opened(Tape):
-    """Keeps of all answers only which sampling session asks which weights; those of the base are an empty text."""
+    """Keeps only the weights of each sampling session; those of the base are an empty string."""
 
     def __init__(self) -> None:
         super().__init__()

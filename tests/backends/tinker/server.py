@@ -1,11 +1,6 @@
-"""Starts an independent server of the Tinker API on loopback; tests that need it are skipped where it can't be had.
-
-`PDISTILL_TINKER_SERVER` names a Python with the server's packages, and its script; by default the Python that runs the
-tests, and the script in the folder `shared` beside the repository.
-"""
+"""Starts a server of the Tinker API on loopback (`tuft_on_cpu`), and says what the client needs to reach it."""
 
 import os
-import shlex
 import socket
 import subprocess
 import sys
@@ -19,12 +14,12 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 ROOT = Path(__file__).parents[3]
-BESIDE = ROOT.parent / "shared" / "tools" / "tinker_server" / "serve.py"
+PACKAGE = "tests.backends.tinker.tuft_on_cpu"
 BUILTIN = ROOT / "pdistill" / "models" / "langid"
 MODEL = "Qwen/Qwen3-30B-A3B"
 KEY = "tml-loopback-key-5d1c"
 START_SECONDS = 600
-NEEDED = ("tuft", "tinker", "uvicorn", "torch", "transformers", "peft")
+NEEDED = ("tinker", "tuft", "uvicorn", "torch", "transformers", "peft")
 
 KINDS = {
     "asample": "sampling",
@@ -50,7 +45,7 @@ def kind_of(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: its address, the key that it takes, and its process."""
+    """A running server: its address, the key that it accepts, the folder of its log, and its process."""
 
     url: str
     key: str
@@ -59,41 +54,34 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """Its output so far."""
         return (self.folder / "server.log").read_text(errors="replace")
 
 
 def missing() -> str:
-    """Return why there can be no server and no client, or an empty text."""
-    if find_spec("tinker") is None:
-        return "the package tinker is not installed; run: make test-tinker"
-    python, script = _command()
-    if not script.is_file():
-        return "the loopback server of the Tinker API is not there; name it: PDISTILL_TINKER_SERVER='PYTHON SCRIPT'"
-    code = f"from importlib.util import find_spec; print(*(name for name in {NEEDED} if find_spec(name) is None))"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    lacking = done.stdout.strip() or done.stderr.strip()
-    return f"the loopback server of the Tinker API lacks packages: {lacking}; run: make test-tinker" if lacking else ""
+    """Return why client and server cannot run here, or an empty string."""
+    packages = [name for name in NEEDED if find_spec(name) is None]
+    return f"packages are not installed: {', '.join(packages)}; run: make test-tinker" if packages else ""
 
 
 @contextmanager
 def running(folder: Path, models: Mapping[str, Path] | None = None) -> Iterator[Server]:
-    """Give a server that serves the built-in model as `MODEL`, or the models that are named.
+    """Yield a server of the built-in model as `MODEL`, or of the given models: folders by name.
 
     Args:
-        folder: takes its log and its checkpoints.
+        folder: for its log and its checkpoints.
 
     Raises:
-        RuntimeError: it doesn't start; says what it has said.
+        RuntimeError: it does not start; the message ends with its log.
     """
     port = free_port()
     served = [f"--model={name}={path}" for name, path in (models or {MODEL: BUILTIN}).items()]
-    python, script = _command()
-    command = [python, str(script), *served, f"--port={port}", f"--dir={folder / 'server'}", f"--api-key={KEY}"]
+    options = [*served, f"--port={port}", f"--dir={(folder / 'server').absolute()}", f"--api-key={KEY}"]
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     with (folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
+        process = subprocess.Popen(
+            [sys.executable, "-m", PACKAGE, *options], stdout=log, stderr=subprocess.STDOUT, env=_offline(), cwd=ROOT
+        )
     server = Server(f"http://127.0.0.1:{port}", KEY, folder, process)
     try:
         _wait(server)
@@ -108,7 +96,7 @@ def running(folder: Path, models: Mapping[str, Path] | None = None) -> Iterator[
 
 
 def environment(url: str, key: str = KEY) -> dict[str, str]:
-    """Return the variables by which a client finds the server."""
+    """Return the environment variables that point a client at the server."""
     return {
         "TINKER_BASE_URL": url,
         "TINKER_API_KEY": key,
@@ -118,16 +106,16 @@ def environment(url: str, key: str = KEY) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _command() -> tuple[str, Path]:
-    named = shlex.split(os.environ.get("PDISTILL_TINKER_SERVER", ""))
-    python, script = named if len(named) == 2 else (sys.executable, str(BESIDE))
-    return python, Path(script)
+def _offline() -> dict[str, str]:
+    """Return the server's environment variables: one thread, no model hub, no GPU."""
+    fixed = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONWARNINGS": "ignore"}
+    return {**os.environ, **fixed}
 
 
 def _wait(server: Server) -> None:

@@ -1,4 +1,4 @@
-"""What can't succeed ends in one line with the next command, without the key, and is not tried again."""
+"""What cannot succeed ends in one line with the next command, without the key, and is not retried."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ WRONG_KEY = "tml-nobodys-key-77aa"
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The address of a server that takes connections and never says a word."""
+    """The address of a server that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -45,7 +45,7 @@ def test_a_key_that_is_refused(
     assert result.exit_code == 1
     assert "refuses the key" in result.stderr
     assert "set TINKER_API_KEY to a key that is valid there" in result.stderr
-    assert [seen.status for seen in watched.calls].count(403) == 1, "a refused key was tried again"
+    assert [seen.status for seen in watched.calls].count(403) == 1, "a refused key was retried"
 
 
 @pytest.mark.parametrize("key", [None, "sk-of-another-service"])
@@ -62,7 +62,9 @@ def test_no_key(
     assert "another-service" not in result.stderr
 
 
-def test_an_address_where_nobody_listens(service: Server, run_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_no_server_listens_on(
+    service: Server, run_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
     result = generate(run_directory)
     assert result.exit_code == 1
@@ -92,10 +94,10 @@ def test_a_query_that_does_not_fit(proxy: Callable[..., Proxy], run_directory: P
     result = generate(run_directory, f"--queries={queries}")
     assert result.exit_code == 1
     assert "error: query '2' does not fit" in result.stderr or "error: query '1' does not fit" in result.stderr
-    assert len(watched.of_kind("sampling")) <= 1, "a request was sent that can't fit"
+    assert len(watched.of_kind("sampling")) <= 1, "a request was sent that cannot fit"
 
 
-def test_a_service_that_answered_once_is_not_given_up_for_a_silence(proxy: Callable[..., Proxy]) -> None:
+def test_a_service_that_has_answered_once_may_then_be_silent_for_a_while(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
     watched.plan = lambda call: HUNG if call.path.endswith("/healthz") and watched.calls else None
     teacher = create(TinkerOptions(tokenizer=str(BUILTIN))).teacher(MODEL)
@@ -105,7 +107,7 @@ def test_a_service_that_answered_once_is_not_given_up_for_a_silence(proxy: Calla
     assert watched.of_kind("opening")
 
 
-def test_a_saved_state_that_the_service_has_no_more(
+def test_a_saved_state_that_the_service_no_longer_has(
     answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     proxy(plan=lambda call: Fault(status=404) if call.path.endswith("/load_weights") else None)

@@ -1,4 +1,4 @@
-"""What the service gives for an adapter is looked at before it is kept."""
+"""An adapter that the service sends is checked before it is stored."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every error of the client becomes one line that says what to do, and holds no secret."""
+"""Every error of the client becomes one line that says what to do and contains no secret."""
 
 from typing import Any
 
@@ -56,15 +56,15 @@ RETRIEVAL = ValueError(
         (BackendError("given up"), "refused"),
     ],
 )
-def test_what_can_be_done_about_an_error(error: BaseException, expected: str) -> None:
+def test_an_error_has_a_verdict(error: BaseException, expected: str) -> None:
     assert verdict(error) == expected
 
 
-def test_a_status_is_found_in_a_text_too() -> None:
+def test_the_status_is_also_read_from_a_message() -> None:
     assert (status_of(RETRIEVAL), status_of(StatusError(503)), status_of(ValueError("status"))) == (409, 503, None)
 
 
-def test_what_an_error_says_is_one_short_line() -> None:
+def test_the_detail_of_an_error_is_one_short_line() -> None:
     assert detail(RETRIEVAL) == "Sequence conflict: expected 8, got 7"
     assert detail(StatusError(422, {"detail": "rank 64 is too large\nTraceback"})) == "rank 64 is too large"
     failed = RequestFailedError("Request failed: too long for self.request_id='a'", "User")
@@ -109,7 +109,7 @@ def test_an_error_is_explained_with_the_next_command(error: BaseException, expec
     assert str(explained(error, URL)) == expected
 
 
-def test_no_secret_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINKER_API_KEY", "an-odd-key")
     said = clean("X-API-Key: an-odd-key, tml-abcdefgh_1-2, eyJhbGciOi.eyJpc3Mi.c2ln")
     assert said == "X-API-Key: ***, ***, ***"

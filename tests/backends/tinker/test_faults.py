@@ -1,4 +1,4 @@
-"""Faulty answers cost time and nothing else: no row is lost, none is there twice, and the figures are the same."""
+"""Faulty answers cost time and nothing else: no row is lost or duplicated, and the figures are the same."""
 
 import json
 from collections import Counter
@@ -39,10 +39,10 @@ def test_answers_are_the_same_with_a_fifth_of_them_faulty(
         assert (tmp_path / "run" / name).read_bytes() == (answered / name).read_bytes()
     sampling = faulty.of_kind("sampling")
     assert sum(seen.fault is not None for seen in faulty.calls) > QUERIES // 5
-    assert set(prompts(sampling).values()) == {1}, "a request that the server had taken was sent again"
+    assert set(prompts(sampling).values()) == {1}, "a request that the server had received was sent again"
 
 
-def test_a_training_is_the_same_with_a_fifth_of_its_answers_faulty(
+def test_a_training_run_is_the_same_with_a_fifth_of_its_answers_faulty(
     answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run = copy_of(answered, tmp_path / "run")
@@ -72,7 +72,7 @@ def test_an_evaluation_is_the_same_with_faulty_answers(
 
 
 @pytest.mark.parametrize("number", [0, 9])
-def test_a_training_whose_answer_is_lost_goes_on_from_its_last_state(
+def test_a_training_run_whose_answer_is_lost_continues_from_its_last_state(
     number: int, answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run, said = copy_of(answered, tmp_path / "run"), Said()
@@ -83,7 +83,7 @@ def test_a_training_whose_answer_is_lost_goes_on_from_its_last_state(
     assert sum("going on from step" in line for line in said.lines) == 1
 
 
-def test_a_service_that_is_broken_for_good_is_given_up_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+def test_a_service_that_stays_broken_ends_the_run_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     broken = proxy(plan=share(1.0, (BROKEN,), ("sampling",)))
     options = {**OPTIONS, "patience": 2.0}
     with pytest.raises(PdistillError, match="answers 500 Internal Server Error.*run the command again"):

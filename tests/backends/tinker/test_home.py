@@ -1,4 +1,4 @@
-"""The adapter comes home, is checked, and answers there as the student on the service does; no secret comes with it."""
+"""The adapter is downloaded, checked, and answers as the student on the service does; no secret comes with it."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def note(run: Path) -> dict[str, object]:
     return dict(json.loads((run / "adapter" / export.NOTE).read_text()))
 
 
-def test_the_student_at_home_answers_as_on_the_service_without_an_account(
+def test_the_downloaded_student_answers_as_on_the_service_without_an_account(
     evaluated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TINKER_API_KEY")
@@ -44,7 +44,7 @@ def test_the_student_at_home_answers_as_on_the_service_without_an_account(
 
 
 @pytest.mark.parametrize("merge", [False, True])
-def test_the_student_leaves_from_home_without_an_account(
+def test_the_downloaded_student_is_exported_without_an_account(
     evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merge: bool
 ) -> None:
     monkeypatch.delenv("TINKER_API_KEY")
@@ -59,13 +59,13 @@ def test_the_student_leaves_from_home_without_an_account(
         settings = tmp_path / "out" / export.CONFIG
         config = json.loads(settings.read_text())
         assert config["base_model_name_or_path"] == "Qwen/Qwen3-30B-A3B"
-        settings.write_text(json.dumps({**config, "base_model_name_or_path": str(BUILTIN)}))  # there is no hub here
+        settings.write_text(json.dumps({**config, "base_model_name_or_path": str(BUILTIN)}))  # the hub is out of reach here
     plain = TransformersExport(tmp_path / "out", "cpu")
     queries = list(there)
     assert {queries[place]: answer.text for place, answer in plain.answers(queries)} == there
 
 
-def test_a_student_on_its_service_alone_is_not_exported(answered: Path, tmp_path: Path) -> None:
+def test_a_student_that_exists_only_on_its_service_is_not_exported(answered: Path, tmp_path: Path) -> None:
     run = copy_of(answered, tmp_path / "run")
     _with_base(run, "none")
     pipeline.train(find_run(str(run)), {"epochs": 1})
@@ -124,7 +124,7 @@ def test_an_adapter_that_cannot_be_checked_stays_on_the_service(
     assert len(watched.of_kind("sampling")) == 1
 
 
-def test_an_adapter_that_the_service_does_not_give_away_stays_there(
+def test_an_adapter_that_the_service_refuses_to_send_stays_there(
     answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     def refused(call: Call) -> Fault | None:
@@ -140,7 +140,7 @@ def test_an_adapter_that_the_service_does_not_give_away_stays_there(
 
 
 def _with_base(run: Path, base: str) -> None:
-    """Let the run have been begun with another `-B base=`."""
+    """Change the `-B base=` that the run was started with."""
     config: Config = small_config(run)
     asked = json.loads((run / "run.json").read_text())
     asked["options"] = replace(config, backend_options={**OPTIONS, "base": base}).asked()

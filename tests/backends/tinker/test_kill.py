@@ -1,4 +1,4 @@
-"""A run is killed at any moment and goes on: what was paid for is kept, and at most a window is paid for twice."""
+"""A run that is killed at any moment can be resumed: paid answers are kept, and at most one window is paid for twice."""
 
 import json
 import subprocess
@@ -35,16 +35,16 @@ ANSWERED = "responses.jsonl.part"
 ANSWERS, STEPS = (4, 10, 16), (2, 6)
 """Rows that are on disk when a run is killed: of 24 answers, and of 9 steps with a checkpoint after the fifth."""
 KILLED = (("student", 1), ("student", 2), ("student_prompted", 2))
-"""The arms, and how many of their answers are on disk then; one request is in flight."""
+"""The arms, and how many of their answers are on disk at the kill; one request is in flight."""
 
 
 class Killed:
-    """One run of the command that is killed at the first request after so many rows are on disk.
+    """A run of the command that is killed at the first request after `count` rows are on disk.
 
     Args:
-        arguments: of pdistill.
-        rows: the file that grows.
-        count: its whole lines.
+        arguments: pdistill's.
+        rows: the file that rows are appended to.
+        count: whole lines in it.
     """
 
     def __init__(self, arguments: list[str], rows: Path, count: int) -> None:
@@ -68,23 +68,23 @@ class Killed:
 
 
 def lines(path: Path) -> int:
-    """Return the whole lines of a file, 0 where it is not there."""
+    """Return the number of whole lines in a file, 0 if it does not exist."""
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def kill_at(proxy: Proxy, rows: Path, count: int, *arguments: str) -> str:
-    """Return what a run of the command says until it is killed."""
+    """Return the output of a run of the command until it is killed."""
     before: Plan = proxy.plan
     run = Killed(list(arguments), rows, count)
     proxy.plan = run.plan
     output = run.output()
     proxy.plan = before
-    assert run.status == -9, f"it was done before {rows.name} had {count} rows:\n{output}"
+    assert run.status == -9, f"it finished before {rows.name} had {count} rows:\n{output}"
     return output
 
 
 def stored(run: Path) -> set[tuple[int, ...]]:
-    """Return the prompts, as ids, of the queries whose answers are on disk in whole lines."""
+    """Return the prompts, as token ids, of the queries whose answers are on disk in whole lines."""
     rows = (run / ANSWERED).read_bytes().split(b"\n")[:-1]
     renderer = create(TinkerOptions(tokenizer=str(BUILTIN))).teacher(MODEL).renderer()
     assert renderer is not None
@@ -92,9 +92,7 @@ def stored(run: Path) -> set[tuple[int, ...]]:
     return {tuple(renderer.prompt_ids(teacher_prompt(prompt, json.loads(line)["query"], "chat"))) for line in rows}
 
 
-def test_no_answer_that_was_stored_is_asked_for_again(
-    answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
-) -> None:
+def test_no_stored_answer_is_requested_again(answered: Path, proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     config, watched = small_config(tmp_path / "run"), proxy()
     said, kept = "", []
     for count in ANSWERS:
@@ -109,11 +107,11 @@ def test_no_answer_that_was_stored_is_asked_for_again(
     assert kept[0][1] < kept[-1][1] < set(asked)
     for calls, there in kept:
         later = prompts(seen for seen in watched.calls[calls:] if seen.call.kind == "sampling")
-        assert not there & set(later), "a query whose answer was on disk was asked again"
+        assert not there & set(later), "a query whose answer was on disk was sent again"
     assert KEY not in said
 
 
-def test_a_training_goes_on_from_its_last_checkpoint(
+def test_a_training_run_resumes_from_its_last_checkpoint(
     answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run, watched = copy_of(answered, tmp_path / "run"), proxy()
@@ -131,7 +129,7 @@ def test_a_training_goes_on_from_its_last_checkpoint(
     assert last_start <= 3 * steps - sum(done)
 
 
-def test_an_evaluation_asks_for_no_answer_again_that_was_stored(
+def test_an_evaluation_requests_no_stored_answer_again(
     trained: Path, evaluated: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run, opened = copy_of(trained, tmp_path / "run"), Opened()
@@ -149,4 +147,4 @@ def test_an_evaluation_asks_for_no_answer_again_that_was_stored(
     )
     probed = sum(map(lines, run.glob("probes-*-student.jsonl")))
     assert len(students) == 2 * lines(run / "predictions-student.jsonl") + probed
-    assert sum(students.values()) - len(students) <= len(KILLED), "more than what was in flight was asked again"
+    assert sum(students.values()) - len(students) <= len(KILLED), "more than the requests in flight was sent again"

@@ -1,4 +1,4 @@
-"""`--max-cost` on the service: nothing is asked that could pass the limit, in any stage, and the run goes on after it."""
+"""`--max-cost` on the service: no stage sends a request that could exceed the limit, and the run can be resumed."""
 
 import json
 import re
@@ -16,13 +16,13 @@ from tests.backends.tinker.runs import flags, small_config, taken
 PRICES = [f"-Bprice_{what}=1" for what in ("prompt", "sampled", "trained")]
 """USD per million tokens: a token of any kind costs a millionth of a dollar."""
 ANSWERED = re.compile(r"responses\.|pre\w+-|probes-(?!retention)")
-"""Files whose rows are answers; what is retained is scored."""
+"""Files whose rows are answers; those of the retention probe are scores."""
 SHARE = 0.7
-"""Of what a stage costs, that the limit leaves for it."""
+"""Share of the cost of a stage that the limit leaves for it."""
 
 
 def spent(run: Path) -> float:
-    """Return what is on disk of what was paid for, in USD."""
+    """Return the cost of all that is on disk, in USD."""
     return sum(tokens.total for tokens in by_side(tokens_spent(RunDirectory(run))).values()) / 1e6
 
 

@@ -1,4 +1,4 @@
-"""What `-B` takes, and how a model's tokenizer is found."""
+"""The backend's `-B` options, and how a model's tokenizer is found."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +13,7 @@ from pdistill.core.errors import BackendError, UsageError
 from pdistill.core.setup.models import row_options
 
 
-def test_options_come_from_texts() -> None:
+def test_options_are_parsed_from_strings() -> None:
     options = build(TinkerOptions, {"thinking": "true", "window": "8", "expire": "0"}, "backend tinker")
     assert (options.thinking, options.window, options.expire) == (True, 8, 0.0)
 
@@ -29,13 +29,13 @@ def test_options_come_from_texts() -> None:
         ({"train_attention": False, "train_mlp": False}, "one must be true"),
     ],
 )
-def test_what_cannot_work_is_wrong_usage(values: dict[str, Any], said: str) -> None:
+def test_invalid_values_are_usage_errors(values: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         TinkerOptions(**values)
     assert "secret" not in str(caught.value)
 
 
-def test_what_changes_no_row_is_no_part_of_what_a_run_was_made_with() -> None:
+def test_only_options_that_change_rows_are_compared_on_resume() -> None:
     given = {item.name: "1" for item in fields(TinkerOptions)}
     assert set(row_options(given)) == {"tokenizer", "thinking", "train_attention", "train_mlp", "train_output"}
 
@@ -56,6 +56,6 @@ def test_a_variant_has_its_models_tokenizer(model: str, name: str) -> None:
     assert hub_name(model) == name
 
 
-def test_a_tokenizer_that_is_not_there_can_be_named(tmp_path: Path) -> None:
+def test_a_missing_tokenizer_is_an_error_that_names_the_option(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=r"name a folder or hub name with -B tokenizer=PATH$"):
         load_tokenizer("any/model", str(tmp_path / "nothing"))

@@ -1,4 +1,4 @@
-"""The same examples trained on the service and on this machine: the same loss, and nearly the same way down."""
+"""Training on the same examples on the service and on this machine starts at the same loss and takes nearly the same course."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def losses(student: Student, seed: int) -> list[float]:
         return [trainer.step(batches[step % 2], RATE).result().loss for step in range(STEPS)]
 
 
-def test_a_training_goes_the_same_way_as_on_the_local_backend(service: Server, tmp_path: Path) -> None:
+def test_losses_take_the_same_course_as_on_the_local_backend(service: Server, tmp_path: Path) -> None:
     local = LocalBackend(LocalOptions()).student("builtin", tmp_path)
     remote = create(TinkerOptions(tokenizer=str(BUILTIN))).student(MODEL, tmp_path)
     here = [losses(local, seed) for seed in range(4)]

@@ -1,4 +1,4 @@
-"""What is asked of the service, and what is made of its answers."""
+"""Requests to sample as the service receives them, and what becomes of its answers."""
 
 import json
 from collections.abc import Callable
@@ -55,12 +55,12 @@ def test_every_option_of_sampling_reaches_the_service(proxy: Callable[..., Proxy
     assert len(sent) == 8 + INJECTIONS
     assert {(one["temperature"], one["top_p"], one["max_tokens"]) for one in sent} == {(0.7, 0.9, 5)}
     assert all(one["stop"][0] == "END" and len(one["stop"]) > 1 for one in sent), (
-        "the model's own end is no stop any more"
+        "the model's own end is not among the stops"
     )
     assert len({one["seed"] for one in sent}) == 8 + INJECTIONS, "each draw has a seed of its own"
 
 
-def test_seeds_fit_into_31_bits_and_are_settled_by_the_request(proxy: Callable[..., Proxy]) -> None:
+def test_seeds_fit_into_31_bits_and_are_determined_by_the_request(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
     ask(Sampling(max_tokens=3))
     ask(Sampling(max_tokens=3))
@@ -101,13 +101,13 @@ def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(proxy: Callabl
     found = ask(Sampling(max_tokens=4, stop_at_newline=True), format="text")
     assert all("\n" in one["stop"] for one in asked(watched)[: len(LINES)])
     again = asked(watched)[len(LINES) :]
-    assert all("\n" not in one["stop"] for one in again), "only an empty line is drawn again, without that stop"
+    assert all("\n" not in one["stop"] for one in again), "only an empty line is sampled again, without that stop"
     by_model = [answer for answer in found if not answer.text and answer.tokens == 1]
-    assert by_model, "none of these texts is one that the model ends at once"
+    assert by_model, "the model ends none of these texts at once"
     assert len(again) <= len(LINES) - len(by_model), "an answer that the model ended at once was paid for twice"
 
 
-def test_a_session_that_the_service_has_forgotten_is_opened_anew(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+def test_a_session_that_the_service_has_forgotten_is_opened_again(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy(plan=at(Fault(status=404), sampling=(5,)))
     pipeline.generate(small_config(tmp_path / "run"))
     sessions = [seen for seen in watched.of_kind("opening") if seen.call.path.endswith("/create_sampling_session")]
@@ -126,14 +126,14 @@ def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> 
     assert len(watched.of_kind("sampling")) == len(LINES)
 
 
-def test_a_bill_that_is_not_paid_ends_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+def test_an_unpaid_bill_ends_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy(plan=lambda call: Fault(status=402) if call.kind == "sampling" else None)
     with pytest.raises(BackendError, match=r"wants its bill settled \(402\).*do that, and run the command again"):
         ask(Sampling(max_tokens=3))
-    assert len(watched.of_kind("sampling")) < 3 * len(LINES), "the client asks again for an hour"
+    assert len(watched.of_kind("sampling")) < 3 * len(LINES), "the client retries for an hour"
 
 
-def test_an_answer_that_is_lost_again_and_again_is_not_paid_for_without_end(
+def test_an_answer_that_is_lost_repeatedly_is_paid_for_a_limited_number_of_times(
     proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(samplers, "FIRST_PAUSE", 0.01)

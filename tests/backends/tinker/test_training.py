@@ -1,4 +1,4 @@
-"""A student is trained on the service as it was asked: seen by a proxy, in what the client sends."""
+"""The options of a training run reach the service: a proxy records what the client sends."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.backends.tinker.server import BUILTIN, MODEL
 
 
 def sent(proxy: Proxy, last: str) -> dict[str, Any]:
-    """Return what the one request to a path that ends so held."""
+    """Return the body of the one request to a path with this end."""
     (body,) = (seen.call.body for seen in proxy.calls if seen.call.path.endswith(last))
     asked: dict[str, Any] = json.loads(body)
     return asked
@@ -45,4 +45,4 @@ def test_the_next_step_is_sent_before_the_last_one_is_done(proxy: Callable[..., 
         early = [seen.call.path.rpartition("/")[2] for seen in watched.of_kind("training")]
         for step in steps:
             step.result()
-    assert early.count("forward_backward") > 1, "a step was sent only after the one before was done"
+    assert early.count("forward_backward") > 1, "each step was sent only after the previous one was done"
