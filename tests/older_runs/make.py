@@ -140,7 +140,10 @@ def make(kind: str, work: Path) -> None:
     for name in stages(kind):
         shutil.copytree(work / "run", kept / name)
         print(kind, name, flush=True)
-    with lzma.open(HERE / f"{kind}.tar.xz", "wb", preset=9) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+    with (
+        lzma.open(HERE / f"{kind}.tar.xz", "wb", preset=9) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name in sorted(path.name for path in kept.iterdir()):
             archive.add(kept / name, name, filter=plain)
 
