@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core.plugins import installed
+from pdistill.core.contract.plugins import installed
 
 FOLDER = Path(__file__).parent / "older_plugins"
 SUMS = dict(reversed(line.split("  ")) for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
