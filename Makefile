@@ -36,6 +36,7 @@ test-vllm: $(READY) $(VLLM_READY)
 test-smollm2: $(READY) $(SMOLLM2_READY)
 	PYTHONPATH=$(SMOLLM2_PACKAGES) $(BIN)/python -m pytest -m smollm2
 
+# PDISTILL_GPU_DEVICE=cpu tries the tests themselves out, on a machine without one.
 test-gpu: $(READY)
 	$(BIN)/python -m pytest -m gpu tests/gpu
 

@@ -28,6 +28,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(mark)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip here, so that all tests that lack the same thing are one line of the summary."""
+    if reason := missing(vllm=item.get_closest_marker("vllm") is not None):
+        pytest.skip(reason)
+
+
 def pytest_report_header() -> list[str]:
     """Say what a report of a failure needs."""
     return facts()
@@ -36,8 +42,6 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture(scope="session", autouse=True)
 def device() -> Iterator[str]:
     """The device, set up as a run does it before anything is computed: cuBLAS reads its settings once."""
-    if reason := missing():
-        pytest.skip(reason)
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     set_up(DEVICE)
     torch.use_deterministic_algorithms(True, warn_only=True)  # on a CPU too: it fills new memory with NaN

@@ -3,8 +3,8 @@
 import gc
 import os
 import platform
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -17,10 +17,12 @@ ON_GPU = DEVICE != "cpu"
 HALVES = ("bfloat16", "float16")
 
 
-def missing() -> str | None:
-    """Return why the device can't be used; None where it can."""
+def missing(vllm: bool = False) -> str | None:
+    """Return why tests can't be run, with vLLM or without; None where they can."""
     if ON_GPU and not torch.cuda.is_available():
-        return f"there is no CUDA device for torch {torch.__version__}; PDISTILL_GPU_DEVICE=cpu tries the tests themselves out"
+        return f"torch {torch.__version__} sees no CUDA device"
+    if vllm and find_spec("vllm") is None:
+        return "vllm is not installed; on a machine with a GPU: pip install 'pdistill[vllm]'"
     return None
 
 

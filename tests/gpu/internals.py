@@ -130,3 +130,8 @@ def split_batches(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
 def vllm_is_open() -> bool:
     """Return whether a vLLM engine holds memory."""
     return bool(vllm_engine._open)
+
+
+def close_vllm() -> None:
+    """Guarantee that no vLLM engine holds memory."""
+    vllm_engine.close()

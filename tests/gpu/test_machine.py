@@ -1,18 +1,17 @@
 """What a stage finds out about the device, and what is put there."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from pdistill.core.errors import BackendError
+from pdistill.core.sampling import Sampling
 from tests.gpu import internals
-from tests.gpu.device import ON_GPU, has_flash_attention, held
+from tests.gpu.device import ON_GPU, held
 from tests.gpu.internals import check_device
 from tests.gpu.rows import LORA, batch, requests
-from pdistill.core.sampling import Sampling
 
 
 def test_a_gpu_is_taken_by_itself_and_computes_in_bfloat16_where_it_has_that(device: str) -> None:
@@ -36,9 +35,7 @@ def test_operations_are_deterministic_where_they_can_be() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_weights_are_on_the_device_in_their_type(
-    folders: dict[str, Path], device: str, dtype: internals.Dtype
-) -> None:
+def test_weights_are_on_the_device_in_their_type(folders: dict[str, Path], device: str, dtype: internals.Dtype) -> None:
     loaded = internals.model(folders["llama"], device, dtype)
     assert {(tensor.device.type, tensor.dtype) for tensor in loaded.parameters()} == {
         (torch.device(device).type, getattr(torch, dtype))
