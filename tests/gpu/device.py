@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from typing import Any
 
 import torch
+from torch.backends import cudnn
 from torch.utils import collect_env
+
+Cudnn: Any = cudnn
+Environment: Any = collect_env
 
 DEVICE = os.environ.get("PDISTILL_GPU_DEVICE", "cuda")
 """Any CUDA device, or "cpu" to try the tests themselves out."""
@@ -41,8 +46,8 @@ def facts() -> list[str]:
     return [
         f"device: {DEVICE}, {found.name}, capability {found.major}.{found.minor}, {found.total_memory / 2**30:.1f} GiB, "
         f"one of {torch.cuda.device_count()}",
-        f"driver {collect_env.get_nvidia_driver_version(collect_env.run)}, CUDA {torch.version.cuda}, "
-        f"cuDNN {torch.backends.cudnn.version()}, bfloat16 in hardware: "
+        f"driver {Environment.get_nvidia_driver_version(Environment.run)}, CUDA {torch.version.cuda}, "
+        f"cuDNN {Cudnn.version()}, bfloat16 in hardware: "
         f"{torch.cuda.is_bf16_supported(including_emulation=False)}, "
         f"varlen attention in torch: {find_spec('torch.nn.attention.varlen') is not None}",
         packages,

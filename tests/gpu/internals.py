@@ -91,7 +91,8 @@ def shake(parameters: Sequence[torch.Tensor], std: float = 0.1) -> None:
 
 def gradients(made: Any) -> torch.Tensor:
     """Return all gradients of a student's adapter, one behind the other, in float32 on the CPU."""
-    return torch.cat([part.grad.flatten().float().cpu() for part in adapter.trained_parameters(made)])
+    given = [parameter.grad for parameter in adapter.trained_parameters(made) if parameter.grad is not None]
+    return torch.cat([gradient.flatten().float().cpu() for gradient in given])
 
 
 def weights(made: Any) -> torch.Tensor:
@@ -99,10 +100,15 @@ def weights(made: Any) -> torch.Tensor:
     return torch.cat([tensor.flatten() for _, tensor in sorted(adapter.tensors_of(made).items())])
 
 
-def attend_rows(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, lengths: Sequence[int], window: int | None
-) -> torch.Tensor:
-    """Return the training's attention (1, T, H, D) over rows of these lengths, laid end to end."""
+def attend_rows(states: Sequence[torch.Tensor], lengths: Sequence[int], window: int | None) -> torch.Tensor:
+    """Return the training's attention (1, T, H, D) over rows of these lengths, laid end to end.
+
+    Args:
+        states: queries (1, H, T, D), keys and values (1, K, T, D).
+        lengths: of the rows.
+        window: how many tokens back a token sees, itself included; None is all.
+    """
+    query, key, value = states
     layer = SimpleNamespace(layer_idx=0)
     return tiles.attend(layer, query, key, value, None, sliding_window=window, tiles=tiles.Tiles(lengths))[0]
 

@@ -60,7 +60,7 @@ def test_the_student_answers_without_the_prompt_as_the_teacher_does_with_it(
 ) -> None:
     arms = whole[1]["arms"]
     assert arms["teacher"]["accuracy"]["value"] >= 0.9
-    assert arms["base"]["agreement"]["value"] <= 0.1
+    assert arms["base"]["agreement"]["value"] <= 0.3
     assert arms["student"]["agreement"]["value"] >= 0.8
     for stage in ("generate", "train", "evaluate"):
         stored = json.loads((whole[0] / f"{stage}.json").read_text())["resolved"]

@@ -30,11 +30,12 @@ def packed_rows_fit(dtype: str) -> bool:
 
 def once(runner: Any) -> tuple[float, torch.Tensor]:
     """The loss in nats and the gradient of one pass over all rows."""
-    return runner.backward(training_rows()), internals.gradients(runner.student)
+    loss: float = runner.backward(training_rows())
+    return loss, internals.gradients(runner.student)
 
 
 def distance(given: torch.Tensor, expected: torch.Tensor) -> float:
-    return ((given - expected).norm() / expected.norm()).item()
+    return float((given - expected).norm() / expected.norm())
 
 
 def trained(folder: Path, directory: Path, device: str, dtype: internals.Dtype, **options: Any) -> Any:

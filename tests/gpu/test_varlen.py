@@ -37,7 +37,7 @@ def outcome(way: str, states: list[torch.Tensor], lengths: tuple[int, ...], wind
     """Outputs and the gradients of queries, keys and values, in float64."""
     dtype = torch.float64 if way == "exact" else states[0].dtype
     leaves = [tensor.detach().to(dtype).requires_grad_() for tensor in states]
-    given = attend_rows(*leaves, lengths, window) if way == "ours" else plain(leaves, lengths, window)
+    given = attend_rows(leaves, lengths, window) if way == "ours" else plain(leaves, lengths, window)
     slopes = torch.randn(given.shape, generator=torch.Generator().manual_seed(3)).to(given.device, dtype)
     torch.autograd.backward(given, slopes)
     return [tensor.double() for tensor in (given.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None))]

