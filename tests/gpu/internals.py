@@ -19,7 +19,7 @@ from pdistill.backends.local.padded import Padded
 from pdistill.backends.local.recompute import recompute_layers
 from pdistill.backends.local.trainer import STATE_FILE, LocalTrainer
 from pdistill.backends.local.vllm_sampler import VllmSampler
-from pdistill.core.interfaces import Lora
+from pdistill.core.contract.interfaces import Lora
 
 __all__ = [
     "STATE_FILE",

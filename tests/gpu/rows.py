@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
-from pdistill.core.batches import Batch, HardRow, hard_batch, hard_row
-from pdistill.core.interfaces import Lora
-from pdistill.core.prompts import Format, teacher_prompt
-from pdistill.core.sampling import Key, Request
+from pdistill.core.contract.batches import Batch, HardRow, hard_batch, hard_row
+from pdistill.core.contract.interfaces import Lora
+from pdistill.core.contract.prompts import Format, teacher_prompt
+from pdistill.core.contract.sampling import Key, Request
 
 LENGTHS = (3, 70, 41, 4, 4, 130)
 PREFIX = [3 + 7 * i % 90 for i in range(60)]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from pdistill.core.sampling import Allowed, Sampling
+from pdistill.core.contract.sampling import Allowed, Sampling
 from tests.gpu import internals
 from tests.gpu.device import HALVES
 from tests.gpu.internals import Cascade, Decoder

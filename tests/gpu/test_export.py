@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from pdistill.core.export import export
+from pdistill.core.delivery.export import export
 from tests.backends.local_runs import CHAT_FRAME, LocalRun, run_student
 from tests.gpu.device import HALVES
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pdistill.core.rows import read_rows
+from pdistill.core.store.rows import read_rows
 from tests.gpu.device import ON_GPU
 
 LIMIT = 150

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pdistill.core.errors import BackendError
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 from tests.gpu import internals
 from tests.gpu.device import ON_GPU, held
 from tests.gpu.internals import check_device

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.core.sampling import Sampling
+from pdistill.core.contract.sampling import Sampling
 from tests.gpu import internals
 from tests.gpu.device import held
 from tests.gpu.rows import LORA, batch, requests

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pdistill.core.interfaces import StateURI
+from pdistill.core.contract.interfaces import StateURI
 from tests.gpu import internals
 from tests.gpu.device import ON_GPU, strictly_deterministic
 from tests.gpu.rows import LORA, batch

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.core.interfaces import TokenScores, WeightsURI
-from pdistill.core.sampling import Key, Sampling
+from pdistill.core.contract.interfaces import TokenScores, WeightsURI
+from pdistill.core.contract.sampling import Key, Sampling
 from tests.gpu import internals
 from tests.gpu.device import ON_GPU, held
 from tests.gpu.internals import LocalStudent, LocalTeacher, VllmSampler
