@@ -16,7 +16,7 @@ SMOLLM2_LOCK = tests/backends/smollm2/requirements.txt
 SMOLLM2_PACKAGES ?= build/smollm2
 SMOLLM2_READY = $(SMOLLM2_PACKAGES)/.ready
 
-.PHONY: demo test test-slow test-tinker test-vllm test-smollm2 lint types imports docs format check
+.PHONY: demo test test-slow test-tinker test-vllm test-smollm2 test-gpu lint types imports docs format check
 
 demo: $(READY)
 	$(BIN)/pdistill run --task langid
@@ -36,6 +36,10 @@ test-vllm: $(READY) $(VLLM_READY)
 
 test-smollm2: $(READY) $(SMOLLM2_READY)
 	PYTHONPATH=$(SMOLLM2_PACKAGES) $(BIN)/python -m pytest -m smollm2
+
+# PDISTILL_GPU_DEVICE=cpu tries the tests themselves out, on a machine without one.
+test-gpu: $(READY)
+	$(BIN)/python -m pytest -m gpu tests/gpu
 
 lint: $(READY)
 	$(BIN)/ruff check .
