@@ -7,10 +7,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
-
-from pdistill.backends.local import LocalOptions, adapter, crossentropy, limits, tiles, trainer, vllm_engine
 from pdistill.backends.local.attention import attend, attend_all, merged
-from pdistill.backends.local.backend import LocalBackend, LocalStudent, LocalTeacher
 from pdistill.backends.local.cascade import Cascade
 from pdistill.backends.local.decoder import Decoder
 from pdistill.backends.local.machine import Machine, check_device
@@ -19,6 +16,9 @@ from pdistill.backends.local.padded import Padded
 from pdistill.backends.local.recompute import recompute_layers
 from pdistill.backends.local.trainer import STATE_FILE, LocalTrainer
 from pdistill.backends.local.vllm_sampler import VllmSampler
+
+from pdistill.backends.local import LocalOptions, adapter, crossentropy, limits, tiles, trainer, vllm_engine
+from pdistill.backends.local.backend import LocalBackend, LocalStudent, LocalTeacher
 from pdistill.core.contract.interfaces import Lora
 
 __all__ = [

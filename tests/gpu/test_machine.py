@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pdistill.core.errors import BackendError
 from pdistill.core.contract.sampling import Sampling
+from pdistill.core.errors import BackendError
 from tests.gpu import internals
 from tests.gpu.device import ON_GPU, held
 from tests.gpu.internals import check_device

@@ -59,7 +59,9 @@ def test_the_downloaded_student_is_exported_without_an_account(
         settings = tmp_path / "out" / export.CONFIG
         config = json.loads(settings.read_text())
         assert config["base_model_name_or_path"] == "Qwen/Qwen3-30B-A3B"
-        settings.write_text(json.dumps({**config, "base_model_name_or_path": str(BUILTIN)}))  # the hub is out of reach here
+        settings.write_text(
+            json.dumps({**config, "base_model_name_or_path": str(BUILTIN)})
+        )  # the hub is out of reach here
     plain = TransformersExport(tmp_path / "out", "cpu")
     queries = list(there)
     assert {queries[place]: answer.text for place, answer in plain.answers(queries)} == there
