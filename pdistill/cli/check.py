@@ -33,7 +33,7 @@ def check(run: str, as_json: bool, config: str | None, junit: str | None, **give
     figure: so few queries can't pass by luck. Exits with 1 where one falls short. In a GitHub workflow the outcome is
     added to the job's summary.
     """
-    from pdistill.cli.listings import warn_of_plugins
+    from pdistill.cli.plugin_warnings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.results.check import check as hold
     from pdistill.core.results.reporting import report as make_report

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pdistill.cli.escape import json_text, one_line
-from pdistill.cli.report import table_of
+from pdistill.cli.tables import table_of
 from pdistill.core.numerics.statistics import SUSPICIOUS
 from pdistill.core.results.markdown import ARM_NAMES
 from pdistill.core.results.report import FEW

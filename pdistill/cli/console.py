@@ -1,4 +1,4 @@
-"""The rich console on standard output: no markup, no emoji codes, no guesses at what is a number."""
+"""The rich console on standard output: without markup, emoji codes and automatic highlighting."""
 
 import sys
 

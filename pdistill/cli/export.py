@@ -1,4 +1,4 @@
-"""`pdistill export`: the student as a folder that others load."""
+"""`pdistill export`: the student as a model directory for other tools."""
 
 import shlex
 from pathlib import Path
@@ -7,27 +7,27 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
+from pdistill.cli.plugin_warnings import warn_of_plugins
 
 
 @click.command()
 @the_run
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--merge", is_flag=True, help="Write a model of its own, not an adapter to its base.")
+@click.option("--merge", is_flag=True, help="Merge the adapter into the base model.")
 @click.option(
     "--min-parity",
     metavar="X",
     type=click.FloatRange(0, 1),
-    help="Share of held-out answers that must be equal; default: all, or 0.99 of a run in half precision.",
+    help="Minimum fraction of held-out answers that must be reproduced (default: 1, or 0.99 for a run in half precision).",
 )
 @as_json
 def export(run: str, directory: Path, merge: bool, min_parity: float | None, as_json: bool) -> None:
-    """Write the student as a folder that PEFT or transformers loads.
+    """Export the student as a model directory for PEFT or transformers.
 
-    RUN is the folder of a run, or its name under runs/; DIR is a new folder. It holds float32 weights, the tokenizer with
-    a chat template that asks the student as it was trained, and a model card. It is loaded afresh and must give the
-    recorded held-out answers before it appears.
+    RUN is a run directory, or its name under runs/; DIR is a new directory. It gets float32 weights, the tokenizer with
+    a chat template that prompts the student in the format it was trained on, and a model card. Before DIR appears, the
+    export is reloaded and must reproduce the recorded held-out answers.
     """
-    from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.delivery.export import export as export_student
     from pdistill.core.store.rundir import find_run
@@ -42,6 +42,6 @@ def export(run: str, directory: Path, merge: bool, min_parity: float | None, as_
         return
     place = one_line(shlex.quote(str(directory)))
     click.echo(
-        f"{parity.equal:,} of {parity.queries:,} held-out answers are those of the evaluated student\n"
-        f"the student stands in {place}; how to load it: {place}/README.md"
+        f"{parity.equal:,} of {parity.queries:,} held-out answers of the evaluated student were reproduced\n"
+        f"student saved in {place}; see {place}/README.md for how to load it"
     )

@@ -1,4 +1,4 @@
-"""`pdistill run` and `pdistill generate`: what takes the whole configuration."""
+"""`pdistill run` and `pdistill generate`: the commands that take the whole configuration."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,17 +6,19 @@ from typing import Any
 import click
 
 from pdistill.cli.escape import json_text
-from pdistill.cli.options import JOB, config_given, given
+from pdistill.cli.options import JOB, config_of_flags, with_options
+from pdistill.cli.plugin_warnings import warn_of_plugins
+from pdistill.cli.sections import SectionedCommand
 from pdistill.core.setup.config import Config
 
 
-@click.command()
-@given(JOB)
+@click.command(cls=SectionedCommand)
+@with_options(JOB)
 def run(dry_run: bool, as_json: bool, **flags: Any) -> None:
-    """Do the whole job: generate, train, evaluate, report.
+    """Run the whole pipeline: generate, train, evaluate, report.
 
-    The task is one that is installed (--task) or is made of two files (--prompt and --queries). What is done is kept:
-    the same command goes on where it was stopped, and changes nothing once all is there.
+    Use an installed task (--task) or your own files (--prompt and --queries). Progress is saved: run the same command
+    again to resume; once the run is complete, it changes nothing.
     """
     config = _begin(flags)
     if dry_run:
@@ -32,13 +34,13 @@ def run(dry_run: bool, as_json: bool, **flags: Any) -> None:
     show(report, config.directory, as_json)
 
 
-@click.command()
-@given(JOB)
+@click.command(cls=SectionedCommand)
+@with_options(JOB)
 def generate(dry_run: bool, as_json: bool, **flags: Any) -> None:
-    """Let the teacher answer the queries under the prompt.
+    """Generate the teacher's answers to the queries.
 
-    The answers become examples: a target for each query, or the reason why the answer can't be used. Takes the
-    options of `pdistill run`, because they are settled here for all stages.
+    The answers become training examples: a target for each query, or the reason why its answer was rejected. Takes all
+    options of `pdistill run`, because this stage fixes them for the later ones.
     """
     config = _begin(flags)
     if dry_run:
@@ -54,9 +56,7 @@ def generate(dry_run: bool, as_json: bool, **flags: Any) -> None:
 
 
 def _begin(flags: Mapping[str, Any]) -> Config:
-    from pdistill.cli.listings import warn_of_plugins
-
-    config = config_given(flags)
+    config = config_of_flags(flags)
     warn_of_plugins()
     return config
 

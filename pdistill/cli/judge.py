@@ -30,7 +30,7 @@ def judge(run: str, model: str, judge_prompt: str | None, as_json: bool, **given
     text than the teacher's, the judge sees both, in both orders, and replies SAME, A or B. Its verdicts are stored one
     by one, so that the same command goes on after an interruption, and what they come to stands in the report.
     """
-    from pdistill.cli.listings import warn_of_plugins
+    from pdistill.cli.plugin_warnings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.contract.options import parse_pairs
     from pdistill.core.contract.queryfiles import read_text

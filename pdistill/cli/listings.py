@@ -1,34 +1,33 @@
-"""`pdistill tasks`, `pdistill backends`, `pdistill plugins`: what is installed."""
+"""`pdistill tasks`, `pdistill backends`, `pdistill plugins`: the installed components."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import MISSING, asdict, fields
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
 from pdistill.cli import completion
 from pdistill.cli.escape import json_text, lines, one_line
 from pdistill.cli.options import as_json
+from pdistill.cli.plugin_warnings import warn_of_plugins
+from pdistill.core.contract.optionfields import Option, as_text, options_of
 from pdistill.core.contract.options import build
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.queries import numbered
 from pdistill.core.contract.registry import Entry
 
-
-def warn_of_plugins() -> None:
-    """Say on standard error which plugins are skipped."""
-    for problem in installed().problems:
-        click.echo(f"warning: {one_line(problem)}", err=True)
+TYPES: Mapping[object, str] = {bool: "true|false", int: "integer", float: "number"}
+WIDTH = 100
 
 
 @click.command()
 @click.argument("name", required=False, shell_complete=completion.tasks)
 @as_json
 def tasks(name: str | None, as_json: bool) -> None:
-    """List the tasks, or show one.
+    """List the installed tasks, or show one.
 
-    With NAME: the task's prompt, labels, options, and how many queries it has, by slice.
+    With NAME: the task's prompt, labels, options, and number of queries, by slice.
     """
     warn_of_plugins()
     if name is not None:
@@ -37,15 +36,15 @@ def tasks(name: str | None, as_json: bool) -> None:
         click.echo(json_text([_entry(entry) for entry in installed().tasks]))
     else:
         click.echo(_table((entry.name, entry.summary) for entry in installed().tasks))
-        click.echo("\nMore of one: pdistill tasks NAME")
+        click.echo("\nTo show one: pdistill tasks NAME")
 
 
 @click.command()
 @as_json
 def backends(as_json: bool) -> None:
-    """List the backends and their options.
+    """List the installed backends and their options.
 
-    An option is given as -B KEY=VALUE, or for one side as -B teacher.KEY=VALUE.
+    Set an option with -B KEY=VALUE, or for one model only with -B teacher.KEY=VALUE or -B student.KEY=VALUE.
     """
     warn_of_plugins()
     if as_json:
@@ -53,15 +52,15 @@ def backends(as_json: bool) -> None:
         return
     for entry in installed().backends:
         click.echo(f"{entry.name}  {one_line(entry.summary)}")
-        click.echo(_options(entry, "-B"), nl=False)
+        click.echo(_options(entry, "-B"))
 
 
 @click.command()
 @as_json
 def plugins(as_json: bool) -> None:
-    """List the plugins, and where each comes from.
+    """List the installed plugins and their packages.
 
-    A plugin is a module that an installed package names under its entry points of group "pdistill".
+    A plugin is a module that an installed package names in its entry point group "pdistill".
     """
     found = installed().plugins
     if as_json:
@@ -98,29 +97,41 @@ def _task(name: str, as_json: bool) -> str:
 
 
 def _entry(entry: Entry[Any]) -> dict[str, Any]:
-    return {"name": entry.name, "summary": entry.summary, "plugin": entry.plugin, "options": _defaults(entry)}
+    defaults = {option.name: _default(option) for option in options_of(entry.options)}
+    return {"name": entry.name, "summary": entry.summary, "plugin": entry.plugin, "options": defaults}
+
+
+def _default(option: Option) -> str | None:
+    """Return the default as one would type it; None if there is none."""
+    if option.default is None:
+        return None
+    return as_text(option.default) if isinstance(option.default, list | tuple) else str(option.default)
 
 
 def _options(entry: Entry[Any], flag: str) -> str:
-    defaults = _defaults(entry).items()
-    return "".join(
-        f"    {flag} {one_line(key)}={'' if default is None else one_line(default)}\n" for key, default in defaults
-    )
-
-
-def _defaults(entry: Entry[Any]) -> dict[str, str | None]:
-    """Return the keys with their defaults as one would write them; None: there is none."""
-    found: dict[str, str | None] = {}
-    for item in fields(entry.options):
-        value = item.default_factory() if item.default_factory is not MISSING else item.default
-        found[item.name] = (
-            None
-            if value is None or value is MISSING
-            else ",".join(map(str, value))
-            if isinstance(value, tuple)
-            else str(value)
+    """Return one line per option, with its default, its help and its type."""
+    formatter = click.HelpFormatter(max_width=WIDTH)
+    formatter.indent()
+    rows = [
+        (
+            one_line(f"{flag} {option.name}={'' if option.default is None else as_text(option.default)}"),
+            one_line(f"{option.spec.help}  [{_type(option)}]".strip()),
         )
-    return found
+        for option in options_of(entry.options)
+    ]
+    if rows:
+        formatter.write_dl(rows)
+    return formatter.getvalue()
+
+
+def _type(option: Option) -> str:
+    """Return the type of an option in words, with its range."""
+    if get_origin(option.type) is Literal:
+        return "|".join(map(str, get_args(option.type)))
+    if get_origin(option.type) is tuple:
+        return "list: A,B,C"
+    words = TYPES.get(option.type, "text")
+    return f"{words} {option.spec.bounds}".rstrip()
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

@@ -1,4 +1,4 @@
-"""Progress in a notebook: a line below the cell that is written anew, and lines that stay above it."""
+"""Progress in a notebook: one line below the cell that is updated, and permanent lines above it."""
 
 import sys
 import threading
@@ -7,40 +7,40 @@ from typing import Any
 
 from pdistill.cli.stage import Stage
 
-OFTEN = 0.5
-"""Seconds between two looks at the stage."""
+INTERVAL = 0.5
+"""Seconds between two updates."""
 
 
 def in_notebook() -> bool:
-    """Return whether this process is the kernel of a notebook, whose output is no terminal's."""
+    """Return whether this process is the kernel of a notebook, whose output is not a terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 
 
 class Cell:
-    """The output of the cell that runs."""
+    """The output of the running cell."""
 
-    def __init__(self, often: float = OFTEN) -> None:
+    def __init__(self, interval: float = INTERVAL) -> None:
         from IPython.display import display
 
-        self._often = often
+        self._interval = interval
         self._handle: Any = display(_plain(""), raw=True, display_id=True)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def show(self, stage: Stage) -> None:
-        """From now on write how far this stage is."""
+        """Show the progress of this stage from now on."""
         self._stop()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._tick, args=(stage, self._stopped), daemon=True)
         self._thread.start()
 
     def line(self, text: str) -> None:
-        """Write one line that stays."""
+        """Write a permanent line."""
         print(text, flush=True)
 
     def close(self) -> None:
-        """Take the line below the cell away."""
+        """Remove the line below the cell."""
         self._stop()
         self._handle.update(_plain(""), raw=True)
 
@@ -50,7 +50,7 @@ class Cell:
             self._thread.join()
 
     def _tick(self, stage: Stage, stopped: threading.Event) -> None:
-        while not stopped.wait(self._often):
+        while not stopped.wait(self._interval):
             self._handle.update(_plain(f"{stage.name}: {stage.figures(time.monotonic())}"), raw=True)
 
 

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, plain lines elsewhere; in a notebook, below the cell."""
+"""Progress on standard error: a bar on a terminal, else plain lines; in a notebook, below the cell."""
 
 import logging
 import sys
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FIRST, SECOND, LATER = 1.0, 5.0, 60.0
-"""Seconds to the first plain line of a stage, to the second, and at most to each further one."""
+"""Seconds until the first plain line of a stage, until the second, and at most between later ones."""
 
 
 class Display(Protocol):
-    """Where progress is shown."""
+    """A place that shows progress."""
 
     def show(self, stage: Stage) -> None:
-        """From now on show this stage."""
+        """Show this stage from now on."""
 
     def line(self, text: str) -> None:
-        """Write one line that stays."""
+        """Write a permanent line."""
 
     def close(self) -> None:
-        """Show nothing any more."""
+        """Stop showing progress."""
 
 
 class Shown:
-    """Progress that a display shows; between stages it shows that work goes on."""
+    """Progress on a display; between stages it shows that work continues."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
-        self._said: set[str] = set()
+        self._written: set[str] = set()
         self._idle()
 
     def _idle(self) -> None:
@@ -51,23 +51,23 @@ class Shown:
         self._display.show(self._stage)
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Show that more is done."""
+        """Count completed units."""
         self._stage.advance(count, one_line(note), time.monotonic())
 
     def end(self) -> None:
-        """Leave one line that says what was done."""
+        """End the stage, and leave one line that sums it up."""
         self._display.line(self._stage.summary(time.monotonic()))
         self._idle()
 
     def say(self, line: str) -> None:
-        """Write a line; each only once."""
-        if line not in self._said:
-            self._said.add(line)
+        """Write a line, unless the same one was written before."""
+        if line not in self._written:
+            self._written.add(line)
             self._display.line(one_line(line))
 
 
 class Notices(logging.Handler):
-    """Shows what the backends say on the logger "pdistill", such as that a service is asked again."""
+    """Shows the backends' warnings on the logger "pdistill", such as that a request is retried."""
 
     def __init__(self, shown: Shown) -> None:
         super().__init__(logging.WARNING)
@@ -79,7 +79,7 @@ class Notices(logging.Handler):
 
 
 class Lines:
-    """Plain lines: the first of a stage after a second, then ever more seldom."""
+    """Plain lines: the first of a stage after a second, later ones less and less often."""
 
     def __init__(self, first: float = FIRST, second: float = SECOND, later: float = LATER) -> None:
         self._waits = (first, second, later)
@@ -87,7 +87,7 @@ class Lines:
         self._thread: threading.Thread | None = None
 
     def show(self, stage: Stage) -> None:
-        """From now on write how far this stage is."""
+        """Write the progress of this stage from now on."""
         self.close()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._tick, args=(stage, self._stopped), daemon=True)
@@ -113,7 +113,7 @@ class Lines:
 
 
 class Bar:
-    """One line at the bottom of a terminal that is drawn anew several times a second."""
+    """One line at the bottom of a terminal that is redrawn several times per second."""
 
     def __init__(self, console: "Console") -> None:
         from rich.live import Live
@@ -126,7 +126,7 @@ class Bar:
         self._live.start()
 
     def show(self, stage: Stage) -> None:
-        """From now on draw this stage."""
+        """Draw this stage from now on."""
         self._stage = stage
 
     def line(self, text: str) -> None:
@@ -136,7 +136,7 @@ class Bar:
         self._console.print(Text(text))
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._live.stop()
 
     def _drawn(self) -> "Table":
@@ -155,7 +155,7 @@ class Bar:
 
 @contextmanager
 def showing() -> Iterator[Shown]:
-    """Return progress that is shown until the block is left: on standard error, or below a notebook's cell."""
+    """Return progress that is shown until the block ends: on standard error, or below a notebook's cell."""
     display: Display
     if in_notebook():
         display = Cell()
@@ -170,7 +170,7 @@ def showing() -> Iterator[Shown]:
     notices = Notices(shown)
     logger = logging.getLogger("pdistill")
     logger.addHandler(notices)
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns of every try; the error says it once
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it warns at every attempt; the final error is enough
     try:
         yield shown
     finally:

@@ -10,6 +10,7 @@ import click
 from pdistill.cli import completion
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import as_json, the_run
+from pdistill.cli.tables import table_of
 from pdistill.core.probes.findings import sentences
 from pdistill.core.results.markdown import (
     ARM_NAMES,
@@ -40,7 +41,7 @@ def report(run: str, other: str | None, as_json: bool) -> None:
     RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN of the
     same task: how the two differ on the queries that both held out, each difference with its 95 % interval.
     """
-    from pdistill.cli.listings import warn_of_plugins
+    from pdistill.cli.plugin_warnings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.results.reporting import report as make_report
     from pdistill.core.store.rundir import find_run
@@ -175,17 +176,6 @@ def _costs(report: Mapping[str, Any]) -> list[str]:
         pay_back(report["cost"]),
         f"Seconds: {spent}; {sum(seconds.values()):,.0f} in all.",
     ]
-
-
-def table_of(*columns: str) -> "Table":
-    """Return an empty table: the first column to the left, the others, which never wrap, to the right."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for at, column in enumerate(columns):
-        table.add_column(column, justify="left" if at == 0 else "right", overflow="fold", no_wrap=at > 0)
-    return table
 
 
 def _text(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`pdistill sample`: asks the trained student, or another arm."""
+"""`pdistill sample`: queries the trained student, or another arm."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +12,7 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import FILE, as_json, the_run
+from pdistill.cli.plugin_warnings import warn_of_plugins
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion
 from pdistill.core.errors import ContextError, RunError, UsageError
@@ -28,30 +29,28 @@ LONGEST = 1 << 24
 @click.command()
 @the_run
 @click.argument("query", nargs=-1)
-@click.option("--queries", metavar="FILE", type=FILE, help="Ask the queries of a file: .txt, .jsonl, .csv or .parquet.")
+@click.option("--queries", metavar="FILE", type=FILE, help="File with queries: .txt, .jsonl, .csv or .parquet.")
 @click.option(
     "--arm",
     type=click.Choice(ARMS),
     default="student",
     show_default=True,
-    help="Who is asked; prompted: with the prompt.",
+    help="Arm to query; prompted: with the prompt.",
 )
 @as_json
 def sample(run: str, query: tuple[str, ...], queries: str | None, arm: str, as_json: bool) -> None:
-    """Ask the trained student, or another arm of the run.
+    """Query the trained student, or another arm of the run.
 
-    RUN is the folder of a run, or its name under runs/. Without QUERY, one query a line is read from standard input;
-    on a terminal, until Ctrl-D, and there an answer appears while it is made. Each answer takes one line, in which
-    control characters are escaped. With --json it is an object with "query", "response" and "finish" (stop, length or
-    error), one for every line read.
+    RUN is a run directory, or its name under runs/. Without QUERY, queries are read from standard input, one per line;
+    on a terminal, until Ctrl-D, and each answer is streamed. Each answer is one line, with control characters escaped.
+    With --json, it is an object with "query", "response" and "finish" (stop, length or error).
     """
-    from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.delivery.ask import open_arm
     from pdistill.core.store.rundir import find_run
 
     if query and queries:
-        raise UsageError(f"--queries {queries} and queries as arguments are both given; give one of them")
+        raise UsageError(f"--queries {queries} and QUERY arguments are mutually exclusive")
     warn_of_plugins()
     directory = find_run(run)
     with ExitStack() as stack:
@@ -64,7 +63,7 @@ def sample(run: str, query: tuple[str, ...], queries: str | None, arm: str, as_j
 
 
 def _batches(arguments: tuple[str, ...], file: str | None) -> Iterator[list[Query]]:
-    """Yield the queries that were given, or come in, a handful at a time."""
+    """Yield the queries of the command line, the file or standard input, in batches."""
     if file:
         from pdistill.core.contract.queryfiles import read_queries
 
@@ -77,10 +76,10 @@ def _batches(arguments: tuple[str, ...], file: str | None) -> Iterator[list[Quer
 
 
 def read_batches(read: Callable[[int], bytes]) -> Iterator[list[str]]:
-    """Yield the lines that are there, at most 64 at once, as soon as they are there.
+    """Yield lines as soon as they can be read, in batches of at most 64.
 
     Args:
-        read: returns at most so many bytes, waits only for the first, and returns none at the end.
+        read: returns at most so many bytes, blocks only until the first arrives, and returns none at the end.
 
     Raises:
         UsageError: a line is longer than 16 MiB.
@@ -96,7 +95,7 @@ def read_batches(read: Callable[[int], bytes]) -> Iterator[list[str]]:
 
 
 def batched(texts: list[str]) -> Iterator[list[str]]:
-    """Yield the texts, at most 64 at once."""
+    """Yield the texts in batches of at most 64."""
     for start in range(0, len(texts), BATCH):
         yield texts[start : start + BATCH]
 
@@ -105,7 +104,7 @@ def _answer_all(arm: "OpenArm", batches: Iterable[list[Query]], shown: Callable[
     """Write an answer for every query.
 
     Raises:
-        RunError: some queries don't fit the model's context; all others were answered.
+        RunError: some queries don't fit the model's context; all others are answered.
     """
     failed = done = 0
     for batch in batches:
@@ -119,7 +118,7 @@ def _answer_all(arm: "OpenArm", batches: Iterable[list[Query]], shown: Callable[
 
 
 def _answers(arm: "OpenArm", batch: list[Query], before: int) -> Iterator[Completion]:
-    """Yield the answers; a query that doesn't fit has an error instead, and does not take the others with it."""
+    """Yield the answers; a query that doesn't fit gets an error instead, and the others are answered."""
     given = 0
     try:
         for answer in arm.answer(batch):
@@ -140,10 +139,10 @@ def _failed(error: ContextError, number: int) -> Completion:
 
 
 def _converse(arm: "OpenArm") -> None:
-    """Answer what is typed, until Ctrl-D, piece by piece."""
-    import readline  # noqa: F401 - makes the line that is typed editable
+    """Answer typed queries until Ctrl-D, and stream the answers."""
+    import readline  # noqa: F401 - makes the typed line editable
 
-    click.echo("one query a line; end with Ctrl-D", err=True)
+    click.echo("one query per line; end with Ctrl-D", err=True)
     for number in count(1):
         try:
             query = Query(input("> "))
@@ -167,7 +166,7 @@ def _as_line(text: str, answer: Completion) -> str:
 
 
 def _read(size: int) -> bytes:
-    """Return what standard input has, at most `size` bytes; none at its end."""
+    """Return at most `size` bytes of standard input; none at its end."""
     return cast("BufferedReader", sys.stdin.buffer).read1(size) if sys.stdin else b""
 
 

@@ -1,9 +1,10 @@
-"""`pdistill serve`: the student behind an OpenAI-compatible endpoint."""
+"""`pdistill serve`: the student behind an OpenAI-compatible API."""
 
 import click
 
 from pdistill.cli.escape import one_line
 from pdistill.cli.options import the_run
+from pdistill.cli.plugin_warnings import warn_of_plugins
 
 
 @click.command()
@@ -15,16 +16,15 @@ from pdistill.cli.options import the_run
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="Port to listen on; 0: any that is free.",
+    help="Port to listen on; 0 picks a free one.",
 )
 def serve(run: str, host: str, port: int) -> None:
-    """Serve the student by OpenAI's chat completions, until Ctrl-C.
+    """Serve the student over an OpenAI-compatible chat API.
 
-    RUN is the folder of a run, or its name under runs/; that name is the model's. The student is exported into the run
-    first (merged/), loaded afresh, and must give the recorded held-out answers. Requests have no password: leave it on
-    the loopback address, or put a proxy in front.
+    RUN is a run directory, or its name under runs/, which is also the model's name. The student is first exported into
+    the run directory (merged/), reloaded, and must reproduce the recorded held-out answers. Requests aren't
+    authenticated: keep to the loopback address, or put a proxy in front. Stop the server with Ctrl-C.
     """
-    from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.delivery.serve import servable
     from pdistill.core.store.rundir import find_run
@@ -35,6 +35,6 @@ def serve(run: str, host: str, port: int) -> None:
         student = servable(found, progress)
 
     def ready(address: str) -> None:
-        click.echo(f"{one_line(student.name)} listens on {one_line(address)}; stop it with Ctrl-C")
+        click.echo(f"{one_line(student.name)} is served at {one_line(address)}; stop it with Ctrl-C")
 
     student.serve(host, port, ready)

@@ -1,4 +1,4 @@
-"""How far one stage of a run is, and how that is said."""
+"""The progress of one stage of a run, and how it is worded."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Stage:
-    """How far one stage is; without a total it is only known to go on."""
+    """The progress of one stage; without a total, only the elapsed time is known."""
 
     name: str
     total: int = 0
@@ -17,19 +17,19 @@ class Stage:
     _start: tuple[float, int] | None = None
 
     def advance(self, count: int, note: str, now: float) -> None:
-        """Count what is done; the rate is measured from the first call on, so that opening a model is no part of it."""
+        """Count completed units; the rate is measured from the first call on, so that it excludes loading the model."""
         self.done += count
         self.note = note or self.note
         if self._start is None:
             self._start = (now, self.done)
 
     def rate(self, now: float) -> float | None:
-        """Return units a second, or None where nothing can be said yet."""
+        """Return the units per second, or None if too little is known yet."""
         since, base = self._start or (now, self.done)
         return (self.done - base) / (now - since) if self.done > base and now > since else None
 
     def figures(self, now: float) -> str:
-        """Return count, share, rate, time left and note in one line."""
+        """Return count, percentage, rate, time left and note in one line."""
         if not self.total:
             return clock(now - self.began)
         parts = [f"{self.done:,} of {self.total:,} {self.unit} ({self.done / self.total:.0%})"]
@@ -39,7 +39,7 @@ class Stage:
         return ", ".join([*parts, self.note] if self.note else parts)
 
     def summary(self, now: float) -> str:
-        """Return what is said once the stage is over."""
+        """Return the line for a stage that has ended."""
         note = f", {self.note}" if self.note else ""
         return f"{self.name}: {self.done:,} {self.unit} in {_spent(now - self.began)}{note}"
 

@@ -1,32 +1,31 @@
-"""`pdistill train` and `pdistill evaluate`: the later stages, one by one."""
+"""`pdistill train` and `pdistill evaluate`: the later stages, one at a time."""
 
 from typing import Any
 
 import click
 
 from pdistill.cli.options import (
+    FLAGS,
     TRAINING,
     as_json,
     backend_options_now,
-    given,
-    max_cost,
-    spending_given,
+    spending_options,
     the_run,
-    training_given,
+    training_options,
+    with_options,
 )
+from pdistill.cli.plugin_warnings import warn_of_plugins
 
 
 @click.command()
 @the_run
-@given([*TRAINING, backend_options_now, max_cost, as_json])
+@with_options([*TRAINING, backend_options_now, FLAGS["max_cost"], as_json])
 def train(run: str, as_json: bool, **flags: Any) -> None:
     """Train the student on the teacher's answers.
 
-    RUN is the folder of a run, or its name under runs/. An option that is not given is as `pdistill generate` was
-    asked.
+    RUN is a run directory, or its name under runs/. Options that are left out are those of `pdistill generate`.
     """
     from pdistill.cli.counts import trained
-    from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.pipeline import train as train_student
     from pdistill.core.store.rundir import find_run
@@ -34,21 +33,20 @@ def train(run: str, as_json: bool, **flags: Any) -> None:
     warn_of_plugins()
     directory = find_run(run)
     with showing() as progress:
-        train_student(directory, training_given(flags), progress, **spending_given(flags))
+        train_student(directory, training_options(flags), progress, **spending_options(flags))
     click.echo(trained(directory, as_json))
 
 
 @click.command()
 @the_run
-@given([backend_options_now, max_cost, as_json])
+@with_options([backend_options_now, FLAGS["max_cost"], as_json])
 def evaluate(run: str, as_json: bool, **flags: Any) -> None:
-    """Let the five arms answer the held-out queries.
+    """Evaluate teacher, base and student on the held-out queries.
 
-    RUN is the folder of a run, or its name under runs/. The arms: the teacher with the prompt; the base, which is the
-    student before training, and the student, each without and with it.
+    RUN is a run directory, or its name under runs/. Five arms answer: the teacher with the prompt, and the base (the
+    student before training) and the student, each with and without the prompt.
     """
     from pdistill.cli.counts import evaluated
-    from pdistill.cli.listings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.pipeline import evaluate as evaluate_arms
     from pdistill.core.store.rundir import find_run
@@ -56,5 +54,5 @@ def evaluate(run: str, as_json: bool, **flags: Any) -> None:
     warn_of_plugins()
     directory = find_run(run)
     with showing() as progress:
-        evaluate_arms(directory, progress, **spending_given(flags))
+        evaluate_arms(directory, progress, **spending_options(flags))
     click.echo(evaluated(directory, as_json))

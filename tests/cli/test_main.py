@@ -93,7 +93,7 @@ def test_a_stopped_run_keeps_all_and_says_how_to_go_on(
     assert process.returncode == 130
     assert out == ""
     last = err.splitlines()[-1]
-    assert last.startswith("stopped; all that was done is kept; go on with: pdistill run --prompt ")
+    assert last.startswith("stopped; progress is saved; resume with: pdistill run --prompt ")
     assert f"--run-dir '{run}' -B latency=0.05" in last
     assert "Traceback" not in err
     assert responses.read_text().count("\n") >= 1

@@ -33,7 +33,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_progress_is_drawn_below_the_cell_and_lines_stay(
     drawn: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pdistill.cli.progress.Cell", lambda: Cell(often=0.001))
+    monkeypatch.setattr("pdistill.cli.progress.Cell", lambda: Cell(interval=0.001))
     with showing() as progress:
         progress.begin("teacher", 4, 0, "answers")
         progress.advance(2)
