@@ -1,4 +1,4 @@
-"""What a run would do, shown token by token; and a look for the prompt in the student's input."""
+"""The dry run: what a run would do, token by token, and whether the student's input contains the prompt."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -17,60 +17,60 @@ from pdistill.core.results.markdown import cost_of_stages
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.work import work_from
 
-LEAST = 20
-"""Characters of a line of the prompt that can't stand in a query by chance."""
+MIN_LENGTH = 20
+"""Length in characters from which a line of the prompt can't be in a query by chance."""
 
-COUNTED = 1_000
-"""Queries at the most that the prompt is looked for in."""
+MAX_SEARCHED = 1_000
+"""The maximum number of queries that are searched for the prompt."""
 
 SEPARATOR = "\N{MIDDLE DOT}"
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
-    """A preview, the options as they hold, and in how many of the queries looked at the student sees the prompt."""
+class DryRun:
+    """A preview, the resolved options, and in how many of the searched queries the student's input contains the prompt."""
 
     preview: Preview
     options: Mapping[str, Any]
-    looked_at: int
+    searched: int
     with_prompt: int
 
 
-def foresee(config: Config) -> Foreseen:
-    """Return what a run would do, and whether the prompt, or a line of it, stands in the student's input.
+def dry_run_of(config: Config) -> DryRun:
+    """Return what a run would do, and whether the student's input contains the prompt, or a line of it.
 
     Raises:
-        PdistillError: the run could not begin.
+        PdistillError: the run could not start.
     """
     made = preview(config)
     work = work_from(config)
     work.task.format = made.settings["format"]
     parts = _parts(work.task.prompt)
-    inputs = [_spoken(work.task.student_prompt(query)) for query in islice(work.queries(), COUNTED)]
+    inputs = [_text(work.task.student_prompt(query)) for query in islice(work.queries(), MAX_SEARCHED)]
     shown = ["".join(token.text for token in example.tokens) for example in made.examples]
     found = sum(any(part in text for part in parts) for text in inputs)
     found = found or sum(any(part in text for part in parts) for text in shown)
-    settled = {key: value for key, value in made.settings.items() if key not in ("renderer", "count", "first_line")}
-    return Foreseen(made, {**config.asked(), **settled}, len(inputs), found)
+    resolved = {key: value for key, value in made.settings.items() if key not in ("renderer", "count", "first_line")}
+    return DryRun(made, {**config.asked(), **resolved}, len(inputs), found)
 
 
 def _parts(prompt: str) -> list[str]:
-    """Return the lines of the prompt, without those so short that a query could hold them by chance."""
+    """Return the lines of the prompt, without those so short that a query could contain them by chance."""
     lines = [line.strip() for part in prompt.split(QUERY_FIELD) for line in part.splitlines() if line.strip()]
-    return [line for line in lines if len(line) >= LEAST] or lines
+    return [line for line in lines if len(line) >= MIN_LENGTH] or lines
 
 
-def _spoken(prompt: Prompt) -> str:
+def _text(prompt: Prompt) -> str:
     return "\n".join(message.content for message in prompt.messages) if isinstance(prompt, Messages) else prompt.text
 
 
-def as_row(foreseen: Foreseen) -> dict[str, Any]:
-    """Return it as plain JSON values."""
-    made = foreseen.preview
+def as_row(dry_run: DryRun) -> dict[str, Any]:
+    """Return the dry run as plain JSON values."""
+    made = dry_run.preview
     return {
         "directory": made.directory,
         "exists": made.exists,
-        "options": dict(foreseen.options),
+        "options": dict(dry_run.options),
         "queries": made.settings["count"],
         "train": made.train,
         "held_out": made.held_out,
@@ -81,36 +81,38 @@ def as_row(foreseen: Foreseen) -> dict[str, Any]:
             "saved_per_call": None if made.prompt_teacher is None else made.prompt_teacher - made.prompt_student,
         },
         "cost_at_most": dict(made.cost),
-        "prompt_in_student": {"queries": foreseen.looked_at, "found": foreseen.with_prompt},
+        "prompt_in_student": {"queries": dry_run.searched, "found": dry_run.with_prompt},
         "examples": [asdict(example) for example in made.examples],
     }
 
 
-def show(foreseen: Foreseen) -> None:
-    """Write it to standard output, for people."""
-    console, made = output(), foreseen.preview
-    state = "goes on in" if made.exists else "would stand in"
+def show(dry_run: DryRun) -> None:
+    """Write the dry run to standard output, as text."""
+    console, made = output(), dry_run.preview
+    state = "would resume in" if made.exists else "would be saved in"
     console.print(
-        Text.assemble(("dry run", "bold"), f": nothing is asked or written; the run {state} {one_line(made.directory)}")
+        Text.assemble(
+            ("dry run", "bold"), f": no model is called, nothing is written; the run {state} {one_line(made.directory)}"
+        )
     )
     console.print()
-    console.print(_settings(foreseen))
+    console.print(_settings(dry_run))
     console.print()
-    for line in _lines(foreseen):
+    for line in _lines(dry_run):
         console.print(line)
     for example in made.examples:
         console.print()
         _show_example(console, example)
 
 
-def _settings(foreseen: Foreseen) -> Table:
+def _settings(dry_run: DryRun) -> Table:
     table = Table.grid(padding=(0, 2))
-    for key, value in foreseen.options.items():
+    for key, value in dry_run.options.items():
         if value is not False and value not in (None, [], {}):
             table.add_row(Text(key.replace("_", "-"), style="cyan"), Text(_plain(value)))
-    for side, resolved in foreseen.preview.resolved.items():
+    for side, resolved in dry_run.preview.resolved.items():
         if resolved:
-            table.add_row(Text(f"{side} on", style="cyan"), Text(_plain(resolved)))
+            table.add_row(Text(f"{side}'s machine", style="cyan"), Text(_plain(resolved)))
     return table
 
 
@@ -120,68 +122,68 @@ def _plain(value: Any) -> str:
     return ", ".join(map(_plain, value)) if isinstance(value, list) else one_line(str(value))
 
 
-def _lines(foreseen: Foreseen) -> Iterator[Text]:
-    made = foreseen.preview
+def _lines(dry_run: DryRun) -> Iterator[Text]:
+    made = dry_run.preview
     count, samples = made.settings["count"], made.settings["samples"]
     yield Text(
-        f"Queries: {count:,}, {samples:,} answer{'s' if samples > 1 else ''} each; {made.train:,} to train on, "
+        f"Queries: {count:,}, with {samples:,} teacher sample{'s' if samples > 1 else ''} each; {made.train:,} for training, "
         f"{made.held_out:,} held out."
     )
     where = f"mean of {count:,} queries"
     if made.prompt_teacher is None:
         yield Text(
-            f"Input tokens a call: {made.prompt_student:,.1f} without the prompt; with it only the service knows ({where})."
+            f"Input tokens per call: {made.prompt_student:,.1f} without the prompt; with it, only the service knows ({where})."
         )
     else:
         saved = made.prompt_teacher - made.prompt_student
         yield Text(
-            f"Input tokens a call: {made.prompt_teacher:,.1f} with the prompt, {made.prompt_student:,.1f} without; "
+            f"Input tokens per call: {made.prompt_teacher:,.1f} with the prompt, {made.prompt_student:,.1f} without; "
             f"{saved:,.1f} saved ({where})."
         )
     yield from _cost(made)
-    if foreseen.with_prompt:
+    if dry_run.with_prompt:
         yield Text(
-            f"Warning: the student's input holds the prompt, or a line of it, in {foreseen.with_prompt:,} of "
-            f"{foreseen.looked_at:,} queries looked at.",
+            f"Warning: the student's input contains the prompt, or a line of it, in {dry_run.with_prompt:,} of "
+            f"{dry_run.searched:,} queries searched.",
             style="bold red",
         )
     else:
         yield Text(
-            f"The prompt stands nowhere in the student's input: no line of it was found in {foreseen.looked_at:,} queries "
-            f"and the tokens of {len(made.examples)} examples.",
+            f"The student's input does not contain the prompt: no line of it is in {dry_run.searched:,} queries or in the tokens "
+            f"of {len(made.examples)} examples.",
             style="green",
         )
 
 
 def _cost(made: Preview) -> Iterator[Text]:
-    """Yield what the run will cost at the most, and by which prices."""
+    """Yield what the run costs at most, and the prices."""
     longest = made.settings["max_tokens"]
-    yield Text(f"Cost at the most, with {longest:,} tokens an answer: {cost_of_stages(made.cost)}")
+    yield Text(f"Cost at most, with {longest:,} tokens per answer: {cost_of_stages(made.cost)}")
     for side, prices in made.cost["prices"].items():
         name = one_line(made.settings[side])
         if prices is None:
             yield Text(
-                f"What the {side} {name} costs is unknown; give -B {side}.price_prompt=USD, price_sampled and price_trained "
-                "likewise (USD per million tokens)."
+                f"The price of the {side} {name} is unknown; give -B {side}.price_prompt=USD, and likewise price_sampled and "
+                "price_trained (USD per million tokens)."
             )
         elif prices["prompt"] or prices["sampled"] or prices["trained"]:
             source = ", ".join(filter(None, (one_line(prices["source"]), prices["date"])))
             yield Text(
-                f"Price of the {side} {name}, USD per million tokens: {prices['prompt']:g} of prompts, "
-                f"{prices['sampled']:g} of answers, {prices['trained']:g} of training ({source})."
+                f"Price of the {side} {name}, USD per million tokens: {prices['prompt']:g} input, {prices['sampled']:g} output, "
+                f"{prices['trained']:g} training ({source})."
             )
         else:
-            yield Text(f"The {side} {name} costs no money.")
+            yield Text(f"The {side} {name} is free of charge.")
 
 
 def _show_example(console: Console, example: PreviewExample) -> None:
     coloured = console.color_system is not None and not console.no_color
     trained = sum(token.trained for token in example.tokens)
-    mark = "shown reversed" if coloured else "in [brackets]"
-    counts = f"{len(example.tokens):,} tokens, loss on the {trained:,} {mark}"
+    mark = "highlighted" if coloured else "in [brackets]"
+    counts = f"{len(example.tokens):,} tokens, with the loss on the {trained:,} {mark}"
     console.print(Text(f"Example {one_line(example.id)}: {counts}", style="bold"))
     if example.target == NO_REFERENCE:
-        console.print(Text(f"(no answer is known yet; {NO_REFERENCE} stands for the teacher's)"))
+        console.print(Text(f"(without a reference; {NO_REFERENCE} is a placeholder for the teacher's answer)"))
     line = Text()
     for token in example.tokens:
         piece = _marked(token, coloured)
@@ -193,7 +195,7 @@ def _show_example(console: Console, example: PreviewExample) -> None:
 
 
 def _marked(token: PreviewToken, coloured: bool) -> Text:
-    """Return the token's text, marked where the loss falls on it, and a dot that ends it."""
+    """Return the token's text, marked if the loss is computed on it, and a dot as its end."""
     text = one_line(token.text)
     if not token.trained:
         marked = Text(text)

@@ -62,12 +62,12 @@ def _begin(flags: Mapping[str, Any]) -> Config:
 
 
 def _dry_run(config: Config, as_json: bool) -> None:
-    from pdistill.cli.dry_run import as_row, foresee, show
+    from pdistill.cli.dry_run import as_row, dry_run_of, show
     from pdistill.cli.progress import showing
 
     with showing():
-        foreseen = foresee(config)
+        made = dry_run_of(config)
     if as_json:
-        click.echo(json_text(as_row(foreseen), indent=2))
+        click.echo(json_text(as_row(made), indent=2))
     else:
-        show(foreseen)
+        show(made)

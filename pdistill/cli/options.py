@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from codecs import BOM_UTF8
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -22,17 +22,23 @@ Decorator = Callable[[F], F]
 AT_LEAST_1 = click.IntRange(min=1)
 ABOVE_0 = click.FloatRange(min=0, min_open=True)
 FILE = click.Path(dir_okay=False, allow_dash=True)
-PATHS = {"": FILE, "DIR": click.Path(file_okay=False), "FILE|DIR": click.Path(), "RUN": None}
-"""The types of paths, by metavar."""
+PATHS = {"DIR": click.Path(file_okay=False), "FILE|DIR": click.Path(), "RUN": None}
+"""The types of paths that are not files, by metavar."""
 METAVARS: Mapping[object, str] = {int: "N", float: "X", Path: "FILE"}
 COMPLETIONS = {"task": completion.tasks, "backend": completion.backends, "from_run": completion.runs}
 STANDARD_INPUT = {"queries": "; - is standard input"}
 """What the command line takes besides what the declaration says."""
 
 
-def flag(option: Option) -> Decorator[F]:
-    """Return a decorator that gives a command the flag of a declared option."""
+def flags_of(options: Iterable[Option]) -> dict[str, Decorator[Any]]:
+    """Return for each declared option, by name, a decorator that gives a command its flag."""
+    return {option.name: _flag(option) for option in options}
+
+
+def _flag(option: Option) -> Decorator[F]:
     choices = get_args(option.type) if get_origin(option.type) is Literal else ()
+    multiple = option.spec.repeatable or get_origin(option.type) is Mapping
+    more = f"{STANDARD_INPUT.get(option.name, '')}{'; may be repeated' if multiple else ''}"
     return click.option(
         option.flag,
         option.name,
@@ -40,9 +46,9 @@ def flag(option: Option) -> Decorator[F]:
         section=option.spec.section,
         type=_flag_type(option),
         is_flag=option.type is bool,
-        multiple=option.spec.repeatable or get_origin(option.type) is Mapping,
+        multiple=multiple,
         metavar=option.spec.metavar or (None if choices else METAVARS.get(option.type)),
-        help=f"{option.spec.help}{STANDARD_INPUT.get(option.name, '')}{option.default_note}.",
+        help=f"{option.spec.help}{more}{option.default_note}.",
         shell_complete=COMPLETIONS.get(option.name),
     )
 
@@ -56,10 +62,10 @@ def _flag_type(option: Option) -> click.ParamType | None:
         return click.FloatRange(lower, spec.maximum, min_open=spec.above is not None)
     if option.type is int:
         return click.INT if spec.minimum is None else click.IntRange(min=int(spec.minimum))
-    return PATHS[spec.metavar] if option.type is Path else None
+    return PATHS.get(spec.metavar, FILE) if option.type is Path else None
 
 
-FLAGS: Mapping[str, Decorator[Any]] = {option.name: flag(option) for option in OPTIONS}
+FLAGS = flags_of(OPTIONS)
 PAIRED = {option.name: option.flag for option in OPTIONS if option.name in TABLES}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")

@@ -1,144 +1,106 @@
-"""`pdistill queries`: writes queries by a model, or takes them from logs of requests."""
+"""`pdistill queries`: lets a model write queries, or extracts them from request logs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from pdistill.cli import completion
-from pdistill.cli.options import (
-    ABOVE_0,
-    AT_LEAST_1,
-    FILE,
-    as_json,
-    labels_given,
-    standard_input,
-)
+from pdistill.cli.options import as_json, dry_run, flags_of, set_flags, split_labels, standard_input, with_options
+from pdistill.cli.plugin_warnings import warn_of_plugins
+from pdistill.cli.sections import SectionedCommand, SectionedOption
 from pdistill.core.contract.options import parse_pairs
-from pdistill.core.contract.prompts import Format
 from pdistill.core.errors import UsageError
-from pdistill.core.writing.settings import DEFAULTS, LIMIT, WriteConfig, check_output
+from pdistill.core.writing.settings import OPTIONS, WriteConfig, check_output
 
-LOGS_TAKE = ("prompt", "mask", "limit", "output")
+LOG_OPTIONS = ("prompt", "mask", "limit", "output")
+FLAG_NAMES = {option.name: option.flag for option in OPTIONS}
 
 
-@click.command()
+@click.command(cls=SectionedCommand)
 @click.argument("logs", metavar="[LOG]...", nargs=-1)
-@click.option("--prompt", metavar="FILE", type=FILE, help="The prompt that queries are for.")
+@with_options(list(flags_of(OPTIONS).values()))
 @click.option(
-    "--queries",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, allow_dash=True),
-    help="Queries that you have, to be written more like; .txt, .jsonl, .csv or .parquet; - is standard input.",
-)
-@click.option("--column", "columns", metavar="KEY=NAME", multiple=True, help="That file's own name of query or so.")
-@click.option("--labels", metavar="A,B,C", help="Answers that count; queries are asked for each.")
-@click.option(
-    "--format", type=click.Choice(get_args(Format)), help="Ask by an instruction, or by examples to go on from."
+    "--from-logs",
+    cls=SectionedOption,
+    section="Logs",
+    is_flag=True,
+    help="Extract the queries from LOG files; use no model.",
 )
 @click.option(
-    "--backend",
-    metavar="NAME",
-    shell_complete=completion.backends,
-    help="Who runs the model; default: local; see pdistill backends.",
+    "--mask",
+    cls=SectionedOption,
+    section="Logs",
+    is_flag=True,
+    help="Mask email addresses, phone numbers and the like in the logs.",
 )
-@click.option("--teacher", metavar="[BACKEND:]MODEL", help="Model that writes.")
-@click.option("-B", "backend_options", metavar="KEY=VALUE", multiple=True, help="Option of the backend.")
-@click.option(
-    "--limit", metavar="N", type=AT_LEAST_1, help=f"Queries at the most; default: {LIMIT}, and all of the logs'."
-)
-@click.option("--seed", metavar="N", type=int, help="Of sampling and of the examples that are shown; default: 0.")
-@click.option(
-    "--temperature",
-    metavar="X",
-    type=click.FloatRange(min=0),
-    help=f"Of the answers; default: {DEFAULTS['chat'][0]:g} in chat, {DEFAULTS['text'][0]:g} in text.",
-)
-@click.option(
-    "--top-p",
-    metavar="X",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Share of probability that is drawn from; default: 1.",
-)
-@click.option(
-    "--max-tokens",
-    metavar="N",
-    type=AT_LEAST_1,
-    help=f"Longest answer; default: {DEFAULTS['chat'][1]} in chat, {DEFAULTS['text'][1]} in text.",
-)
-@click.option("--max-cost", metavar="USD", type=ABOVE_0, help="What writing must not pass, all interruptions together.")
-@click.option("--from-logs", is_flag=True, help="Take the queries from LOG files; ask no model.")
-@click.option("--mask", is_flag=True, help="Mask mail addresses, telephone numbers and such in the logs.")
-@click.option("--output", metavar="FILE.jsonl", type=FILE, help="Where the queries go; default: queries.jsonl.")
-@click.option("--dry-run", is_flag=True, help="Show what would happen; open no model and write nothing.")
-@as_json
+@with_options([dry_run, as_json])
 def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool, **flags: Any) -> None:
-    """Write queries for a prompt, or take them from logs.
+    """Write queries for a prompt, or extract them from logs.
 
-    A model writes them: some for each label, some for each rule that the prompt states. With --from-logs they are what
-    was asked in LOG files, one request in OpenAI's chat format a line; - is standard input. The same command goes on
-    where it was stopped. The output is what --queries of `pdistill run` takes.
+    A model writes queries for each label and for each rule in the prompt. With --from-logs, they are extracted from LOG
+    files with one request in OpenAI's chat format per line; - is standard input. Progress is saved: run the same command
+    again to resume. The output is a file for --queries of `pdistill run`.
     """
-    from pdistill.cli.listings import warn_of_plugins
-
     warn_of_plugins()
-    given = {key: value for key, value in flags.items() if value is not None and value != () and value is not False}
+    values = set_flags(flags)
     if from_logs:
-        _from_logs(logs, given, dry_run, as_json)
+        _from_logs(logs, values, dry_run, as_json)
     else:
-        _written(logs, given, dry_run, as_json)
+        _written(logs, values, dry_run, as_json)
 
 
-def _written(logs: Sequence[str], given: dict[str, Any], dry_run: bool, as_json: bool) -> None:
+def _written(logs: Sequence[str], values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
+    from pdistill.cli import query_results
     from pdistill.cli.progress import showing
-    from pdistill.cli.written import foreseen, outcome
     from pdistill.core.writing.job import foresee_writing, write_queries
 
-    if logs or "mask" in given:
+    if logs or "mask" in values:
         what = f"LOG '{logs[0]}'" if logs else "--mask"
-        raise UsageError(f"{what} goes with --from-logs; give it to take queries from logs")
-    if "prompt" not in given:
+        raise UsageError(f"{what} needs --from-logs, which extracts queries from logs")
+    if "prompt" not in values:
         raise UsageError("--prompt is missing; give --prompt FILE, or --from-logs and LOG files")
-    config = WriteConfig(**_converted(given))
+    config = WriteConfig(**_converted(values))
     with showing() as progress:
-        made: Any = foresee_writing(config) if dry_run else write_queries(config, progress)
-    click.echo((foreseen if dry_run else outcome)(made, config, as_json))
+        if dry_run:
+            shown = query_results.dry_run(foresee_writing(config), config, as_json)
+        else:
+            shown = query_results.written(write_queries(config, progress), config, as_json)
+    click.echo(shown)
 
 
-def _converted(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flags as the core has them."""
-    values = dict(given)
+def _converted(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the flags, as WriteConfig takes them."""
+    values = dict(flags)
     if values.get("queries") == "-":
         values["queries"] = standard_input()
-    for key in ("prompt", "queries", "output"):
-        if key in values:
-            values[key] = Path(values[key])
-    for key, flag in (("columns", "--column"), ("backend_options", "-B")):
-        values[key] = parse_pairs(values.get(key, ()), flag)
+    for option in OPTIONS:
+        if option.type is Path and option.name in values:
+            values[option.name] = Path(values[option.name])
+    for key in ("columns", "backend_options"):
+        values[key] = parse_pairs(values.get(key, ()), FLAG_NAMES[key])
     if "labels" in values:
-        values["labels"] = labels_given(values["labels"])
+        values["labels"] = split_labels(values["labels"])
     return values
 
 
-def _from_logs(logs: Sequence[str], given: Mapping[str, Any], dry_run: bool, as_json: bool) -> None:
-    from pdistill.cli.written import taken
+def _from_logs(logs: Sequence[str], values: Mapping[str, Any], dry_run: bool, as_json: bool) -> None:
+    from pdistill.cli.query_results import extracted
     from pdistill.core.contract.queryfiles import read_text
     from pdistill.core.writing.mask import Mask
     from pdistill.core.writing.requestlogs import RequestLogs
 
-    for key in given:
-        if key not in LOGS_TAKE:
-            flag = {"columns": "--column", "backend_options": "-B"}.get(key, f"--{key.replace('_', '-')}")
-            raise UsageError(f"{flag} is for queries that a model writes, not for --from-logs")
+    for key in values:
+        if key not in LOG_OPTIONS:
+            raise UsageError(f"{FLAG_NAMES[key]} can't be used with --from-logs, which uses no model")
     if not logs:
         raise UsageError("--from-logs needs files: pdistill queries --from-logs LOG...; - is standard input")
-    output = Path(given.get("output", "queries.jsonl"))
+    output = Path(values.get("output", "queries.jsonl"))
     check_output(output)
-    mask = Mask() if "mask" in given else None
-    prompt = read_text(Path(given["prompt"])) if "prompt" in given else None
+    mask = Mask() if "mask" in values else None
+    prompt = read_text(Path(values["prompt"])) if "prompt" in values else None
     read = RequestLogs(prompt, mask)
     paths = [standard_input() if log == "-" else Path(log) for log in logs]
-    count = read.count(paths, given.get("limit")) if dry_run else read.write(paths, output, given.get("limit"))
-    shown = {"masked": mask is not None, "dry_run": dry_run, "as_json": as_json}
-    click.echo(taken(read, count, output, given.get("prompt", "FILE"), **shown))
+    count = read.count(paths, values.get("limit")) if dry_run else read.write(paths, output, values.get("limit"))
+    settings = {"masked": mask is not None, "dry_run": dry_run, "as_json": as_json}
+    click.echo(extracted(read, count, output, values.get("prompt", "FILE"), **settings))

@@ -6,8 +6,8 @@ import click
 
 OTHER = "Output"
 """The heading of options without one: what is written, and --help."""
-WIDEST = 30
-"""Columns of the widest option that has its help beside it."""
+WIDTH = 26
+"""Columns of the flags; a wider one has its help on the next line."""
 
 
 class SectionedOption(click.Option):
@@ -19,18 +19,16 @@ class SectionedOption(click.Option):
 
 
 class SectionedCommand(click.Command):
-    """A command whose help lists the options by section, in the order in which the sections first appear."""
+    """A command whose help lists the options by section, in the order in which the sections first appear, Output last."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the sections; the columns of all of them are equally wide."""
+        """Write the sections; their columns are equally wide."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
                 section = param.section if isinstance(param, SectionedOption) else OTHER
                 sections.setdefault(section, []).append(record)
-        names = [name for rows in sections.values() for name, _ in rows]
-        width = max(len(name) for name in names if len(name) <= WIDEST)
-        for section, rows in sections.items():
+        for section in (*(name for name in sections if name != OTHER), OTHER):
             with formatter.section(section):
-                formatter.write_dl([(name.ljust(width), help) for name, help in rows], col_max=WIDEST)
+                formatter.write_dl([(flag.ljust(WIDTH), help) for flag, help in sections[section]], col_max=WIDTH)

@@ -38,12 +38,12 @@ def test_a_dry_run_says_what_each_stage_costs_at_the_most(call: Call, job: Job, 
         sum(cost[stage]["usd"] for stage in ("generate", "train", "evaluate")), abs=2e-6
     )
     said = words(call(*args).stdout)
-    assert f"{row['train']} to train on, {row['held_out']} held out." in said
-    assert f"Cost at the most, with 4 tokens an answer: generate ${cost['generate']['usd']:.4f} (" in said
+    assert f"{row['train']} for training, {row['held_out']} held out." in said
+    assert f"Cost at most, with 4 tokens per answer: generate ${cost['generate']['usd']:.4f} (" in said
     assert f"; ${cost['usd']:.4f} in all." in said
     assert (
-        "Price of the teacher fake:rule, USD per million tokens: 3 of prompts, 15 of answers, 6 of training (given as an "
-        "option)." in said
+        "Price of the teacher fake:rule, USD per million tokens: 3 input, 15 output, 6 training (given as an option)."
+        in said
     )
 
 
@@ -51,11 +51,11 @@ def test_a_dry_run_tells_no_price_from_an_unknown_one(
     call: Call, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = words(call("run", *job(tmp_path / "run"), "--dry-run").stdout)
-    assert "no money in all. The teacher fake:rule costs no money. The student fake:rule costs no money." in free
+    assert "no money in all. The teacher fake:rule is free of charge. The student fake:rule is free of charge." in free
     monkeypatch.setattr(FakeBackend, "prices", lambda self, model: None)
     unknown = words(call("run", *job(tmp_path / "run"), "--dry-run").stdout)
     assert "in money it is not known, for want of a price of the teacher and student." in unknown
-    assert "What the student fake:rule costs is unknown; give -B student.price_prompt=USD" in unknown
+    assert "The price of the student fake:rule is unknown; give -B student.price_prompt=USD" in unknown
     assert "$" not in unknown
     row = json.loads(call("run", *job(tmp_path / "run"), "--dry-run", "--json").stdout)
     assert (row["cost_at_most"]["usd"], row["cost_at_most"]["prices"]["teacher"]) == (None, None)

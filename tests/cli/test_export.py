@@ -9,7 +9,7 @@ def test_the_student_leaves_as_a_folder(call: Call, tmp_path: Path) -> None:
     run = run_student(tmp_path / "job", "llama", "{query}").directory.path
     said = call("export", run, tmp_path / "adapter")
     assert said.exit_code == 0, said.stderr
-    assert "held-out answers are those of the evaluated student" in said.stdout
+    assert "held-out answers of the evaluated student were reproduced" in said.stdout
     assert {"adapter_config.json", "README.md", "tokenizer.json"} <= {p.name for p in (tmp_path / "adapter").iterdir()}
     said = call("export", run, tmp_path / "merged", "--merge", "--json")
     row = json.loads(said.stdout)

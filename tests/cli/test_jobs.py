@@ -58,9 +58,9 @@ def test_a_dry_run_writes_nothing_and_marks_what_is_trained(call: Call, job: Job
     result = call("run", *job(run), "--dry-run")
     assert result.exit_code == 0, result.stderr
     assert not run.exists()
-    assert "loss on the 2 in [brackets]" in result.stdout
+    assert "with the loss on the 2 in [brackets]" in result.stdout
     assert "[red]·[<|end|>]" in result.stdout
-    assert "The prompt stands nowhere in the student's input" in result.stdout
+    assert "The student's input does not contain the prompt" in result.stdout
 
 
 def test_a_dry_run_as_json_shows_text_and_mask_of_every_token(call: Call, job: Job, tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ def arguments(*more: object) -> list[object]:
 def test_what_is_written_is_shown_and_can_be_run(call: Call, place: Path) -> None:
     done = call(*arguments())
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.startswith("30 queries in queries.jsonl\nfrom ")
+    assert done.stdout.startswith("30 queries saved in queries.jsonl\nfrom ")
     assert re.search(r"asked for repair +10\n", done.stdout)
-    assert "lines left out:" in done.stdout
+    assert "skipped lines:" in done.stdout
     assert "30 of 30 queries so far, in queries.jsonl.part" in done.stderr
     following = "next: pdistill run --prompt prompt.txt --queries queries.jsonl --labels repair,price"
     assert done.stdout.endswith(f"{following} --teacher writer:scripted\n")
@@ -55,7 +55,7 @@ def test_a_dry_run_shows_the_first_request(call: Call, place: Path) -> None:
     before = {path.name for path in place.iterdir()}
     shown = call(*arguments("--dry-run")).stdout
     assert "Write 10 messages to which the assistant's right answer is: repair" in shown
-    assert "with 2 queries to go by" in shown
+    assert "with 2 example queries" in shown
     row = json.loads(call(*arguments("--dry-run", "--json")).stdout)
     assert (row["requests"], row["sampled_tokens"], row["seeds"]) == (3, 3 * 1024, 2)
     assert {path.name for path in place.iterdir()} == before
@@ -78,7 +78,7 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
     Path("a.jsonl").write_text(log)
     done = call("queries", "--from-logs", "a.jsonl", "-", "--mask", input=log.encode())
     assert done.stdout.startswith(
-        "1 query of 4 requests are in queries.jsonl\nleft out:\n  2  not a JSON object\n  1  asked before\nmasked:\n  1  phone\n"
+        "1 query from 4 requests saved in queries.jsonl\nskipped:\n  2  not a JSON object\n  1  asked before\nmasked:\n  1  phone\n"
     )
     assert Path("queries.jsonl").read_text() == '{"query":"ring [phone]"}\n'
     row = json.loads(call("queries", "--from-logs", "a.jsonl", "--dry-run", "--json").stdout)
@@ -89,8 +89,8 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
     ("given", "error"),
     [
         (["queries"], "--prompt is missing; give --prompt FILE, or --from-logs and LOG files"),
-        (["queries", "a.jsonl"], "LOG 'a.jsonl' goes with --from-logs; give it to take queries from logs"),
-        (arguments("--mask"), "--mask goes with --from-logs; give it to take queries from logs"),
+        (["queries", "a.jsonl"], "LOG 'a.jsonl' needs --from-logs, which extracts queries from logs"),
+        (arguments("--mask"), "--mask needs --from-logs, which extracts queries from logs"),
         (
             ["queries", "--from-logs"],
             "--from-logs needs files: pdistill queries --from-logs LOG...; - is standard input",
@@ -98,7 +98,7 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
         (["queries", "--from-logs", "no.jsonl"], "can't read 'no.jsonl': no such file or directory"),
         (
             ["queries", "--from-logs", "a.jsonl", "-B", "x=1"],
-            "-B is for queries that a model writes, not for --from-logs",
+            "-B can't be used with --from-logs, which uses no model",
         ),
         (arguments("--output", "a.csv"), "can't write queries to 'a.csv': its name must end in .jsonl"),
         (arguments("--output", "b/a.jsonl"), "can't write queries to 'b/a.jsonl': there is no folder 'b'"),
@@ -106,12 +106,12 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
         (arguments("--backend", "wrtier"), "unknown backend 'wrtier', did you mean 'writer'?"),
         (
             arguments("--prompt", "empty.txt"),
-            "the prompt in 'empty.txt' is empty; write what the teacher shall do into it",
+            "the prompt in 'empty.txt' is empty; write the teacher's instructions into it",
         ),
         (["queries", "--prompt", "prompt.txt"], "there is no model; give --teacher MODEL"),
         (
             ["queries", "--prompt", "prompt.txt", "--backend", "writer", "--format", "text"],
-            "a model that goes on with text",
+            "--format text needs some queries for the model to continue",
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """Fields that declare options: flags, help, TOML schema, docs and checks all come from the one declaration."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
@@ -114,6 +115,11 @@ def option(
         made: T = field(default_factory=default.copy, metadata=metadata)
         return made
     return field(default=default, metadata=metadata)
+
+
+def declared(help: str, section: str = "") -> Mapping[str, OptionSpec]:
+    """Return the metadata of a field that declares an option without a default: `field(metadata=declared(...))`."""
+    return {KEY: OptionSpec(help, section)}
 
 
 def options_of(owner: "type[DataclassInstance]") -> list[Option]:

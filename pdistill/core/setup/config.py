@@ -33,6 +33,7 @@ class Config:
         "File with the teacher's prompt, or a directory of prompts, one NAME.txt each",
         TASK,
         "input",
+        default_text="the task's",
         metavar="FILE|DIR",
     )
     queries: Path | None = option(
@@ -40,7 +41,7 @@ class Config:
     )
     columns: Mapping[str, str] = option(
         {},
-        "Name of a column of --queries; KEY is query, messages, id, reference, slices, group or prompt",
+        "Column of the queries file that holds KEY: query, messages, id, reference, slices, group or prompt",
         TASK,
         "input",
         flag="--column",
@@ -87,7 +88,7 @@ class Config:
     )
     stop: tuple[str, ...] = option(
         (),
-        "Stop sequence; may be repeated",
+        "Stop sequence",
         ANSWERS,
         "generate",
         default_text="a newline with --format text",

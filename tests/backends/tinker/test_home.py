@@ -70,7 +70,7 @@ def test_a_student_on_its_service_alone_is_not_exported(answered: Path, tmp_path
     _with_base(run, "none")
     pipeline.train(find_run(str(run)), {"epochs": 1})
     pipeline.evaluate(find_run(str(run)))
-    with pytest.raises(BackendError, match="is on its service alone: .* pdistill report says why"):
+    with pytest.raises(BackendError, match="is only on its service: .* see pdistill report for the reason"):
         export_student(RunDirectory(run), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -25,7 +25,7 @@ def test_a_backend_without_exports_says_so(run: RunDirectory, tmp_path: Path) ->
 def test_a_folder_that_holds_something_is_left_alone(run: RunDirectory, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(UsageError, match="is there already; name a new folder"):
+        with pytest.raises(UsageError, match="already exists; name a new directory"):
             export(run, place)
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
@@ -34,5 +34,5 @@ def test_a_student_that_was_not_evaluated_is_not_exported(tmp_path: Path) -> Non
     config = fake_config(tmp_path, tmp_path / "run")
     directory = pipeline.generate(config)
     pipeline.train(directory, {})
-    with pytest.raises(RunError, match="is not evaluated yet; go on with pdistill evaluate"):
+    with pytest.raises(RunError, match="has not been evaluated; continue with pdistill evaluate"):
         export(directory, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""What `pdistill queries` says in the end, or beforehand: how many queries for what, and what was left out."""
+"""The results of `pdistill queries`, or of its dry run, as text or JSON."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ from pdistill.core.writing.requestlogs import RequestLogs
 from pdistill.core.writing.settings import WriteConfig
 
 
-def outcome(made: Outcome, config: WriteConfig, as_json: bool) -> str:
-    """Return what was written, for people or as JSON."""
+def written(made: Outcome, config: WriteConfig, as_json: bool) -> str:
+    """Return the result of writing queries, as text or JSON."""
     count = sum(made.written.values())
     if as_json:
         row = {
@@ -28,28 +28,28 @@ def outcome(made: Outcome, config: WriteConfig, as_json: bool) -> str:
             **_cost_row(made.tokens, made.usd),
         }
         return json_text(row)
-    few = "" if count == config.limit else f" of the {config.limit:,} that were wanted: no more came that are new"
-    told = [
-        one_line(f"{_queries(count)} in {config.output}{few}"),
-        f"from {made.answers:,} answers of {one_line(made.teacher)}; {_cost(made.tokens, made.usd)}",
+    few = "" if count == config.limit else f" of the {config.limit:,} wanted: the model wrote no more new ones"
+    parts = [
+        one_line(f"{_queries(count)} saved in {config.output}{few}"),
+        f"from {made.answers:,} answers of {one_line(made.teacher)}: {_cost(made.tokens, made.usd)}",
         "",
         *_balance(made.written, made.wanted),
     ]
     if made.left_out:
-        told += ["", "lines left out:", *_counts(made.left_out)]
+        parts += ["", "skipped lines:", *_counts(made.left_out)]
     labels = f" --labels {shlex.quote(','.join(config.labels))}" if config.labels else ""
     form = "--format text " if made.format == "text" else ""
     asked = f"--prompt {shlex.quote(str(config.prompt))} --queries {shlex.quote(str(config.output))}"
-    told += [
+    parts += [
         "",
-        "Read them first: nobody knows yet whether they are what they were asked for.",
+        "Review them first: nothing has checked that they match their labels or rules.",
         one_line(f"next: pdistill run {asked}{labels} {form}--teacher {shlex.quote(made.teacher)}"),
     ]
-    return "\n".join(told)
+    return "\n".join(parts)
 
 
-def foreseen(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
-    """Return what would be asked, for people or as JSON."""
+def dry_run(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
+    """Return what writing queries would do, as text or JSON."""
     plan, first = made.plan, made.questions[0].request.prompt
     if as_json:
         row = {
@@ -63,27 +63,27 @@ def foreseen(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
             "first": _plain(first),
         }
         return json_text(row, indent=2)
-    told = [
-        f"dry run: nothing is asked or written; the queries would stand in {one_line(str(config.output))}",
+    parts = [
+        f"dry run: no model is called, nothing is written; the queries would be saved in {one_line(str(config.output))}",
         "",
         *_balance({}, made.wanted),
         "",
-        f"{one_line(plan.source.side.id)} is asked in {plan.format}, with {len(plan.source.seeds):,} queries to go by.",
-        f"At least {len(made.questions):,} requests: {_cost(made.tokens, made.usd)}, if every answer is as long as it may be.",
-        "Lines that can't be used are asked for again. The first request:",
+        f"{one_line(plan.source.side.id)} is prompted in {plan.format} format, with {len(plan.source.seeds):,} example queries.",
+        f"At least {len(made.questions):,} requests: {_cost(made.tokens, made.usd)} if every answer has the maximum length.",
+        "Invalid lines are requested again. The first request:",
         "",
         lines(_plain(first)),
     ]
-    return "\n".join(told)
+    return "\n".join(parts)
 
 
-def taken(
+def extracted(
     read: RequestLogs, count: int, output: Path, prompt: str, *, masked: bool, dry_run: bool, as_json: bool
 ) -> str:
-    """Return what was taken from logs, for people or as JSON.
+    """Return the result of extracting queries from logs, as text or JSON.
 
     Args:
-        prompt: the file that holds the prompt, as it was given, or FILE.
+        prompt: the prompt file of the command line, or FILE.
     """
     if as_json:
         row: dict[str, Any] = {
@@ -95,22 +95,32 @@ def taken(
             "masked": dict(read.masked.most_common()) if masked else None,
         }
         return json_text(row)
-    place = "would be" if dry_run else "are"
-    told = [f"{_queries(count)} of {read.requests:,} requests {place} in {one_line(str(output))}"]
+    state = "would be saved" if dry_run else "saved"
+    parts = [
+        f"{_queries(count)} from {_count(read.requests, 'request', 'requests')} {state} in {one_line(str(output))}"
+    ]
     if read.left_out:
-        told += ["left out:", *_counts(dict(read.left_out.most_common()))]
+        parts += ["skipped:", *_counts(dict(read.left_out.most_common()))]
     if masked:
-        told += ["masked:", *_counts(dict(read.masked.most_common()))] if read.masked else ["nothing was masked"]
-        told.append("Names and addresses are not found, nor anything else that has no form of its own: read the file.")
+        parts += ["masked:", *_counts(dict(read.masked.most_common()))] if read.masked else ["nothing was masked"]
+        parts.append(
+            "Names, postal addresses and anything else without a fixed format can't be detected: review the file."
+        )
     if read.prompts > 1 and not read.selects:
-        told.append(f"The requests have {read.prompts:,} different system messages; --prompt FILE takes those of one.")
+        parts.append(
+            f"The requests have {read.prompts:,} different system messages; --prompt FILE selects those with one of them."
+        )
     if not dry_run:
-        told.append(one_line(f"next: pdistill run {shlex.join(['--prompt', prompt, '--queries', str(output)])}"))
-    return "\n".join(told)
+        parts.append(one_line(f"next: pdistill run {shlex.join(['--prompt', prompt, '--queries', str(output)])}"))
+    return "\n".join(parts)
 
 
 def _queries(count: int) -> str:
-    return f"{count:,} {'query' if count == 1 else 'queries'}"
+    return _count(count, "query", "queries")
+
+
+def _count(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
 
 
 def _balance(written: Mapping[str, int], wanted: Mapping[str, int]) -> Iterator[str]:
@@ -126,8 +136,8 @@ def _counts(counts: Mapping[str, int]) -> list[str]:
 
 
 def _cost(tokens: Tokens, amount: float | None) -> str:
-    money = "what they cost is unknown" if amount is None else f"{usd(amount)} in all" if amount else "no money"
-    return f"{tokens.prompt:,} input tokens and {tokens.sampled:,} of answers, {money}"
+    money = "cost unknown" if amount is None else f"{usd(amount)} in total" if amount else "free of charge"
+    return f"{tokens.prompt:,} input and {tokens.sampled:,} output tokens, {money}"
 
 
 def _cost_row(tokens: Tokens, amount: float | None) -> dict[str, Any]:
