@@ -115,7 +115,7 @@ def _options(entry: Entry[Any], flag: str) -> str:
     rows = [
         (
             one_line(f"{flag} {option.name}={'' if option.default is None else as_text(option.default)}"),
-            one_line(f"{option.spec.help}  [{_type(option)}]".strip()),
+            one_line(f"{option.spec.help}{_unset(option)}  [{_type(option)}]".strip()),
         )
         for option in options_of(entry.options)
     ]
@@ -131,7 +131,12 @@ def _type(option: Option) -> str:
     if get_origin(option.type) is tuple:
         return "list: A,B,C"
     words = TYPES.get(option.type, "text")
-    return f"{words} {option.spec.bounds}".rstrip()
+    return f"{words}, {option.spec.bounds}" if option.spec.bounds else words
+
+
+def _unset(option: Option) -> str:
+    """Return what holds if an option without a default is not given."""
+    return option.default_note if option.default is None else ""
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

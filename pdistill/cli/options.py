@@ -5,7 +5,7 @@ import tempfile
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
@@ -16,8 +16,7 @@ from pdistill.core.contract.options import parse_pairs
 from pdistill.core.setup.config import COST, OPTIONS, RUN, TABLES, TRAIN_KEYS, Config, config_from
 from pdistill.core.setup.configfile import read_config_file
 
-F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 AT_LEAST_1 = click.IntRange(min=1)
 ABOVE_0 = click.FloatRange(min=0, min_open=True)
@@ -30,12 +29,12 @@ STANDARD_INPUT = {"queries": "; - is standard input"}
 """What the command line takes besides what the declaration says."""
 
 
-def flags_of(options: Iterable[Option]) -> dict[str, Decorator[Any]]:
+def flags_of(options: Iterable[Option]) -> dict[str, Decorator]:
     """Return for each declared option, by name, a decorator that gives a command its flag."""
     return {option.name: _flag(option) for option in options}
 
 
-def _flag(option: Option) -> Decorator[F]:
+def _flag(option: Option) -> Decorator:
     choices = get_args(option.type) if get_origin(option.type) is Literal else ()
     multiple = option.spec.repeatable or get_origin(option.type) is Mapping
     more = f"{STANDARD_INPUT.get(option.name, '')}{'; may be repeated' if multiple else ''}"
@@ -53,7 +52,7 @@ def _flag(option: Option) -> Decorator[F]:
     )
 
 
-def _flag_type(option: Option) -> click.ParamType | None:
+def _flag_type(option: Option) -> click.ParamType[Any] | None:
     spec = option.spec
     if get_origin(option.type) is Literal:
         return click.Choice(get_args(option.type))
@@ -98,10 +97,10 @@ TRAINING = [FLAGS[name] for name in TRAIN_KEYS if name != "warm_start"]
 JOB = [*FLAGS.values(), config_file, dry_run, as_json]
 
 
-def with_options(options: Sequence[Decorator[Any]]) -> Decorator[F]:
+def with_options(options: Sequence[Decorator]) -> Decorator:
     """Return a decorator that gives a command these options, in their order."""
 
-    def decorate(command: F) -> F:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
             command = option(command)
         return command

@@ -40,5 +40,5 @@ def test_the_sections_are_aligned(call: Callable[..., Result]) -> None:
         assert line.index(help) == 30
 
 
-def test_the_last_section_of_queries_is_output(call: Callable[..., Result]) -> None:
-    assert headings(call("queries", "--help").stdout)[-2:] == ["Cost:", "Output:"]
+def test_the_last_sections_of_queries(call: Callable[..., Result]) -> None:
+    assert headings(call("queries", "--help").stdout)[-2:] == ["Logs:", "Output:"]

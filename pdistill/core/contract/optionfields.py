@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
@@ -112,8 +113,7 @@ def option(
     spec = OptionSpec(help, section, stage, default_text, above, minimum, maximum, flag, metavar, repeatable)
     metadata = {KEY: spec, "changes_rows": changes_rows}
     if isinstance(default, dict):
-        made: T = field(default_factory=default.copy, metadata=metadata)
-        return made
+        return field(default_factory=lambda: copy(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 

@@ -56,7 +56,7 @@ def test_it_installs_passes_its_tests_and_runs(tmp_path: Path) -> None:
 
 def test_its_code_keeps_the_rules_of_this_project(tmp_path: Path) -> None:
     place, _ = write_package("bike-mail", tmp_path / "package")
-    rules = Path(__file__).parents[2] / "pyproject.toml"
+    rules = Path(__file__).parents[3] / "pyproject.toml"
     for check in (("check",), ("format", "--check")):
         command = [sys.executable, "-m", "ruff", *check, "--config", str(rules), "--no-cache", str(place)]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -68,13 +68,13 @@ def test_its_code_keeps_the_rules_of_this_project(tmp_path: Path) -> None:
     [("Bike_Mail", "bike-mail"), ("2 units", "units"), ("a--b", "a-b"), ("ÄÖ", None), ("", None), ("x-", "x")],
 )
 def test_a_name_that_is_no_name(name: str, near: str | None) -> None:
-    with pytest.raises(UsageError, match="a task can't be named") as refused:
+    with pytest.raises(UsageError, match="invalid task name") as refused:
         check_name(name)
     assert (f"did you mean '{near}'?" in str(refused.value)) == (near is not None)
 
 
 def test_a_name_that_is_taken() -> None:
-    with pytest.raises(UsageError, match="there is a task 'langid' already, of plugin langid; take another name"):
+    with pytest.raises(UsageError, match="there already is a task 'langid', from plugin langid; choose another name"):
         check_name("langid")
 
 
@@ -83,6 +83,6 @@ def test_a_place_that_is_not_free(there: str, said: str, tmp_path: Path) -> None
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("mine")
     place = tmp_path / there.partition("/")[0]
-    with pytest.raises(UsageError, match=f"'.*' {said}; name another folder: pdistill new-task units DIR"):
+    with pytest.raises(UsageError, match=f"'.*' {said}; name another directory: pdistill new-task units DIR"):
         write_package("units", place)
     assert (tmp_path / there).read_text() == "mine"
