@@ -24,7 +24,7 @@ from pdistill.core.numerics.split import Groups
 from pdistill.core.preview import preview
 from pdistill.core.results import reporting
 from pdistill.core.setup.config import Config
-from pdistill.core.setup.work import work_from
+from pdistill.core.setup.inputs import read_inputs
 from pdistill.core.store.rundir import RunDirectory
 
 FEW = 200
@@ -118,9 +118,9 @@ def go(config: Config, tell: Callable[[str, Mapping[str, float]], None]) -> dict
         table[name] = measured.row()
         tell(name, table[name])
 
-    stage("read the queries", lambda: work_from(config).hashes())
+    stage("read the queries", lambda: read_inputs(config).fingerprint())
     stage("dry run", lambda: preview(config))
-    stage("near-duplicates", lambda: Groups(work_from(config).queries))
+    stage("near-duplicates", lambda: Groups(read_inputs(config).queries))
     stage("generate", lambda: pipeline.generate(config))
     with patch.object(pipeline, "Groups", ByHash):
         stage("generate, split by hash", lambda: pipeline.generate(replace(config, run_dir=run.path / "by-hash")))

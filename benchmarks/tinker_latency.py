@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.core.contract.batches import Batch
 from pdistill.core.contract.interfaces import Lora, StepMetrics, Trainer
-from pdistill.core.contract.prompts import student_prompt
+from pdistill.core.contract.prompts import framed
 from pdistill.core.contract.sampling import Key, Request, Sampling
-from pdistill.core.stages.train import IN_FLIGHT
+from pdistill.core.stages.train import MAX_IN_FLIGHT
 from pdistill.tasks.langid import LanguageIdentification
 from pdistill.testing.training import batch_of
 from tests.backends.proxy import Proxy
@@ -62,7 +62,7 @@ def behind(delay: float, upstream: str = "", replay: Path | None = None) -> Iter
 def sample(url: str, samples: int, window: int) -> tuple[float, float]:
     """Return the wall and the processor's seconds of answering so many requests."""
     queries = [query.text for query, _ in zip(LanguageIdentification().queries(), range(samples), strict=False)]
-    requests = [Request(Key(n), student_prompt("{query}", text, "chat")) for n, text in enumerate(queries)]
+    requests = [Request(Key(n), framed("{query}", text, "chat")) for n, text in enumerate(queries)]
     backend = create(TinkerOptions(tokenizer=BUILTIN, base_url=url, window=window))
     with backend.teacher(MODEL).sampler() as sampler:
         wall, cpu = time.monotonic(), time.process_time()
@@ -113,9 +113,9 @@ def go(trainer: Trainer, batch: Batch, count: int, ahead: int) -> None:
 def training(server: str, delay: float, count: int, batch: int) -> dict[str, object]:
     """Return what a training step takes without delay, and with it, sent ahead or waited for."""
     with tempfile.TemporaryDirectory() as folder:
-        found = {"server": steps(server, count, batch, IN_FLIGHT, Path(folder))}
+        found = {"server": steps(server, count, batch, MAX_IN_FLIGHT, Path(folder))}
         with behind(delay, upstream=server) as url:
-            found["ahead"] = steps(url, count, batch, IN_FLIGHT, Path(folder))
+            found["ahead"] = steps(url, count, batch, MAX_IN_FLIGHT, Path(folder))
             found["waited"] = steps(url, count, batch, 1, Path(folder))
     return {**found, "ratio": found["ahead"]["wall"] / found["server"]["wall"]}
 

@@ -12,7 +12,7 @@ from pdistill.core import pipeline
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prices import Prices
 from pdistill.core.errors import RunError, UsageError
-from pdistill.core.money.cost import by_role, money, stored_prices, tokens_spent
+from pdistill.core.money.cost import by_side, money, stored_prices, tokens_spent
 from pdistill.core.results import reporting
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rows import read_rows
@@ -107,7 +107,9 @@ def test_each_stage_stops_before_the_limit_and_ends_in_the_same_bytes(whole: Who
     before = {"generate": (), "train": ("generate",), "evaluate": ("generate", "train")}[stage]
     limit = sum(report["cost"][name]["usd"] for name in before) + 0.6 * report["cost"][stage]["usd"]
     run = RunDirectory(tmp_path / "run")
-    with pytest.raises(RunError, match=r"--max-cost .* stops here: \$.* could cost \$.* go on by the same command"):
+    with pytest.raises(
+        RunError, match=r"--max-cost .* stops here: \$.* could cost \$.* continue with the same command"
+    ):
         pipeline.run(replace(config, run_dir=run.path, max_cost=limit))
     assert 0 < spent(run.path) <= limit
     assert [run.examples.exists(), run.adapter.exists(), run.evaluated] == [
@@ -155,7 +157,7 @@ def test_reused_answers_count_for_nothing(tmp_path: Path) -> None:
     second = pipeline.generate(fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options=PRICES))
     whole = pipeline.generate(fake_config(tmp_path, tmp_path / "whole", backend_options=PRICES))
     assert spent(second.path) == pytest.approx(spent(whole.path) - spent(first.path))
-    assert money(by_role(tokens_spent(second)), stored_prices(second)) == pytest.approx(spent(second.path))
+    assert money(by_side(tokens_spent(second)), stored_prices(second)) == pytest.approx(spent(second.path))
 
 
 def test_an_unknown_price_refuses_a_limit_before_anything_is_written(unpriced: str, tmp_path: Path) -> None:
@@ -267,7 +269,7 @@ def test_a_refused_limit_does_not_settle_the_options_of_the_training(unpriced: s
 def test_only_options_that_change_no_row_can_be_given_late(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
     with pytest.raises(
-        RunError, match=r"was made otherwise: backend-options unset .*only an option that changes no row"
+        RunError, match=r"was made with other options: backend-options unset .*only an option that changes no row"
     ):
         pipeline.train(run, {}, backend_options={"cut_every": "2"})
     with pytest.raises(UsageError, match="--max-cost -1 is not a number above 0"):

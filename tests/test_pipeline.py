@@ -93,12 +93,12 @@ def test_the_prompt_matters(finished: tuple[Config, dict[str, Any]], tmp_path: P
 def test_other_options_are_an_error_that_lists_them(finished: tuple[Config, dict[str, Any]]) -> None:
     config, _ = finished
     with pytest.raises(
-        RunError, match=r"was made otherwise: limit unset \(now 5\), seed 0 \(now 3\), other queries; .*--from"
+        RunError, match=r"was made with other options: limit unset \(now 5\), seed 0 \(now 3\), other queries; .*--from"
     ):
         pipeline.run(replace(config, limit=5, seed=3))
-    with pytest.raises(RunError, match=r"trained otherwise: rank 32 \(now 8\)"):
+    with pytest.raises(RunError, match=r"trained with other options: rank 32 \(now 8\)"):
         pipeline.run(replace(config, rank=8))
-    with pytest.raises(RunError, match=r"trained otherwise: epochs unset \(now 9\)"):
+    with pytest.raises(RunError, match=r"trained with other options: epochs unset \(now 9\)"):
         pipeline.train(RunDirectory(config.directory), {"epochs": 9})
 
 
@@ -115,7 +115,7 @@ def test_an_option_that_changes_no_row_may_change(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="failed at call 7"):
         pipeline.generate(config)
     pipeline.generate(replace(config, backend_options={"shuffle": "true"}))
-    with pytest.raises(RunError, match="was made otherwise: backend-options unset"):
+    with pytest.raises(RunError, match="was made with other options: backend-options unset"):
         pipeline.generate(replace(config, backend_options={"cut_every": "2"}))
 
 
@@ -138,10 +138,10 @@ def test_stages_out_of_order_name_the_next_command(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no run in"):
         pipeline.train(RunDirectory(tmp_path / "nothing"), {})
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
-    with pytest.raises(RunError, match="go on with pdistill train"):
+    with pytest.raises(RunError, match="continue with pdistill train"):
         pipeline.evaluate(run)
     pipeline.train(run, {})
-    with pytest.raises(RunError, match="go on with pdistill evaluate"):
+    with pytest.raises(RunError, match="continue with pdistill evaluate"):
         reporting.report(run)
 
 
@@ -155,7 +155,7 @@ def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path)
     assert [row["number"] for row in answers if row.pop("reused", False)] == list(range(20))
     assert answers == list(read_rows(fresh.path / "responses.jsonl"))
     assert "20 of the answers were taken from the run of --from" in said.lines
-    with pytest.raises(RunError, match=r"can't be reused, they were made otherwise: max-tokens 256 \(now 5\)"):
+    with pytest.raises(RunError, match=r"can't be reused, they were made with other options: max-tokens 256 \(now 5\)"):
         pipeline.generate(replace(config, run_dir=tmp_path / "fourth", max_tokens=5))
 
 
@@ -213,7 +213,7 @@ def test_train_takes_the_options_of_its_stage(tmp_path: Path) -> None:
 def test_options_that_the_run_was_begun_with_are_not_dropped(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run", epochs=3)
     pipeline.generate(config)
-    with pytest.raises(RunError, match=r"was begun otherwise: epochs 3 \(now unset\)"):
+    with pytest.raises(RunError, match=r"was begun with other options: epochs 3 \(now unset\)"):
         pipeline.run(replace(config, epochs=None))
     pipeline.run(config)
 
@@ -237,7 +237,7 @@ def test_files_that_differ_are_found(tmp_path: Path) -> None:
     pipeline.generate(config)
     assert config.queries is not None
     config.queries.write_text(config.queries.read_text() + '{"query": "one more"}\n')
-    with pytest.raises(RunError, match="was made otherwise: other queries; take another"):
+    with pytest.raises(RunError, match="was made with other options: other queries; take another"):
         pipeline.generate(config)
 
 

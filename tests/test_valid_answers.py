@@ -72,7 +72,9 @@ def test_a_run_goes_on_without_the_schemas_file_and_changes_nothing(config: Conf
 def test_another_schema_is_another_run_that_takes_the_answers(config: Config, tmp_path: Path) -> None:
     pipeline.generate(config)
     (tmp_path / "schema.json").write_text(json.dumps({**SCHEMA, "required": ["kind", "weight"]}))
-    with pytest.raises(RunError, match="was made otherwise: another JSON schema; take another --run-dir, with --from"):
+    with pytest.raises(
+        RunError, match="was made with other options: another JSON schema; take another --run-dir, with --from"
+    ):
         pipeline.generate(config)
     other = pipeline.generate(replace(config, run_dir=tmp_path / "other", from_run=config.directory))
     assert rejected(other) == {"not JSON", "breaks the schema at required"}
@@ -149,9 +151,9 @@ def test_constrained_answers_are_reused_by_constrained_runs_alone(babbling: Conf
     assert all(row["reused"] for row in read_rows(again.responses(1).path))
     others: list[dict[str, Any]] = [{"constrain": False}, {"labels": ("fruit", "animal", "thing")}]
     for number, changes in enumerate(others):
-        with pytest.raises(RunError, match="can't be reused, they were made otherwise: constrain"):
+        with pytest.raises(RunError, match="can't be reused, they were made with other options: constrain"):
             pipeline.generate(replace(kept, run_dir=tmp_path / f"other-{number}", from_run=kept.directory, **changes))
-    with pytest.raises(RunError, match=r"was made otherwise: constrain true \(now false\)"):
+    with pytest.raises(RunError, match=r"was made with other options: constrain true \(now false\)"):
         pipeline.generate(replace(kept, constrain=False))
 
 

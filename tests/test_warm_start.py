@@ -56,5 +56,5 @@ def test_it_needs_a_run_with_a_student(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name it by --from RUN"):
         pipeline.run(fake_config(tmp_path, tmp_path / "run", warm_start=True))
     pipeline.generate(fake_config(tmp_path, tmp_path / "untrained"))
-    with pytest.raises(RunError, match="is not trained yet; go on with pdistill train"):
+    with pytest.raises(RunError, match="is not trained yet; continue with pdistill train"):
         pipeline.run(fake_config(tmp_path, tmp_path / "run", from_run=tmp_path / "untrained", warm_start=True))

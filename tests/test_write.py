@@ -110,7 +110,7 @@ def test_a_limit_of_cost_stops_before_it_and_keeps_what_there_is(config: WriteCo
     whole = write_queries(replace(priced, output=config.output.with_name("whole.jsonl")))
     assert whole.usd
     limited = replace(priced, max_tokens=100, max_cost=whole.usd / 2)
-    with pytest.raises(RunError, match=r"stops here: \$.* go on by the same command"):
+    with pytest.raises(RunError, match=r"stops here: \$.* continue with the same command"):
         write_queries(limited)
     part = config.output.with_name("queries.jsonl.part")
     so_far = part.read_text().splitlines()
@@ -137,7 +137,7 @@ def _unpriced(config: WriteConfig) -> WriteConfig:
 def test_other_options_on_the_same_output_are_refused(config: WriteConfig) -> None:
     write_queries(config)
     before = contents(config.output.parent, without=set())
-    with pytest.raises(RunError, match=r"begun otherwise: limit 60 \(now 61\); take another --output, or"):
+    with pytest.raises(RunError, match=r"begun with other options: limit 60 \(now 61\); take another --output, or"):
         write_queries(replace(config, limit=61))
     other = replace(config, output=config.output.with_name("other.jsonl"))
     with pytest.raises(BackendError, match="does not fit"):

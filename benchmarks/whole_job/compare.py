@@ -70,27 +70,26 @@ def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return what the plain script took on the same job."""
     from pdistill.backends.local.models import find
-    from pdistill.core.contract.queries import Query
-    from pdistill.core.setup.work import work_of
-    from pdistill.core.store.rows import read_rows
+    from pdistill.core.setup.opened_run import reopen
+    from pdistill.core.store.example import Example
+    from pdistill.core.store.rows import read_records
     from pdistill.core.store.rundir import RunDirectory
+    from pdistill.core.store.settings import TrainSettings
 
     run = RunDirectory(folder / "run")
-    settings, trained = run.stage("generate")["settings"], run.stage("train")
-    _, work = work_of(run, settings["format"])
-    parts = {row["id"]: row["split"] for row in read_rows(run.examples)}
-    queries = [Query.from_row(row) for row in read_rows(run.queries)]
+    opened, trained = reopen(run), run.settings(TrainSettings)
+    parts = {example.id: example.split for example in read_records(Example, run.examples)}
     job = {
         "model": str(find("builtin").folder),
-        "prompt": work.task.prompt,
-        "labels": work.task.labels,
+        "prompt": opened.task.prompt,
+        "labels": opened.task.labels,
         "queries": [
             {"id": query.id, "query": query.text, "reference": query.reference, "part": parts[query.id]}
-            for query in queries
+            for query in opened.queries()
         ],
-        "max_tokens": settings["max_tokens"],
-        "rank": trained["options"]["rank"],
-        **{key: trained["settings"]["schedule"][key] for key in ("epochs", "batch_size", "learning_rate")},
+        "max_tokens": opened.settings.max_tokens,
+        "rank": trained.options.rank,
+        **{key: getattr(trained.schedule, key) for key in ("epochs", "batch_size", "learning_rate")},
         **{key: getattr(options, key) for key in ("prompted_batch", "bare_batch", "part")},
         "output": str(folder / "trl"),
     }

@@ -15,7 +15,7 @@ from pdistill.core.contract.prompts import QUERY_FIELD, Messages, Prompt
 from pdistill.core.preview import NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
 from pdistill.core.results.markdown import cost_of_stages
 from pdistill.core.setup.config import Config
-from pdistill.core.setup.work import work_from
+from pdistill.core.setup.inputs import read_inputs
 
 MIN_LENGTH = 20
 """Length in characters from which a line of the prompt can't be in a query by chance."""
@@ -43,10 +43,10 @@ def dry_run_of(config: Config) -> DryRun:
         PdistillError: the run could not start.
     """
     made = preview(config)
-    work = work_from(config)
-    work.task.format = made.settings["format"]
-    parts = _parts(work.task.prompt)
-    inputs = [_text(work.task.student_prompt(query)) for query in islice(work.queries(), MAX_SEARCHED)]
+    source = read_inputs(config)
+    task = source.task.bound(format=made.settings["format"])
+    parts = _parts(task.prompt)
+    inputs = [_text(task.student_prompt(query)) for query in islice(source.queries(), MAX_SEARCHED)]
     shown = ["".join(token.text for token in example.tokens) for example in made.examples]
     found = sum(any(part in text for part in parts) for text in inputs)
     found = found or sum(any(part in text for part in parts) for text in shown)
@@ -112,7 +112,7 @@ def _settings(dry_run: DryRun) -> Table:
             table.add_row(Text(key.replace("_", "-"), style="cyan"), Text(_plain(value)))
     for side, resolved in dry_run.preview.resolved.items():
         if resolved:
-            table.add_row(Text(f"{side}'s machine", style="cyan"), Text(_plain(resolved)))
+            table.add_row(Text(f"{side} runs on", style="cyan"), Text(_plain(resolved)))
     return table
 
 

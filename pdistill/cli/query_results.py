@@ -54,7 +54,7 @@ def dry_run(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
     if as_json:
         row = {
             "file": str(config.output),
-            "teacher": plan.source.side.id,
+            "teacher": plan.source.spec.id,
             "format": plan.format,
             "slices": dict(made.wanted),
             "seeds": len(plan.source.seeds),
@@ -68,7 +68,7 @@ def dry_run(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
         "",
         *_balance({}, made.wanted),
         "",
-        f"{one_line(plan.source.side.id)} is prompted in {plan.format} format, with {len(plan.source.seeds):,} example queries.",
+        f"{one_line(plan.source.spec.id)} is prompted in {plan.format} format, with {len(plan.source.seeds):,} example queries.",
         f"At least {len(made.questions):,} requests: {_cost(made.tokens, made.usd)} if every answer has the maximum length.",
         "Invalid lines are requested again. The first request:",
         "",

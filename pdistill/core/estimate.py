@@ -9,14 +9,13 @@ from pdistill.core.contract.interfaces import TrainingDefaults, capabilities_of,
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.money.cost import Counts
 from pdistill.core.numerics.schedule import plan
-from pdistill.core.numerics.split import Groups, part_of
-from pdistill.core.probes.asking import asked, sampling_of, scored_tokens, text_ids
+from pdistill.core.numerics.split import Groups, split_of
+from pdistill.core.probes.asking import question_for, sampling_of, scored_tokens, text_ids
 from pdistill.core.probes.questions import not_run, probe_rows
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.plan import Plan
-from pdistill.core.stages.preflight import LEAST, WANTED
+from pdistill.core.stages.preflight import MIN_SAMPLE, SAMPLE
 from pdistill.core.store.rundir import PROBES
-from pdistill.core.store.settings import says_the_same_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +56,19 @@ class _Prompts:
 
 def estimate(planned: Plan, config: Config) -> Estimate:
     """Return what the run will take at the most, if no target is longer than the answers may be."""
-    settings, longest = planned.settings, planned.settings["max_tokens"]
+    settings, longest = planned.settings, planned.settings.max_tokens
     every, held_out, looked_at, training = _count(planned)
-    again_as_an_arm = not says_the_same_again(settings)
-    prompted_arms = 1 if not again_as_an_arm and planned.alike else 2
+    again_as_an_arm = not settings.repeatable
+    prompted_arms = 1 if not again_as_an_arm and planned.models.same_model else 2
     base_first = Tokens(looked_at.bare, looked_at.n * longest)
     again, again_first = (
         Tokens(some.teacher, some.n * longest) if asked else Tokens()
-        for some, asked in ((held_out, again_as_an_arm), (looked_at, settings["temperature"] > 0))
+        for some, asked in ((held_out, again_as_an_arm), (looked_at, settings.temperature > 0))
     )
     probes = {arm: _probes(planned, arm) for arm in ("teacher", "base", "student")}
     counts: Counts = {
         "generate": {
-            "teacher": Tokens(settings["samples"] * every.teacher, settings["samples"] * every.n * longest)
+            "teacher": Tokens(settings.samples * every.teacher, settings.samples * every.n * longest)
             + again_first
             + probes["teacher"],
             "student": base_first,
@@ -91,31 +90,31 @@ def estimate(planned: Plan, config: Config) -> Estimate:
 
 def _count(planned: Plan) -> tuple[_Prompts, _Prompts, _Prompts, "array[int]"]:
     """Return the tokens of all queries, the held-out and the looked at, and how long each is that trains, bare."""
-    task, asking, renderer = planned.work.task, planned.teacher.renderer(), planned.student.renderer()
+    task, asking, renderer = planned.inputs.task, planned.teacher.renderer(), planned.student.renderer()
     every, held_out, looked_at, training = _Prompts(), _Prompts(), _Prompts(), array("i")
-    for query, group in Groups(planned.work.queries):
+    for query, group in Groups(planned.inputs.queries):
         prompt = task.teacher_prompt(query)
         teacher, bare = prompt_tokens(asking, prompt), prompt_tokens(renderer, task.student_prompt(query))
-        if part_of(group, planned.settings["seed"]) == "train":
+        if split_of(group, planned.settings.seed) == "train":
             every.add(teacher, bare, 0)
             training.append(bare)
             continue
-        prompted = teacher if planned.alike else prompt_tokens(renderer, prompt)
-        for some in (every, held_out) if held_out.n >= WANTED else (every, held_out, looked_at):
+        prompted = teacher if planned.models.same_model else prompt_tokens(renderer, prompt)
+        for some in (every, held_out) if held_out.n >= SAMPLE else (every, held_out, looked_at):
             some.add(teacher, bare, prompted)
-    return every, held_out, looked_at if held_out.n >= LEAST else _Prompts(), training
+    return every, held_out, looked_at if held_out.n >= MIN_SAMPLE else _Prompts(), training
 
 
 def _probes(planned: Plan, arm: str) -> Tokens:
     """Return what an arm is asked in the probes."""
-    task, student = planned.work.task, planned.student
+    task, student = planned.inputs.task, planned.student
     renderer = planned.teacher.renderer() if arm == "teacher" else student.renderer()
     left_out, tokens = not_run(task, student.id, capabilities_of(student)), Tokens()
     for row in probe_rows(task):
         probe = row["probe"]
         if arm not in PROBES[probe] or probe in left_out:
             continue
-        question = asked(task, row, arm)
+        question = question_for(task, row, arm)
         if probe == "retention":
             tokens += scored_tokens(renderer, question, text_ids(student.renderer(), question, row))
         else:

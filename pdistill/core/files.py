@@ -1,6 +1,9 @@
 """Whole files: written so that a kill leaves the old content or the new one, and read by their hash."""
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -43,3 +46,22 @@ def digest(path: Path) -> str:
             return state.hexdigest()
     except OSError as error:
         raise storage_error(error, path) from None
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a folder beside `path` to be filled, which becomes `path` at the end of the block, or is removed.
+
+    Raises:
+        RunError: it can't be written.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise storage_error(error, path) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

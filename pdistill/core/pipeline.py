@@ -2,39 +2,37 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
-from pdistill.core.answers.reuse import Reusable
-from pdistill.core.contract.interfaces import Lora, Remote, Student, capabilities_of
+from pdistill.core.contract.interfaces import SIDES, Lora, Remote, Student, capabilities_of
 from pdistill.core.errors import RunError, TaskError
-from pdistill.core.money.budget import Budget, check_limit, open_budget
+from pdistill.core.money.budget import check_limit, open_budget
 from pdistill.core.numerics.schedule import Schedule, plan
-from pdistill.core.numerics.split import Groups
-from pdistill.core.probes.asking import probing_teacher
 from pdistill.core.probes.questions import not_run
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.results.reporting import report
 from pdistill.core.setup.config import TRAIN_KEYS, Config
-from pdistill.core.setup.models import ROLES, Models, alike, sides, with_options
-from pdistill.core.setup.plan import settle
-from pdistill.core.setup.work import work_from, work_of
+from pdistill.core.setup.inputs import read_inputs
+from pdistill.core.setup.models import BackendOptions, resolve_models
+from pdistill.core.setup.opened_run import reopen
+from pdistill.core.setup.plan import Plan, make_plan
 from pdistill.core.stages.evaluate import TOO_FEW, Arms
-from pdistill.core.stages.examples import rejections, training_rows, write_examples
-from pdistill.core.stages.generate import ask_teacher
-from pdistill.core.stages.opening import check_as_begun, check_same, open_run, train_options
-from pdistill.core.stages.preflight import Preflight, base_made_by, heed
+from pdistill.core.stages.examples import rejections, training_rows
+from pdistill.core.stages.generate import generate_examples
+from pdistill.core.stages.opening import begin_run, check_as_begun, check_same, train_options
+from pdistill.core.stages.preflight import base_made_by, report_preflight
 from pdistill.core.stages.train import train_student
 from pdistill.core.stages.training import Training
-from pdistill.core.store.rows import read_rows
-from pdistill.core.store.rundir import RunDirectory, find_run
-from pdistill.core.store.settings import sampling_from, says_the_same_again
+from pdistill.core.store.example import Example
+from pdistill.core.store.rows import read_records
+from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainOptions, TrainSettings
 
 MOSTLY = 0.5
 
 
 def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
-    """Return the report of the whole job; goes on from whatever is there.
+    """Return the report of the whole job; continues with whatever is there.
 
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
@@ -59,75 +57,52 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
 
 
 def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory:
-    directory = RunDirectory(config.directory)
-    work = work_from(config)
-    hashes = work.hashes()
-    check_same(config, work, hashes, directory)
-    stage = directory.read_json("generate.json")
-    planned = settle(config, work, hashes["count"]) if stage is None else None
-    if planned is not None:
-        check_limit(planned.prices, {role: planned.settings[role] for role in ROLES}, config.max_cost)
+    directory, inputs = RunDirectory(config.directory), read_inputs(config)
+    specs, fingerprint = resolve_models(config, inputs.task), inputs.fingerprint()
+    check_same(config, fingerprint, directory)
+    planned = None
+    if directory.stored(GenerateSettings) is None:
+        planned = make_plan(config, inputs, specs, fingerprint.count)
+        check_limit(planned.prices, {side: spec.id for side, spec in specs.items()}, config.max_cost)
     with directory.lock():
         if planned is not None:
-            for note in planned.notes:
-                progress.say(note)
-            for model in (planned.teacher, planned.student):
-                if isinstance(model, Remote):
-                    model.check_available(Lora(rank=config.rank, start=directory.start if config.warm_start else None))
-            stage = open_run(planned, config, hashes, directory)
+            _check_available(planned, config, directory, progress)
+            begin_run(planned, config, fingerprint, directory)
         if directory.examples.exists():
             if not directory.adapter.exists():
-                heed(directory, strict, progress)
+                report_preflight(directory, strict, progress)
             return directory
+        opened = replace(reopen(directory), config=config)
         with directory.timed("generate"):
-            _generate(directory, directory.stage("generate"), config, progress, strict)
+            generate_examples(opened, progress, strict)
     counts = rejections(directory)
     if counts:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.most_common())
-        progress.say(f"{sum(counts.values()):,} of {hashes['count']:,} answers are not used: {reasons}")
+        progress.say(f"{sum(counts.values()):,} of {fingerprint.count:,} answers are not used: {reasons}")
     return directory
 
 
-def _generate(
-    directory: RunDirectory, stage: Mapping[str, Any], config: Config, progress: Progress, strict: bool
-) -> None:
-    settings = stage["settings"]
-    _, work = work_of(directory, settings["format"])
-    both = sides(replace(config, teacher=settings["teacher"], student=settings["student"]), work.task)
-    models = Models(both, stage["resolved"])
-
-    @cache
-    def budget() -> Budget:
-        return open_budget(directory, models, config.max_cost, config.backend_options, progress, *ROLES)
-
-    reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
-    groups, sampling = Groups(work.queries), sampling_from(settings)
-    made_by = base_made_by(settings["student"], stage["resolved"])
-    preflight = Preflight(work, directory, settings, groups, made_by, strict, budget, progress)
-    first = None
-    if preflight.due:
-        same = both["teacher"] == both["student"]  # else the base's weights shall go before the teacher's come
-        base = lambda: (models if same else Models(both, stage["resolved"])).student(directory.path)  # noqa: E731
-        preflight.ask_base(base, sampling)
-        first = lambda sampler, meter, collect: preflight.look(sampler, meter, sampling, collect)  # noqa: E731
-    else:
-        heed(directory, strict, progress)
-    last = probing_teacher(work.task, directory, settings, reuse.run)
-    ask_teacher(work, models.teacher, directory, settings, reuse, budget, progress, first, last)
-    write_examples(work, directory, settings, groups)
+def _check_available(planned: Plan, config: Config, directory: RunDirectory, progress: Progress) -> None:
+    """Say what the user should know before the run, and guarantee that services can be reached."""
+    for note in planned.notes:
+        progress.say(note)
+    lora = Lora(rank=config.rank, start=directory.start if config.warm_start else None)
+    for model in (planned.teacher, planned.student):
+        if isinstance(model, Remote):
+            model.check_available(lora)
 
 
 def _refuse_useless(directory: RunDirectory, force: bool) -> None:
     """Refuse to train on what can't teach or can't be evaluated."""
-    counts, total = rejections(directory), directory.stage("generate")["settings"]["count"]
+    counts, total = rejections(directory), directory.settings(GenerateSettings).count
     rejected = sum(counts.values())
-    if not any(row["split"] == "eval" for row in read_rows(directory.examples)):
+    if not any(example.split == "eval" for example in read_records(Example, directory.examples)):
         raise TaskError(TOO_FEW)
     if rejected > MOSTLY * total and not force:
         reason, times = counts.most_common(1)[0]
         raise TaskError(
             f"{rejected:,} of {total:,} answers can't be used ({times:,} {reason}), so there is little to learn from; "
-            f"read {directory.path / 'responses.jsonl'} and mend the prompt, or go on with --force"
+            f"read {directory.path / 'responses.jsonl'} and fix the prompt, or continue with --force"
         )
 
 
@@ -136,59 +111,60 @@ def train(
     given: Mapping[str, Any],
     progress: Progress | None = None,
     *,
-    backend_options: Mapping[str, Any] | None = None,
+    backend_options: BackendOptions | None = None,
     max_cost: float | None = None,
 ) -> None:
     """Guarantee that the run directory holds the trained student.
 
     Args:
-        given: options of TRAIN_KEYS; one that is missing is as it was, or as the run was asked.
+        given: training options by name; one that is missing is as it was, or as the run was asked.
         backend_options: options of the backends that change no row, such as prices.
-        max_cost: USD that the run must not pass, with all its stages and interruptions.
+        max_cost: spending limit in USD for the whole run, across stages and restarts.
 
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
     """
     progress = progress or Silent()
-    settings = directory.stage("generate")["settings"]
+    settings = directory.settings(GenerateSettings)
     if not directory.examples.exists():
-        raise RunError(
-            f"'{directory.path}' has no examples yet; go on with pdistill generate, by the options of before"
-        )
+        raise RunError(f"'{directory.path}' has no examples yet; continue with pdistill generate and the same options")
     with directory.lock():
-        config, work = work_of(directory, settings["format"])
-        replace(config, **given, max_cost=max_cost)  # refuses what is out of range
-        config = with_options(config, backend_options or {}, work.task)
-        stage = directory.read_json("train.json")
-        options = train_options(directory, config, stage, given)
+        opened = reopen(directory, backend_options)
+        replace(opened.config, **given, max_cost=max_cost)  # refuses what is out of range
+        stored = directory.stored(TrainSettings)
+        options = train_options(opened, stored, given)
         if directory.adapter.exists():
             return
-        model = stage["settings"]["student"] if stage else options["student"] or settings["student"]
-        both = sides(replace(config, teacher=settings["teacher"], student=model), work.task)
-        models = Models(both, stage["resolved"] if stage else None)
-        student = models.student(directory.path)
-        start = directory.start if options["warm_start"] else None
-        lora = Lora(rank=options["rank"], seed=config.seed, start=start)
-        if stage is None and isinstance(student, Remote):
+        name = stored.student if stored else options.student or settings.student
+        models = opened.models(name, stored.resolved if stored else None)
+        student = models.student.student(directory.path)
+        start = directory.start if options.warm_start else None
+        lora = Lora(rank=options.rank, seed=settings.seed, start=start)
+        if stored is None and isinstance(student, Remote):
             student.check_available(lora)
-        budget = open_budget(directory, models, max_cost, backend_options or {}, progress, "student")
-        with directory.timed("train"), training_rows(directory, work.task, student.renderer()) as rows:
-            if stage is None:
-                schedule = _schedule(len(rows), student, options, config.seed, progress)
-                details = {
-                    "student": both["student"].id,
-                    "schedule": schedule.as_row(),
-                    "renderer": dict(student.renderer().identity()),
-                }
-                stage = {"options": options, "settings": details, "resolved": models.resolved}
-                directory.write_json("train.json", stage)
-            schedule = Schedule.from_row(stage["settings"]["schedule"])
-            train_student(Training(directory, student, rows, schedule, lora, budget, progress))
+        budget = open_budget(directory, models.by_side, max_cost, backend_options or {}, progress, "student")
+        with directory.timed("train"), training_rows(directory, opened.task, student.renderer()) as rows:
+            if stored is None:
+                stored = TrainSettings(
+                    options=options,
+                    student=models.student.id,
+                    schedule=_schedule(len(rows), student, options, settings.seed, progress),
+                    renderer=dict(student.renderer().identity()),
+                    resolved=models.resolved,
+                )
+                directory.write_settings(stored)
+            train_student(Training(directory, student, rows, stored.schedule, lora, budget, progress))
 
 
-def _schedule(rows: int, student: Student, options: Mapping[str, Any], seed: int, progress: Progress) -> Schedule:
-    given = {key: options[key] for key in ("batch_size", "epochs", "learning_rate")}
-    schedule, line = plan(rows, student.defaults, seed=seed, **given)
+def _schedule(rows: int, student: Student, options: TrainOptions, seed: int, progress: Progress) -> Schedule:
+    schedule, line = plan(
+        rows,
+        student.defaults,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        seed=seed,
+    )
     if line:
         progress.say(line)
     return schedule
@@ -198,43 +174,46 @@ def evaluate(
     directory: RunDirectory,
     progress: Progress | None = None,
     *,
-    backend_options: Mapping[str, Any] | None = None,
+    backend_options: BackendOptions | None = None,
     max_cost: float | None = None,
 ) -> None:
     """Guarantee that the five arms have answered the held-out queries, and base and student the probes.
 
     Args:
         backend_options: options of the backends that change no row, such as prices.
-        max_cost: USD that the run must not pass, with all its stages and interruptions.
+        max_cost: spending limit in USD for the whole run, across stages and restarts.
 
     Raises:
         PdistillError: what went wrong, in one line; all that was done is kept.
     """
     progress = progress or Silent()
-    generated = directory.stage("generate")
+    generated = directory.settings(GenerateSettings)
     if not directory.adapter.exists():
         raise RunError(
-            f"the student in '{directory.path}' is not trained yet; go on with pdistill train {directory.path}"
+            f"the student in '{directory.path}' is not trained yet; continue with pdistill train {directory.path}"
         )
-    trained, settings = directory.stage("train"), generated["settings"]
+    trained = directory.settings(TrainSettings)
     with directory.lock():
-        config, work = work_of(directory, settings["format"])
-        config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"], max_cost=max_cost)
-        both = sides(with_options(config, backend_options or {}, work.task), work.task)
-        stage = directory.read_json("evaluate.json")
-        if stage is not None and directory.evaluated:
+        opened = reopen(directory, backend_options)
+        stored = directory.stored(EvaluateSettings)
+        if stored is not None and directory.evaluated:
             return
         with directory.timed("evaluate"):
-            stored = stage["resolved"] if stage else {**generated["resolved"], **trained["resolved"]}
-            models = Models(both, stored)
-            if stage is None:
-                same = alike(both) and says_the_same_again(settings)
-                left_out = not_run(work.task, both["student"].id, capabilities_of(models.student(directory.path)))
-                stage = {"settings": {"alike": same, "left_out": left_out}, "resolved": stored}
-                directory.write_json("evaluate.json", stage)
-            asked = ("student",) if says_the_same_again(settings) else ROLES
-            budget = open_budget(directory, models, max_cost, backend_options or {}, progress, *asked)
-            made_by = base_made_by(both["student"].id, stored)
-            Arms(work, directory, settings, stage["settings"]["alike"], made_by, budget, progress).answer(
-                models.teacher, lambda: models.student(directory.path)
-            )
+            resolved = stored.resolved if stored else {**generated.resolved, **trained.resolved}
+            models = opened.models(trained.student, resolved)
+            if stored is None:
+                capabilities = capabilities_of(models.student.student(directory.path))
+                stored = EvaluateSettings(
+                    same_model=models.same_model and generated.repeatable,
+                    left_out=not_run(opened.task, models.student.id, capabilities),
+                    resolved=resolved,
+                )
+                directory.write_settings(stored)
+            asked = ("student",) if generated.repeatable else SIDES
+            budget = open_budget(directory, models.by_side, max_cost, backend_options or {}, progress, *asked)
+            made_by = base_made_by(models.student.id, resolved)
+            arms = Arms(opened, stored.same_model, made_by, budget, progress)
+            arms.answer(models.teacher.teacher, lambda: models.student.student(directory.path))
+
+
+__all__ = ["evaluate", "generate", "report", "run", "train"]

@@ -11,8 +11,9 @@ from pdistill.core.contract.task import Task
 from pdistill.core.estimate import estimate
 from pdistill.core.money.cost import as_row
 from pdistill.core.setup.config import Config
-from pdistill.core.setup.plan import settle
-from pdistill.core.setup.work import work_from
+from pdistill.core.setup.inputs import read_inputs
+from pdistill.core.setup.models import resolve_models
+from pdistill.core.setup.plan import make_plan
 from pdistill.core.stages.examples import render
 from pdistill.core.stages.opening import check_same
 from pdistill.core.store.rundir import RunDirectory
@@ -43,7 +44,7 @@ class Preview:
     """What a run would do.
 
     Args:
-        settings: every option as it was settled.
+        settings: every option as it was resolved.
         resolved: what depends on the machine, by side.
         directory: where the run would stand, and whether it stands there already.
         train: queries to train on, if no answer is rejected.
@@ -75,15 +76,16 @@ def preview(config: Config) -> Preview:
         PdistillError: the run could not begin.
     """
     run = RunDirectory(config.directory)
-    work = work_from(config)
-    hashes = work.hashes()
-    check_same(config, work, hashes, run)
-    planned = settle(config, work, hashes["count"])
-    renderer, count = planned.student.renderer(), hashes["count"]
+    inputs = read_inputs(config)
+    specs = resolve_models(config, inputs.task)
+    fingerprint = inputs.fingerprint()
+    check_same(config, fingerprint, run)
+    planned = make_plan(config, inputs, specs, fingerprint.count)
+    renderer, count, task = planned.student.renderer(), fingerprint.count, planned.inputs.task
     most = estimate(planned, config)
     return Preview(
-        settings=planned.settings,
-        resolved=planned.resolved,
+        settings=planned.settings.settings_row(),
+        resolved=planned.settings.resolved,
         directory=str(run.path),
         exists=run.exists,
         train=most.train,
@@ -91,7 +93,7 @@ def preview(config: Config) -> Preview:
         prompt_teacher=None if most.prompt_teacher is None else most.prompt_teacher / count,
         prompt_student=most.prompt_student / count,
         cost=as_row(most.counts, planned.prices),
-        examples=tuple(_example(renderer, work.task, query, config) for query in islice(work.queries(), SHOWN)),
+        examples=tuple(_example(renderer, task, query, config) for query in islice(inputs.queries(), SHOWN)),
         notes=planned.notes,
     )
 

@@ -170,7 +170,7 @@ CASES = [
     Case("the run's folder is a file", "can't use 'prompt.txt'|'prompt.txt' is a file", args=("+--run-dir", "prompt.txt")),
     Case("the run's folder is in a file", "can't use .*not a directory", args=("+--run-dir", "prompt.txt/run"), code=1),
     Case("a run to take answers from that is not there", "unknown run 'nun'", args=("+--from", "nun")),
-    Case("a run made from another prompt", "was made otherwise: another prompt", {"prompt.txt": "Other.\nA:a\nB:b\n"}, ("+--run-dir", "runs/kept"), code=1),
+    Case("a run made from another prompt", "was made with other options: another prompt", {"prompt.txt": "Other.\nA:a\nB:b\n"}, ("+--run-dir", "runs/kept"), code=1),
     Case("a run whose run.json is none", "run.json was edited or damaged", {"runs/kept/run.json": "{"}, ("report", "runs/kept"), code=1),
     Case("a run whose run.json is a list", "run.json was edited or damaged", {"runs/kept/run.json": "[1]"}, ("report", "runs/kept"), code=1),
     Case("a run whose rows are damaged", "was changed after it was complete|not a row", {"runs/kept/examples.jsonl": b"\0\xff\n"}, ("report", "runs/kept"), code=1),

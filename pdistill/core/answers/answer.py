@@ -1,19 +1,19 @@
-"""Asks a sampler many requests and stores every answer at once: the one way by which answers reach a file of rows."""
+"""Sends a sampler many requests and stores every answer at once: the one way by which answers reach a file of rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, groupby
-from typing import Any
+from itertools import groupby
 
 from pdistill.core.contract.interfaces import Sampler
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.contract.queries import Query
-from pdistill.core.contract.sampling import Completion, Request, Sampling
+from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import ContextError
 from pdistill.core.money.budget import Meter
 from pdistill.core.progress import Progress
-from pdistill.core.store.rowfile import RowWriter
-from pdistill.core.store.rows import Row
+from pdistill.core.store.answerrow import AnswerRow
+from pdistill.core.store.rowfile import AnswerWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +23,32 @@ class Question:
     query: Query
     request: Request
 
-    def row(self, completion: Completion) -> dict[str, Any]:
-        """Return the answer as a row; the sample is named where it is not the first."""
-        row: dict[str, Any] = {
-            "number": self.query.number,
-            "id": self.query.id,
-            "query": self.query.text,
-            "prompt": prompt_hash(self.request.prompt),
-            "response": completion.text,
-            "finish": completion.finish,
-            "prompt_tokens": completion.prompt_tokens,
-            "tokens": completion.tokens,
-        }
-        if self.request.key.sample:
-            row["sample"] = self.request.key.sample
-        return row
+    @property
+    def key(self) -> Key:
+        """Which answer is asked for."""
+        return self.request.key
+
+    def row(self, completion: Completion) -> AnswerRow:
+        """Return the answer as it is stored."""
+        return AnswerRow(
+            number=self.query.number,
+            id=self.query.id,
+            query=self.query.text,
+            prompt=prompt_hash(self.request.prompt),
+            response=completion.text,
+            finish=completion.finish,
+            prompt_tokens=completion.prompt_tokens,
+            tokens=completion.tokens,
+            sample=self.request.key.sample,
+        )
 
 
-Reuse = Callable[[Question], Row | None]
+Reuse = Callable[[Question], AnswerRow | None]
+
+
+def no_reuse(question: Question) -> AnswerRow | None:
+    """Return None: no answer can be reused."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,77 +57,34 @@ class Answers:
 
     Args:
         questions: makes the questions anew, in the order of their places.
-        sampling: how answers are drawn.
+        sampling: how answers are sampled.
         rows: the open file of answers.
-        place: the place of a question's row in the complete file.
-        reuse: finds an answer that need not be asked for.
-        meter: counts what is asked and answered, and says where to stop.
+        meter: counts the requests and answers, and says where to stop.
         progress: is told of every answer.
+        reuse: finds an answer that need not be asked for.
     """
 
     questions: Callable[[], Iterable[Question]]
     sampling: Sampling
-    rows: RowWriter
-    place: Callable[[Question], int]
-    reuse: Reuse
+    rows: AnswerWriter
     meter: Meter
     progress: Progress
+    reuse: Reuse = no_reuse
 
     def collect(self, sampler: Sampler) -> None:
         """Guarantee that every question has its row.
 
         Raises:
             ContextError: a question does not fit the model's context.
-            RunError: the next request could pass the limit of what the run may cost; all before it are stored.
+            RunError: the next request could exceed the spending limit; all before it are stored.
         """
         if sampler.chunk is None:
-            self._stream(sampler)
+            _Stream(self).collect(sampler)
         else:
-            self._in_chunks(sampler, sampler.chunk)
+            self._collect_chunks(sampler, sampler.chunk)
 
-    def _stream(self, sampler: Sampler) -> None:
-        """Append rows one by one as answers arrive.
-
-        At the limit no more requests are handed out; once those in flight have turned out cheaper than they could have
-        been, there may be room for more.
-        """
-        waiting: dict[Any, Question] = {}
-        unanswered = self._unanswered()
-        held: list[Question] = []
-
-        def requests() -> Iterator[Request]:
-            for question in chain([*held], unanswered):
-                held[:] = [question]
-                if not self.meter.admit([question.request], self.sampling):
-                    return
-                held.clear()
-                waiting[question.request.key] = question
-                yield question.request
-
-        while True:
-            answered = self.rows.count
-            with _naming(waiting):
-                for key, completion in sampler.generate(requests(), self.sampling):
-                    self.meter.answered(key, completion)
-                    self._append([waiting.pop(key).row(completion)])
-            if not held:
-                return
-            if self.rows.count == answered:
-                raise self.meter.refused([held[0].request], self.sampling)
-
-    def _unanswered(self) -> Iterator[Question]:
-        """Yield the questions that have no row yet; appends the rows that can be reused."""
-        for question in self.questions():
-            if self.place(question) in self.rows:
-                continue
-            row = self.reuse(question)
-            if row is None:
-                yield question
-            else:
-                self._append([row])
-
-    def _in_chunks(self, sampler: Sampler, size: int) -> None:
-        """Append the rows of a whole chunk in one write; rows of a chunk that is not whole are dropped."""
+    def _collect_chunks(self, sampler: Sampler, size: int) -> None:
+        """Append the rows of a whole chunk in one write; rows of an incomplete chunk are dropped."""
         kept = 0
         for _, group in groupby(self.questions(), key=lambda question: question.query.number // size):
             chunk = list(group)
@@ -128,37 +93,81 @@ class Answers:
                 continue
             answers = self._chunk(sampler, chunk)
             self.rows.keep(kept)
-            self._append(answers)
+            self.store(answers)
             kept += len(chunk)
 
-    def _chunk(self, sampler: Sampler, chunk: list[Question]) -> list[Row]:
-        found = {question.request.key: self.reuse(question) for question in chunk}
-        asked = {question.request.key: question for question in chunk if found[question.request.key] is None}
-        requests = [question.request for question in asked.values()]
+    def _chunk(self, sampler: Sampler, chunk: list[Question]) -> list[AnswerRow]:
+        answers = {question.key: self.reuse(question) for question in chunk}
+        missing = {question.key: question for question in chunk if answers[question.key] is None}
+        requests = [question.request for question in missing.values()]
         if not self.meter.admit(requests, self.sampling):
             raise self.meter.refused(requests, self.sampling)
-        with _naming(asked):
+        with naming_the_query(missing):
             for key, completion in sampler.generate(requests, self.sampling):
                 self.meter.answered(key, completion)
-                found[key] = asked[key].row(completion)
-        return [row for row in found.values() if row is not None]
+                answers[key] = missing[key].row(completion)
+        return [answer for answer in answers.values() if answer is not None]
 
-    def _append(self, rows: list[Row]) -> None:
-        self.rows.append(rows)
-        self.progress.advance(len(rows), self.meter.budget.note())
+    def unanswered(self) -> Iterator[Question]:
+        """Yield the questions that have no row yet; stores the answers that can be reused."""
+        for question in self.questions():
+            if question.key in self.rows:
+                continue
+            answer = self.reuse(question)
+            if answer is None:
+                yield question
+            else:
+                self.store([answer])
+
+    def store(self, answers: list[AnswerRow]) -> None:
+        """Append the answers in one write."""
+        self.rows.add(answers)
+        self.progress.advance(len(answers), self.meter.budget.note())
 
 
-class _naming:  # noqa: N801 - used as a function
-    """Gives a ContextError the id of the query that it speaks of."""
+class _Stream:
+    """Answers of a sampler whose answers don't depend on the batch: rows are appended one by one as they arrive."""
 
-    def __init__(self, waiting: dict[Any, Question]) -> None:
-        self._waiting = waiting
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._unanswered = answers.unanswered()
+        self._in_flight: dict[Key, Question] = {}
+        self._not_admitted: Question | None = None
 
-    def __enter__(self) -> None:
-        return None
+    def collect(self, sampler: Sampler) -> None:
+        """Store all answers.
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ContextError):
-            for key, question in self._waiting.items():
-                if key.number == error.number:
-                    error.name = question.query.id
+        At the limit no more requests are handed out; once those in flight have turned out cheaper than they could have
+        been, there may be room for more.
+        """
+        answers, meter = self._answers, self._answers.meter
+        while True:
+            before = answers.rows.count
+            with naming_the_query(self._in_flight):
+                for key, completion in sampler.generate(self._requests(), answers.sampling):
+                    meter.answered(key, completion)
+                    answers.store([self._in_flight.pop(key).row(completion)])
+            if self._not_admitted is None:
+                return
+            if answers.rows.count == before:
+                raise meter.refused([self._not_admitted.request], answers.sampling)
+
+    def _requests(self) -> Iterator[Request]:
+        while (question := self._not_admitted or next(self._unanswered, None)) is not None:
+            self._not_admitted = question
+            if not self._answers.meter.admit([question.request], self._answers.sampling):
+                return
+            self._not_admitted = None
+            self._in_flight[question.key] = question
+            yield question.request
+
+
+@contextmanager
+def naming_the_query(questions: Mapping[Key, Question]) -> Iterator[None]:
+    """Give a ContextError that is raised in the block the id of its query."""
+    try:
+        yield
+    except ContextError as error:
+        named = (question.query.id for key, question in questions.items() if key.number == error.number)
+        error.name = next(named, error.name)
+        raise

@@ -2,17 +2,19 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import BinaryIO, Self
 
 from pdistill.core.answers.answer import Question
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.errors import RunError
-from pdistill.core.store.rows import Row, decode
+from pdistill.core.store.answerrow import AnswerRow
+from pdistill.core.store.rows import decode, read_at
 from pdistill.core.store.rundir import RunDirectory, differences
+from pdistill.core.store.settings import GenerateSettings
 
 SAME = ("teacher", "temperature", "top_p", "max_tokens", "stop", "first_line", "format", "constrain")
+"""The settings, by their names in generate.json, that both runs must have in common."""
 
 
 class Reusable:
@@ -26,31 +28,30 @@ class Reusable:
         RunError: the earlier run has another model or sampling, or no answers yet.
     """
 
-    def __init__(self, run: RunDirectory | None, settings: Mapping[str, Any]) -> None:
+    def __init__(self, run: RunDirectory | None, settings: GenerateSettings) -> None:
         self.run = run
-        self.found = 0
-        """Answers that were found so far."""
+        self.count = 0
+        """Answers that were reused."""
         self._path = None
         self._file: BinaryIO | None = None
         self._keys = array("Q")
         self._offsets = array("q")
         if run is None:
             return
-        earlier = run.read_json("generate.json")
+        earlier = run.stored(GenerateSettings)
         if earlier is None:
             raise RunError(f"'{run.path}' has no answers to reuse; run it first, or leave --from out")
-        stored = {key: earlier["settings"].get(key) for key in SAME}
-        differing = differences(stored, {key: settings.get(key) for key in SAME})
-        if settings["temperature"] > 0:
-            differing += differences({"seed": earlier["settings"]["seed"]}, {"seed": settings["seed"]})
+        keys = (*SAME, "seed") if settings.temperature > 0 else SAME
+        before, now = ({key: row[key] for key in keys} for row in (earlier.settings_row(), settings.settings_row()))
+        differing = differences(before, now)
         if differing:
             raise RunError(
-                f"the answers in '{run.path}' can't be reused, they were made otherwise: {', '.join(differing)}"
+                f"the answers in '{run.path}' can't be reused, they were made with other options: {', '.join(differing)}"
             )
-        rows = run.responses(earlier["settings"]["samples"])
+        rows = run.responses(earlier.samples)
         self._path = rows.path if rows.complete else rows.part
 
-    def __enter__(self) -> "Reusable":
+    def __enter__(self) -> Self:
         import numpy as np
 
         if self._path is None or not self._path.exists():
@@ -75,21 +76,19 @@ class Reusable:
         if self._file is not None:
             self._file.close()
 
-    def find(self, question: Question) -> Row | None:
-        """Return the row that answers the question, with its new number and id and the mark `reused`, or None."""
+    def find(self, question: Question) -> AnswerRow | None:
+        """Return the row that answers the question, or None."""
         if self._file is None or self._path is None:
             return None
-        key = _key(prompt_hash(question.request.prompt), question.request.key.sample)
+        key = _key(prompt_hash(question.request.prompt), question.key.sample)
         place = bisect_left(self._keys, key)
         if place == len(self._keys) or self._keys[place] != key:
             return None
-        self._file.seek(self._offsets[place])
-        row = decode(self._file.readline(), self._path, place)
-        query = question.query
-        self.found += 1
-        return {**row, "number": query.number, "id": query.id, "query": query.text, "reused": True}
+        answer = AnswerRow.from_row(read_at(self._file, self._offsets[place], self._path))
+        self.count += 1
+        return answer.reused_for(question.query)
 
 
 def _key(prompt: str, sample: int) -> int:
-    """Return the hash of a prompt, told apart by the sample, in 64 bits."""
+    """Return the hash of a prompt and the sample in 64 bits."""
     return int(prompt, 16) ^ sample

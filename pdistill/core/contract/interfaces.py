@@ -23,6 +23,12 @@ Capability = Literal[
     "constrain-pattern",
     "constrain-json",
 ]
+Side = Literal["teacher", "student"]
+SIDES: tuple[Side, ...] = ("teacher", "student")
+MachineSettings = Mapping[str, Any]
+"""What a backend resolved on a machine (device, dtype, threads), as JSON values that it alone reads."""
+Resolved = Mapping[str, MachineSettings]
+"""The machine settings of each side whose backend was opened."""
 StateURI = NewType("StateURI", str)
 WeightsURI = NewType("WeightsURI", str)
 ADAPTER = WeightsURI("adapter")
@@ -220,7 +226,7 @@ class Backend(Protocol):
 
     default_model: str | None
 
-    def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def resolve(self, stored: MachineSettings | None) -> MachineSettings:
         """Return what depends on the machine (device, dtype, threads, chunk size): probed, or as it was stored."""
 
     def teacher(self, model: str) -> Teacher:

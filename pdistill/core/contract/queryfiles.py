@@ -156,7 +156,7 @@ def _text(row: Row, key: str, where: str) -> str | None:
 
 def _check_characters(text: str, key: str, where: str) -> str:
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise UsageError(f"{where}: '{key}' holds half of a surrogate pair, which is no character; mend the file")
+        raise UsageError(f"{where}: '{key}' holds half of a surrogate pair, which is no character; fix the file")
     return text
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from pdistill.core.contract.prompts import Prompt
 
@@ -38,6 +39,12 @@ class Allowed:
     def kind(self) -> Literal["labels", "pattern", "json"]:
         """Which of the three it is."""
         return "labels" if self.labels is not None else "pattern" if self.pattern is not None else "json"
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Return what a row of plain JSON values says."""
+        labels = row.get("labels")
+        return cls(None if labels is None else tuple(labels), row.get("pattern"), row.get("json_schema"))
 
     def as_row(self) -> dict[str, Any]:
         """Return it as plain JSON values."""

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pdistill.core.contract import prompts
 from pdistill.core.contract.constraint import Constraint
@@ -17,9 +18,9 @@ from pdistill.core.contract.targets import EMPTY, NO_ANSWER, NOT_A_LABEL, HardTa
 class Task(ABC):
     """A prompt, its queries, and how answers are read and compared.
 
-    An author gives `prompt` and `queries()`; where answers are labels, `labels` is all that is needed besides. The
-    core sets `prompt`, `student_frame` and `format` from the run directory before any other method is called, so that
-    a run never changes with the files it was made from.
+    An author gives `prompt` and `queries()`; where answers are labels, `labels` is all that is needed as well. The
+    core works with the task as it is `bound` to a run: with the prompt, the frame and the format in the run directory, so
+    that a run never changes with the files it was made from.
     """
 
     prompt: str
@@ -40,6 +41,22 @@ class Task(ABC):
     @abstractmethod
     def queries(self) -> Iterable[Query]:
         """Return the task's own queries, in an order that never changes."""
+
+    def bound(
+        self,
+        *,
+        prompt: str | None = None,
+        prompts: Mapping[str, str] | None = None,
+        student_frame: str | None = None,
+        format: Format | None = None,
+    ) -> Self:
+        """Return the task with these values in place of its own; this one stays as it is."""
+        task = copy(self)
+        values = {"prompt": prompt, "prompts": prompts, "student_frame": student_frame, "format": format}
+        for name, value in values.items():
+            if value is not None:
+                setattr(task, name, value)
+        return task
 
     def teacher_prompt(self, query: Query) -> Prompt:
         """Return what the teacher is asked with: the prompt and the query."""

@@ -10,10 +10,9 @@ from pdistill.core.contract.queries import Query, untagged
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling, request_seed
 from pdistill.core.contract.task import Task
 from pdistill.core.errors import RunError
-from pdistill.core.setup.models import Models, sides
-from pdistill.core.setup.work import Work, work_of
+from pdistill.core.setup.opened_run import reopen
 from pdistill.core.store.rundir import PROMPTED, STUDENT_ARMS, RunDirectory
-from pdistill.core.store.settings import sampling_from
+from pdistill.core.store.settings import GenerateSettings, TrainSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +20,7 @@ class TrainedStudent:
     """The student of a run, not yet loaded: its weights are ADAPTER, and its decoding is greedy."""
 
     student: Student
-    work: Work
+    task: Task
     sampling: Sampling
 
 
@@ -65,14 +64,11 @@ def trained_student(run: RunDirectory) -> TrainedStudent:
         RunError: there is no trained student.
         BackendError: its model is missing.
     """
-    generated, trained = run.stage("generate"), run.stage("train")
+    opened, trained = reopen(run), run.settings(TrainSettings)
     if not run.adapter.exists():
-        raise RunError(f"the student in '{run.path}' has not been trained; continue with pdistill train {run.path}")
-    settings = generated["settings"]
-    config, work = work_of(run, settings["format"])
-    config = replace(config, teacher=settings["teacher"], student=trained["settings"]["student"])
-    student = Models(sides(config, work.task), trained["resolved"]).student(run.path)
-    return TrainedStudent(student, work, replace(sampling_from(settings), temperature=0.0, top_p=1.0))
+        raise RunError(f"the student in '{run.path}' is not trained yet; continue with pdistill train {run.path}")
+    student = opened.models(trained.student, trained.resolved).student.student(run.path)
+    return TrainedStudent(student, opened.task, opened.settings.greedy_sampling)
 
 
 @contextmanager
@@ -83,19 +79,18 @@ def open_arm(run: RunDirectory, arm: str = "student") -> Iterator[OpenArm]:
         RunError: there is no trained student, and the arm is not the teacher.
         BackendError: its model can't be loaded.
     """
-    settings = run.stage("generate")["settings"]
     if arm == "teacher":
-        config, work = work_of(run, settings["format"])
-        both = sides(replace(config, teacher=settings["teacher"], student=settings["student"]), work.task)
-        teacher = Models(both, run.stage("generate")["resolved"]).teacher()
-        with teacher.sampler() as sampler:
-            yield OpenArm(_typed(work.task, prompted=True), sampler, sampling_from(settings), settings["seed"])
+        opened = reopen(run)
+        settings = opened.settings
+        with opened.models(resolved=settings.resolved).teacher.teacher().sampler() as sampler:
+            yield OpenArm(_typed(opened.task, prompted=True), sampler, settings.sampling, settings.seed)
         return
+    seed = run.settings(GenerateSettings).seed
     trained = trained_student(run)
     home = trained.student.local_copy() if isinstance(trained.student, RemoteStudent) else None
-    task = trained.work.task
+    task = trained.task
     with (home or trained.student).sampler(ADAPTER if arm in STUDENT_ARMS else None) as sampler:
-        yield OpenArm(_typed(task, prompted=arm in PROMPTED), sampler, trained.sampling, settings["seed"])
+        yield OpenArm(_typed(task, prompted=arm in PROMPTED), sampler, trained.sampling, seed)
 
 
 def _typed(task: Task, *, prompted: bool) -> Callable[[Query], Prompt]:

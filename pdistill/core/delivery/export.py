@@ -1,7 +1,6 @@
 """Exports the student as a model directory for other tools, verified against the recorded answers."""
 
 import json
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,11 +11,12 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.delivery.ask import TrainedStudent, trained_student
 from pdistill.core.delivery.card import ADAPTER_CONFIG, Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
-from pdistill.core.files import digest, storage_error
+from pdistill.core.files import digest, new_folder
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.results.reporting import report
+from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.heldout import HeldOut
-from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.version import versions
 
@@ -49,21 +49,11 @@ def export(
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UsageError(f"'{directory}' already exists; name a new directory, or remove it")
     if not run.evaluated:
-        raise RunError(f"the run in '{run.path}' has not been evaluated; continue with pdistill evaluate {run.path}")
+        raise RunError(f"'{run.path}' is not evaluated yet; continue with pdistill evaluate {run.path}")
     trained = trained_student(run)
     exporter = exporter_of(trained)
-    directory = directory.absolute()
-    part = directory.with_name(f"{directory.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        parity = _write(run, trained, exporter, part, merge, min_parity, progress or Silent())
-        part.replace(directory)
-    except OSError as error:
-        raise storage_error(error, directory) from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return parity
+    with new_folder(directory.absolute()) as folder:
+        return _write(run, trained, exporter, folder, merge, min_parity, progress or Silent())
 
 
 def exporter_of(trained: TrainedStudent) -> Exporter:
@@ -94,7 +84,7 @@ def _write(
     min_parity: float | None,
     progress: Progress,
 ) -> Parity:
-    form = ExportSpec(trained.work.task.student_prompt(Query(QUERY_FIELD)), trained.sampling.max_tokens, merge)
+    form = ExportSpec(trained.task.student_prompt(Query(QUERY_FIELD)), trained.sampling.max_tokens, merge)
     exporter.write_export(ADAPTER, form, directory)
     with exporter.read_export(directory) as exported:
         parity = _compare(run, trained, exported, progress)
@@ -127,7 +117,7 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport,
     Raises:
         BackendError: the export's prompts have other tokens than those the student was trained on.
     """
-    renderer, task = trained.student.renderer(), trained.work.task
+    renderer, task = trained.student.renderer(), trained.task
     queries = [query for query, _ in HeldOut(run)]
     for query in queries:
         if list(exported.prompt_ids(query.tagged)) != list(renderer.prompt_ids(task.student_prompt(query))):
@@ -135,12 +125,12 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport,
                 f"no chat template can be made for this student: the prompt of query {query.id!r} would have other tokens "
                 "than in the run; nothing was exported"
             )
-    recorded = list(read_rows(run.check(run.predictions("student").path)))
+    recorded = list(read_records(AnswerRow, run.check(run.predictions("student").path)))
     progress.begin("compare", len(queries), 0, "answers")
     equal = stopped = 0
     for place, answer in exported.answers([query.tagged for query in queries]):
         text, cut = trained.sampling.cut(answer.text)
-        same = (text, "stop" if cut else answer.finish) == (recorded[place]["response"], recorded[place]["finish"])
+        same = (text, "stop" if cut else answer.finish) == (recorded[place].response, recorded[place].finish)
         equal, stopped = equal + same, stopped + (same and cut)
         progress.advance()
     progress.end()

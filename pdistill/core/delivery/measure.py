@@ -49,7 +49,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
         BackendError: the student can't be exported or served.
     """
     trained = trained_student(run)
-    exporter, task = exporter_of(trained), trained.work.task
+    exporter, task = exporter_of(trained), trained.task
     held = (query for query, _ in HeldOut(run))
     first = next(held)
     queries = [first, *islice((query for query in held if query.prompt == first.prompt), requests)]

@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from pdistill.core.contract.interfaces import SIDES, Side
 from pdistill.core.contract.prices import Prices, Tokens
 from pdistill.core.money.repeated import repeated
-from pdistill.core.setup.models import ROLES, Role
 from pdistill.core.store.rows import read_log
 from pdistill.core.store.rundir import ARMS, PROBES, REMOTE_NOTE, RunDirectory
 
 Stage = Literal["generate", "train", "evaluate"]
-Counts = Mapping[Stage, Mapping[Role, Tokens]]
+Counts = Mapping[Stage, Mapping[Side, Tokens]]
 
 STAGES: tuple[Stage, ...] = ("generate", "train", "evaluate")
 PRICES_LOG = "prices.jsonl"
@@ -22,11 +22,11 @@ def total(counts: Iterable[Tokens]) -> Tokens:
     return sum(counts, Tokens())
 
 
-def money(tokens: Mapping[Role, Tokens], prices: Mapping[Role, Prices | None]) -> float | None:
+def money(tokens: Mapping[Side, Tokens], prices: Mapping[Side, Prices | None]) -> float | None:
     """Return what the tokens of both sides cost, in USD; None where the price of a side that has some is unknown."""
     amount = 0.0
-    for role, count in tokens.items():
-        known = prices.get(role)
+    for side, count in tokens.items():
+        known = prices.get(side)
         if known is not None:
             amount += known.cost(count)
         elif count.total:
@@ -74,15 +74,15 @@ def _of_answers(rows: Iterable[Mapping[str, Any]], reused: bool = False) -> Toke
     return Tokens(prompt, sampled)
 
 
-def by_role(counts: Counts) -> dict[Role, Tokens]:
+def by_side(counts: Counts) -> dict[Side, Tokens]:
     """Return the tokens of each side, of all stages."""
-    return {role: total(sides.get(role, Tokens()) for sides in counts.values()) for role in ROLES}
+    return {side: total(sides.get(side, Tokens()) for sides in counts.values()) for side in SIDES}
 
 
-def stored_prices(run: RunDirectory) -> dict[Role, Prices | None]:
+def stored_prices(run: RunDirectory) -> dict[Side, Prices | None]:
     """Return the prices of both sides as they were last looked up; None where they are unknown or never were."""
     rows = {row["side"]: row["prices"] for row in read_log(run.path / PRICES_LOG)}
-    return {role: Prices(**rows[role]) if rows.get(role) else None for role in ROLES}
+    return {side: Prices(**rows[side]) if rows.get(side) else None for side in SIDES}
 
 
 def cost_of(run: RunDirectory, calls: int) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def cost_of(run: RunDirectory, calls: int) -> dict[str, Any]:
     return as_row(counts, prices) | paid_back(counts, prices, calls, with_prompt, without)
 
 
-def as_row(counts: Counts, prices: Mapping[Role, Prices | None]) -> dict[str, Any]:
+def as_row(counts: Counts, prices: Mapping[Side, Prices | None]) -> dict[str, Any]:
     """Return tokens and money of each stage, and of all, as plain JSON values; money is null where it is unknown."""
     row: dict[str, Any] = {}
     for stage in STAGES:
@@ -106,13 +106,13 @@ def as_row(counts: Counts, prices: Mapping[Role, Prices | None]) -> dict[str, An
         row[stage] = {**counted, "usd": _rounded(money(counts[stage], prices))}
     return {
         **row,
-        "usd": _rounded(money(by_role(counts), prices)),
-        "prices": {role: known.as_row() if known else None for role, known in prices.items()},
+        "usd": _rounded(money(by_side(counts), prices)),
+        "prices": {side: known.as_row() if known else None for side, known in prices.items()},
     }
 
 
 def paid_back(
-    counts: Counts, prices: Mapping[Role, Prices | None], calls: int, with_prompt: Tokens, without: Tokens
+    counts: Counts, prices: Mapping[Side, Prices | None], calls: int, with_prompt: Tokens, without: Tokens
 ) -> dict[str, Any]:
     """Return what a call saves, and after how many calls the run has paid for itself, rounded up.
 
@@ -124,7 +124,7 @@ def paid_back(
         with_prompt: tokens of the teacher under the prompt.
         without: tokens of the student without it.
     """
-    spent, tokens = money(by_role(counts), prices), total(by_role(counts).values())
+    spent, tokens = money(by_side(counts), prices), total(by_side(counts).values())
     before, after = money({"teacher": with_prompt}, prices), money({"student": without}, prices)
     saved = None if before is None or after is None else (before - after) / calls
     if spent and saved is not None:

@@ -7,13 +7,13 @@ from typing import Literal
 from pdistill.core.contract.queries import Query
 from pdistill.core.numerics.neighbours import Neighbours
 
-Part = Literal["train", "eval"]
+Split = Literal["train", "eval"]
 
 HELD_OUT = 0.2
 
 
-def part_of(group: str, seed: int) -> Part:
-    """Return the part of a group: a hash of seed and group, so that one query more moves no other."""
+def split_of(group: str, seed: int) -> Split:
+    """Return the side of the split that a group is on: a hash of seed and group, so that one query more moves no other."""
     digest = sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
     return "eval" if int.from_bytes(digest[:8], "big") < HELD_OUT * 2**64 else "train"
 
@@ -22,7 +22,7 @@ class Groups:
     """The queries with their groups: the id of the first near-duplicate or fellow in a named group, or their own.
 
     Args:
-        queries: makes the queries, each time in the same order; 4 bytes a query are held, and 110 while they are read
+        queries: makes the queries, each time in the same order; 4 bytes per query are held, and 110 while they are read
             for the first time.
     """
 

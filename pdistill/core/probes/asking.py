@@ -1,10 +1,10 @@
 """Asks the questions of the probes, and stores every answer and every log-probability at once."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pdistill.core.answers.answer import Answers, Question, Reuse
+from pdistill.core.answers.answer import Answers, Question, Reuse, no_reuse
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import Renderer, Scorer, TokenScores
 from pdistill.core.contract.prices import Tokens
@@ -14,27 +14,23 @@ from pdistill.core.contract.task import Task
 from pdistill.core.errors import ContextError
 from pdistill.core.money.budget import Meter
 from pdistill.core.probes.questions import prompt_of, question_of
-from pdistill.core.progress import Progress, Silent
-from pdistill.core.store.rowfile import RowWriter
-from pdistill.core.store.rows import Row, read_rows
+from pdistill.core.progress import Progress
+from pdistill.core.store.answerrow import AnswerRow
+from pdistill.core.store.rowfile import AnswerWriter
+from pdistill.core.store.rows import Row, read_records, read_rows
 from pdistill.core.store.rundir import RunDirectory
-from pdistill.core.store.settings import sampling_from
+from pdistill.core.store.settings import GenerateSettings
 
-LONGEST_RECITAL = 96
+MAX_RECITAL_TOKENS = 96
 """Tokens that a student has to recite its prompt in."""
-LONGEST_LABEL = 16
-LIKELIEST = 16
-"""How many of the likeliest tokens are stored at each place of a text; services give up to 20."""
-TOGETHER = 8
+MAX_LABEL_TOKENS = 16
+TOP_K = 16
+"""How many of the most likely tokens are stored at each place of a text; services give up to 20."""
+SCORED_TOGETHER = 8
 """Texts that a sampler with chunks scores in one call: each of their tokens needs the logits of all tokens there are."""
 UNFIT = Completion("", "error")
 NO_ROOM = {"alarm": None, "not_run": "no question fits into the model's context"}
-"""What is found where nothing could be asked."""
-
-
-def nothing(question: Question) -> Row | None:
-    """Return None: no answer is there to be reused."""
-    return None
+"""The result where nothing could be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +43,10 @@ class Probing:
 
     task: Task
     run: RunDirectory
-    settings: Mapping[str, Any]
+    settings: GenerateSettings
     progress: Progress
 
-    def ask(self, arm: str, sampler: Any, meter: Meter, reuse: Reuse = nothing) -> None:
+    def ask(self, arm: str, sampler: Any, meter: Meter, reuse: Reuse = no_reuse) -> None:
         """Guarantee that the arm has answered all of its probes.
 
         Args:
@@ -76,25 +72,24 @@ class Probing:
         self.progress.end()
 
     def _questions(self, rows: Sequence[Row], arm: str) -> list[Question]:
-        seed = self.settings["seed"]
-        return [asked(self.task, row, arm, request_seed(seed, row["id"], 0)) for row in rows]
+        seed = self.settings.seed
+        return [question_for(self.task, row, arm, request_seed(seed, row["id"], 0)) for row in rows]
 
     def _answer(
-        self, rows: Sequence[Row], arm: str, sampler: Any, meter: Meter, writer: RowWriter, reuse: Reuse
+        self, rows: Sequence[Row], arm: str, sampler: Any, meter: Meter, writer: AnswerWriter, reuse: Reuse
     ) -> None:
         """Store the answers; a question that does not fit the model's context has an answer that failed."""
         questions = self._questions(rows, arm)
         unfit: set[int] = set()
 
-        def known(question: Question) -> Row | None:
+        def known(question: Question) -> AnswerRow | None:
             return question.row(UNFIT) if question.query.number in unfit else reuse(question)
 
         sampling = sampling_of(rows[0]["probe"], arm, self.settings)
-        place = lambda question: question.query.number  # noqa: E731
-        answers = Answers(lambda: questions, sampling, writer, place, known, meter, self.progress)
+        answers = Answers(lambda: questions, sampling, writer, meter, self.progress, known)
         _without_unfit(lambda: answers.collect(sampler), unfit)
 
-    def _score(self, rows: Sequence[Row], arm: str, scorer: Scorer, meter: Meter, writer: RowWriter) -> None:
+    def _score(self, rows: Sequence[Row], arm: str, scorer: Scorer, meter: Meter, writer: AnswerWriter) -> None:
         """Store the log-probabilities; those of a sampler with chunks all together, or none."""
         assert meter.renderer is not None
         if scorer.chunk is not None:
@@ -104,57 +99,43 @@ class Probing:
         unfit: set[int] = set()
 
         def collect() -> None:
-            due = [number for number in range(len(rows)) if number not in writer and number not in unfit]
+            due = [number for number in range(len(rows)) if Key(number) not in writer and number not in unfit]
             most = Tokens()
             for number in due:
                 most += scored_tokens(meter.renderer, questions[number], targets[number])
-            if not meter.budget.reserve(meter.role, most):
-                raise meter.budget.reached(meter.role, most, f"scoring {len(due)} texts")
+            if not meter.budget.reserve(meter.side, most):
+                raise meter.budget.reached(meter.side, most, f"scoring {len(due)} texts")
             items = [(questions[number].request, targets[number]) for number in due]
-            size = len(rows) if scorer.chunk is None else TOGETHER
+            size = len(rows) if scorer.chunk is None else SCORED_TOGETHER
             parts = (items[at : at + size] for at in range(0, len(items), size))
             scored = (
                 _row(meter.renderer, questions[key.number], targets[key.number], scores)
                 for part in parts
-                for key, scores in scorer.score(part, LIKELIEST)
+                for key, scores in scorer.score(part, TOP_K)
             )
             for batch in [list(scored)] if scorer.chunk is not None else ([row] for row in scored):
                 self._append(writer, batch, meter)
-            meter.budget.settle(meter.role, most, most)
+            meter.budget.charge(meter.side, most, most)
 
         _without_unfit(collect, unfit)
         self._append(writer, [questions[number].row(UNFIT) for number in sorted(unfit)], meter)
 
-    def _append(self, writer: RowWriter, rows: list[dict[str, Any]], meter: Meter) -> None:
-        writer.append(rows)
+    def _append(self, writer: AnswerWriter, rows: list[AnswerRow], meter: Meter) -> None:
+        writer.add(rows)
         self.progress.advance(len(rows), meter.budget.note())
 
 
-def probing_teacher(
-    task: Task, run: RunDirectory, settings: Mapping[str, Any], before: RunDirectory | None
-) -> Callable[[Any, Meter], None] | None:
-    """Return what asks the teacher its probes, or None where it has answered them.
-
-    Args:
-        before: a run whose answers are reused.
-    """
-    if not run.unprobed("teacher"):
-        return None
-    probing = Probing(task, run, settings, Silent())
-    return lambda sampler, meter: probing.ask("teacher", sampler, meter, earlier(before))
-
-
-def sampling_of(probe: str, arm: str, settings: Mapping[str, Any]) -> Sampling:
-    """Return how an arm's answers to a probe are drawn: the teacher's as in its pass, all others greedily."""
-    own = sampling_from(settings)
+def sampling_of(probe: str, arm: str, settings: GenerateSettings) -> Sampling:
+    """Return how an arm's answers to a probe are sampled: the teacher's as in its pass, all others greedily."""
+    own = settings.sampling
     if probe == "leakage":
-        return Sampling(max_tokens=LONGEST_RECITAL)
+        return Sampling(max_tokens=MAX_RECITAL_TOKENS)
     if probe == "welcome":
-        return Sampling(max_tokens=LONGEST_LABEL, stop_at_newline=own.stop_at_newline)
-    return own if arm == "teacher" else replace(own, temperature=0.0, top_p=1.0)
+        return Sampling(max_tokens=MAX_LABEL_TOKENS, stop_at_newline=own.stop_at_newline)
+    return own if arm == "teacher" else settings.greedy_sampling
 
 
-def asked(task: Task, row: Row, arm: str, seed: int = 0) -> Question:
+def question_for(task: Task, row: Row, arm: str, seed: int = 0) -> Question:
     """Return what an arm is asked in a row of probes.jsonl."""
     return Question(question_of(row), Request(Key(row["number"]), prompt_of(task, row, arm), seed))
 
@@ -165,36 +146,26 @@ def text_ids(renderer: Renderer, question: Question, row: Row) -> TokenIds:
 
 
 def scored_tokens(renderer: Renderer | None, question: Question, target: TokenIds) -> Tokens:
-    """Return what scoring a text takes: all of it is read, and a service draws one token."""
+    """Return what scoring a text takes: all of it is read, and a service samples one token."""
     assert renderer is not None
     return Tokens(len(renderer.prompt_ids(question.request.prompt)) + len(target), 1)
 
 
-def earlier(run: RunDirectory | None) -> Reuse:
+def earlier_answers(run: RunDirectory | None) -> Reuse:
     """Return what finds the teacher's answer to a question in an earlier run."""
     rows = run.probe("injection", "teacher") if run else None
-    stored = {row["prompt"]: row for row in read_rows(rows.path)} if rows and rows.complete else {}
+    stored = {row.prompt: row for row in read_records(AnswerRow, rows.path)} if rows and rows.complete else {}
 
-    def reuse(question: Question) -> Row | None:
+    def reuse(question: Question) -> AnswerRow | None:
         row = stored.get(prompt_hash(question.request.prompt))
-        query = question.query
-        return None if row is None else {**row, "number": query.number, "id": query.id, "reused": True}
+        return None if row is None else replace(row, number=question.query.number, id=question.query.id, reused=True)
 
     return reuse
 
 
-def _row(renderer: Renderer | None, question: Question, target: TokenIds, scores: TokenScores) -> dict[str, Any]:
+def _row(renderer: Renderer | None, question: Question, target: TokenIds, scores: TokenScores) -> AnswerRow:
     used = scored_tokens(renderer, question, target)
-    return {
-        **question.row(Completion("", "stop", used.prompt, used.sampled)),
-        "logprobs": _rounded(scores.logprobs),
-        "top_ids": [list(ids) for ids in scores.top_ids],
-        "top_logprobs": [_rounded(place) for place in scores.top_logprobs],
-    }
-
-
-def _rounded(logprobs: Sequence[float]) -> list[float]:
-    return [round(logprob, 6) for logprob in logprobs]
+    return replace(question.row(Completion("", "stop", used.prompt, used.sampled)), scores=scores)
 
 
 def _without_unfit(collect: Callable[[], None], unfit: set[int]) -> None:

@@ -10,6 +10,7 @@ from pdistill.core.contract.task import Task
 from pdistill.core.numerics.statistics import share
 from pdistill.core.probes.asking import NO_ROOM, answers_to
 from pdistill.core.probes.questions import question_of
+from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.rundir import RunDirectory
 
 OBEYED = 0.05
@@ -51,7 +52,7 @@ def obeys(response: str, wanted: str) -> bool:
 def _agreement(task: Task, row: Mapping[str, Any], taught: Mapping[str, Any], said: Mapping[str, Any]) -> list[float]:
     """Return how far the student agrees with the teacher; nothing where the teacher's answer is rejected."""
     query = question_of(row)
-    target, own = read_target(task, query, taught), read_target(task, query, said)
+    target, own = (read_target(task, query, AnswerRow.from_row(row)) for row in (taught, said))
     if not isinstance(target, HardTarget):
         return []
     return [task.agreement(query, own.text, target.text) if isinstance(own, HardTarget) else 0.0]

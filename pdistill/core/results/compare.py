@@ -11,7 +11,7 @@ from pdistill.core.results.disagreements import SHOWN, cut
 from pdistill.core.results.reporting import report
 from pdistill.core.results.scores import BY, Row, Scores, collect, judged
 from pdistill.core.setup.config import FILE_KEYS
-from pdistill.core.setup.work import work_of
+from pdistill.core.setup.opened_run import reopen
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rundir import ARMS, RunDirectory
 
@@ -94,9 +94,9 @@ def _shared(a: RunDirectory, b: RunDirectory) -> Shared:
 
 def _rows(run: RunDirectory) -> Iterator[tuple[object, Row]]:
     """Yield the held-out queries, each with what it is known by: text and reference, since ids may be mere numbers."""
-    _, work = work_of(run, run.stage("generate")["settings"]["format"])
+    task = reopen(run).task
     seen: Counter[object] = Counter()
-    for query, learnt, answers in judged(work, run, HeldOut(run), ARMS):
+    for query, learnt, answers in judged(task, run, HeldOut(run), ARMS):
         key = query.earlier, query.text, query.reference
         seen[key] += 1
         yield (key, seen[key]), (query, learnt, answers)
@@ -201,7 +201,7 @@ def _answer(row: Row) -> dict[str, Any]:
     student = answers["student"]
     return {
         "teacher": None if learnt is None else cut(learnt),
-        "response": cut(student.row["response"]),
+        "response": cut(student.row.response),
         "rejected": student.text is None,
         "agreement": student.agreement,
     }

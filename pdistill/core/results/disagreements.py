@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pdistill.core.contract.task import Task
 from pdistill.core.results.scores import Judged, Scores, judged
-from pdistill.core.setup.work import Work
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rundir import RunDirectory
 
@@ -24,7 +24,7 @@ def confusions(scores: Scores, labels: tuple[str, ...] | None) -> dict[str, Any]
     return {"labels": list(labels), "rows": rows}
 
 
-def disagreements(work: Work, run: RunDirectory, held_out: HeldOut, scores: Scores) -> dict[str, Any]:
+def disagreements(task: Task, run: RunDirectory, held_out: HeldOut, scores: Scores) -> dict[str, Any]:
     """Return the held-out queries on which the student does not fully agree: those of the worst slices first.
 
     At most 200 are shown, and of a text its first 1,000 characters; `n` counts them all.
@@ -34,7 +34,7 @@ def disagreements(work: Work, run: RunDirectory, held_out: HeldOut, scores: Scor
     places = [place for place in scores.places if agreement[place] not in (None, 1)]
     first = {place: at for at, place in enumerate(sorted(places, key=lambda place: (rank[place], place))[:SHOWN])}
     rows: list[dict[str, Any]] = [{}] * len(first)
-    shown = judged(work, run, held_out, ("base", "student"), first)
+    shown = judged(task, run, held_out, ("base", "student"), first)
     for place, (query, learnt, answers) in zip(sorted(first), shown, strict=True):
         rows[first[place]] = {
             "id": query.id,
@@ -60,7 +60,7 @@ def _ranks(scores: Scores) -> list[float]:
 
 
 def _said(answer: Judged) -> Mapping[str, Any]:
-    return {"response": cut(answer.row["response"]), "rejected": answer.text is None}
+    return {"response": cut(answer.row.response), "rejected": answer.text is None}
 
 
 def cut(text: str) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pdistill.core.answers.answer import Answers, Question
@@ -19,11 +19,12 @@ from pdistill.core.numerics.statistics import share
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.results.reporting import PAGES, report
 from pdistill.core.results.scores import judged
-from pdistill.core.setup.models import Models, sides
-from pdistill.core.setup.work import Work, work_of
+from pdistill.core.setup.models import Model, resolve_model
+from pdistill.core.setup.opened_run import OpenedRun, reopen
+from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.heldout import HeldOut
-from pdistill.core.store.rowfile import RowFile
-from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rowfile import AnswerFile
+from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import RunDirectory
 
 JUDGED = ("base", "student")
@@ -87,7 +88,7 @@ def judge(
     with run.lock():
         judging = _open(run, model, prompt, backend_options or {}, max_cost, progress or Silent())
         if not all(judging.rows(arm).complete for arm in JUDGED):
-            with judging.models.teacher().sampler() as sampler:
+            with judging.model.teacher().sampler() as sampler:
                 for arm in JUDGED:
                     judging.ask(arm, sampler)
         found = judging.figures()
@@ -106,24 +107,24 @@ def _open(
     max_cost: float | None,
     progress: Progress,
 ) -> "Judging":
-    config, work = work_of(run, run.stage("generate")["settings"]["format"])
-    both = sides(replace(config, teacher=model, student=None, backend_options=options), work.task)
+    opened = reopen(run)
+    spec = resolve_model(model, "teacher", opened.config.backend, options, opened.task.models)
     stored = run.read_json(STAGE)
-    now = {"judge": both["teacher"].id, "prompt": prompt}
+    now = {"judge": spec.id, "prompt": prompt}
     if stored is not None and now != {key: stored[key] for key in now}:
         other = "by another prompt" if stored["judge"] == now["judge"] else f"by {stored['judge']}"
         raise RunError(
             f"the run in '{run.path}' was judged {other}, and its verdicts are not mixed with others; give the same, or "
             f"remove {STAGE} and judged-*.jsonl there"
         )
-    models = Models(both, stored["resolved"] if stored else None)
-    teacher, prices = models.teacher(), models.prices("teacher")
-    check_limit({"teacher": prices}, {"teacher": both["teacher"].id}, max_cost)
+    judge_model = Model(spec, stored["resolved"]["teacher"] if stored else None)
+    teacher, prices = judge_model.teacher(), judge_model.prices()
+    check_limit({"teacher": prices}, {"teacher": spec.id}, max_cost)
     if stored is None:
-        run.write_json(STAGE, {**now, "resolved": models.resolved})
+        run.write_json(STAGE, {**now, "resolved": {"teacher": judge_model.resolved}})
     renderer = teacher.renderer()
     chat = renderer is None or renderer.has_chat_template
-    return Judging(run, work, models, both["teacher"].id, prompt, chat, prices, max_cost, progress)
+    return Judging(opened, judge_model, prompt, chat, prices, max_cost, progress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +137,26 @@ class Judging:
         limit: USD that it must not pass, or None.
     """
 
-    run: RunDirectory
-    work: Work
-    models: Models
-    name: str
+    opened: OpenedRun
+    model: Model
     prompt: str
     chat: bool
     prices: Prices | None
     limit: float | None
     progress: Progress
 
-    def rows(self, arm: str) -> RowFile:
-        """Return the file of the verdicts on an arm, two a query."""
-        return RowFile(self.run.path / f"judged-{arm}.jsonl", lambda row: 2 * row["number"] + row.get("sample", 0))
+    @property
+    def run(self) -> RunDirectory:
+        """The run's directory."""
+        return self.opened.directory
+
+    def rows(self, arm: str) -> AnswerFile:
+        """Return the file of the verdicts on an arm, two per query."""
+        return AnswerFile(self.run.path / f"judged-{arm}.jsonl", samples=2)
 
     def cases(self, arm: str) -> Iterator[Case]:
         """Yield the held-out queries that have a usable answer of the teacher."""
-        for query, learnt, answers in judged(self.work, self.run, HeldOut(self.run), (arm,)):
+        for query, learnt, answers in judged(self.opened.task, self.run, HeldOut(self.run), (arm,)):
             if learnt is not None:
                 yield Case(query, learnt, answers[arm].text)
 
@@ -161,15 +165,13 @@ class Judging:
         rows = self.rows(arm)
         if rows.complete:
             return
-        budget = Budget({"teacher": self.prices, "student": None}, {"teacher": self._spent()}, self.limit)
-        meter = Meter(budget, "teacher", self.models.teacher().renderer())
-        with rows.open(2 * self.run.stage("generate")["settings"]["count"]) as writer:
+        budget = Budget({"teacher": self.prices}, {"teacher": self._spent()}, self.limit)
+        meter = Meter(budget, "teacher", self.model.teacher().renderer())
+        with rows.open(2 * self.opened.settings.count) as writer:
             pairs = sum(case.asked for case in self.cases(arm))
             self.progress.begin(f"judge: {arm}", 2 * pairs, writer.count, "verdicts")
-            place = lambda question: 2 * question.query.number + question.request.key.sample  # noqa: E731
             sampling = Sampling(max_tokens=LONGEST, stop_at_newline=not self.chat)
-            reuse = lambda question: None  # noqa: E731
-            Answers(lambda: self._questions(arm), sampling, writer, place, reuse, meter, self.progress).collect(sampler)
+            Answers(lambda: self._questions(arm), sampling, writer, meter, self.progress).collect(sampler)
             writer.finish(self.run.seal)
             self.progress.end()
 
@@ -180,7 +182,7 @@ class Judging:
                 yield Question(case.query, request)
 
     def _asked(self, query: Query, a: str, b: str) -> Prompt:
-        system = self.prompt.replace("{prompt}", self.work.task.prompt)
+        system = self.prompt.replace("{prompt}", self.opened.task.prompt)
         values = {"query": query.text, "a": a, "b": b}
         case = re.sub(r"\{(query|a|b)\}", lambda found: values[found[1]], CASE)
         if self.chat:
@@ -188,8 +190,8 @@ class Judging:
         return Text(f"{system}\n\n{case}\n\nVerdict:")
 
     def _spent(self) -> Tokens:
-        rows = (row for arm in JUDGED for row in self.rows(arm).rows())
-        return total(Tokens(row["prompt_tokens"], row["tokens"]) for row in rows)
+        rows = (row for arm in JUDGED for row in self.rows(arm).answers())
+        return total(Tokens(row.prompt_tokens, row.tokens) for row in rows)
 
     def figures(self) -> dict[str, Any]:
         """Return what the verdicts come to, arm by arm, how far their order decided, and what they cost."""
@@ -198,7 +200,7 @@ class Judging:
         spent = self._spent()
         cost = money({"teacher": spent}, {"teacher": self.prices})
         return {
-            "judge": self.name,
+            "judge": self.model.id,
             "arms": arms,
             "order": _order(leaning["A"], leaning["B"]),
             "cost": {
@@ -210,8 +212,8 @@ class Judging:
 
     def _arm(self, arm: str, leaning: Counter[str | None]) -> dict[str, Any]:
         said: dict[tuple[int, int], str | None] = {}
-        for row in read_rows(self.run.check(self.rows(arm).path)):
-            said[row["number"], row.get("sample", 0)] = verdict_in(row["response"])
+        for row in read_records(AnswerRow, self.run.check(self.rows(arm).path)):
+            said[row.number, row.sample] = verdict_in(row.response)
         leaning.update(one for (number, order), one in said.items() if order == 0 and one == said[number, 1])
         outcomes = Counter(_outcome(case, said) for case in self.cases(arm))
         values = [WORTH[outcome] for outcome, times in outcomes.items() if outcome in WORTH for _ in range(times)]

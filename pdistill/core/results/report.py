@@ -9,11 +9,11 @@ from pdistill.core.numerics.statistics import worse_slices
 from pdistill.core.probes.findings import findings
 from pdistill.core.results.disagreements import confusions, disagreements
 from pdistill.core.results.scores import Scores, score
-from pdistill.core.setup.work import Work
+from pdistill.core.setup.opened_run import OpenedRun
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rows import read_log, read_rows
 from pdistill.core.store.rundir import ARMS, REMOTE_NOTE, RunDirectory
-from pdistill.core.store.settings import says_the_same_again
+from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainSettings
 
 SCHEMA = 1
 POINTS = 200
@@ -22,49 +22,42 @@ FEW = 20
 """Queries below which a slice's figure says little."""
 
 
-def make_report(
-    work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return report.json, in the published form.
-
-    Args:
-        generate: generate.json; likewise `train` and `evaluate`.
-    """
+def make_report(opened: OpenedRun, train: TrainSettings, evaluate: EvaluateSettings) -> dict[str, Any]:
+    """Return report.json, in the published form."""
     from pdistill.core.results.reportform import require_form
 
-    made = _report(work, run, generate, train, evaluate)
+    made = _report(opened, train, evaluate)
     require_form(made)
     return made
 
 
-def _report(
-    work: Work, run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any], evaluate: Mapping[str, Any]
-) -> dict[str, Any]:
+def _report(opened: OpenedRun, train: TrainSettings, evaluate: EvaluateSettings) -> dict[str, Any]:
+    run, task, generate = opened.directory, opened.task, opened.settings
     held_out = HeldOut(run)
-    scores = score(work, run, held_out)
+    scores = score(task, run, held_out)
     by = "accuracy" if scores.with_references else "agreement"
     return {
         "schema": SCHEMA,
-        "task": generate["task"],
-        "objective": train["options"]["objective"],
-        "teacher": generate["settings"]["teacher"],
-        "student": train["settings"]["student"],
+        "task": generate.task,
+        "objective": train.options.objective,
+        "teacher": generate.teacher,
+        "student": train.student,
         **_examples(run),
         "arms": {arm: scores.arm(arm) for arm in ARMS},
         "recovery": scores.recovery(by),
         "recovery_in": by,
         "differences": {arm: scores.difference(arm) for arm in COMPARED},
-        "same_model": evaluate["settings"]["alike"],
-        "greedy_teacher": says_the_same_again(generate["settings"]),
+        "same_model": evaluate.same_model,
+        "greedy_teacher": generate.repeatable,
         "tokens": _tokens(scores),
         "cost": cost_of(run, len(held_out)),
         "worse_slices": _worse_slices(scores),
-        "confusions": confusions(scores, work.task.labels),
-        "disagreements": disagreements(work, run, held_out, scores),
-        "probes": findings(work.task, run, evaluate["settings"].get("left_out")),
+        "confusions": confusions(scores, task.labels),
+        "disagreements": disagreements(task, run, held_out, scores),
+        "probes": findings(task, run, evaluate.left_out),
         "preflight": run.read_json("preflight.json"),
         "judge": run.read_json("judgement.json"),
-        "training": train["settings"]["schedule"],
+        "training": train.schedule.as_row(),
         "loss": _loss(run),
         "made": _made(run, generate, train),
         "remote": run.read_json(f"adapter/{REMOTE_NOTE}"),
@@ -121,15 +114,15 @@ def _loss(run: RunDirectory) -> list[list[float]]:
     return [[part[-1]["step"], round(sum(row["loss"] for row in part) / len(part), 6)] for part in parts]
 
 
-def _made(run: RunDirectory, generate: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
+def _made(run: RunDirectory, generate: GenerateSettings, train: TrainSettings) -> dict[str, Any]:
     """Return how the run was made: what a reader needs to make it again."""
-    settings = generate["settings"]
+    settings = generate.settings_row()
     return {
-        "queries": settings["count"],
+        "queries": generate.count,
         "hashes": run.asked()["hashes"],
         **{key: settings[key] for key in ("seed", "format", "temperature", "top_p", "max_tokens", "samples")},
-        "rank": train["options"]["rank"],
-        "resolved": {**generate["resolved"], **train["resolved"]},
+        "rank": train.options.rank,
+        "resolved": {**generate.resolved, **train.resolved},
         "versions": run.asked()["versions"],
     }
 

@@ -7,8 +7,9 @@ from pdistill.core.files import write_file
 from pdistill.core.results.markdown import markdown
 from pdistill.core.results.page import page
 from pdistill.core.results.report import make_report
-from pdistill.core.setup.work import work_of
+from pdistill.core.setup.opened_run import reopen
 from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.settings import EvaluateSettings, TrainSettings
 
 PAGES = {"report.md": markdown, "report.html": page}
 
@@ -22,12 +23,12 @@ def report(directory: RunDirectory) -> dict[str, Any]:
     there = directory.read_json("report.json")
     if there is not None and all((directory.path / name).exists() for name in PAGES):
         return there
-    generated, trained, evaluated = (directory.stage(name) for name in ("generate", "train", "evaluate"))
-    _, work = work_of(directory, generated["settings"]["format"])
+    run = reopen(directory)
+    trained, evaluated = directory.settings(TrainSettings), directory.settings(EvaluateSettings)
     if not directory.evaluated:
-        raise RunError(f"'{directory.path}' is not evaluated yet; go on with pdistill evaluate {directory.path}")
+        raise RunError(f"'{directory.path}' is not evaluated yet; continue with pdistill evaluate {directory.path}")
     with directory.lock():
-        made = make_report(work, directory, generated, trained, evaluated)
+        made = make_report(run, trained, evaluated)
         for name, shown in PAGES.items():
             write_file(directory.path / name, shown(made).encode())
         directory.write_json("report.json", made)

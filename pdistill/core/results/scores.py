@@ -1,7 +1,7 @@
 """How right each arm is, query by query, and how far it agrees with the teacher."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +10,9 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.contract.targets import HardTarget
 from pdistill.core.contract.task import Task
 from pdistill.core.numerics.statistics import Figure, difference, recovery, share
-from pdistill.core.setup.work import Work
+from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.heldout import HeldOut
-from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import ARMS, RunDirectory
 
 BY = ("agreement", "accuracy")
@@ -34,7 +34,7 @@ class Judged:
     text: str | None
     agreement: float | None
     accuracy: float | None
-    row: Mapping[str, Any]
+    row: AnswerRow
 
 
 Row = tuple[Query, str | None, dict[str, Judged]]
@@ -101,9 +101,9 @@ class Scores:
         return [self.arms[arm].known(by, places) for arm in arms]
 
 
-def score(work: Work, run: RunDirectory, held_out: HeldOut) -> Scores:
+def score(task: Task, run: RunDirectory, held_out: HeldOut) -> Scores:
     """Return the scores of all arms on the held-out queries."""
-    return collect(judged(work, run, held_out, ARMS), work.task.answer)
+    return collect(judged(task, run, held_out, ARMS), task.answer)
 
 
 def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Scores:
@@ -119,7 +119,7 @@ def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Score
         for arm, answer in answers.items():
             scores.arms[arm].agreement.append(_SAME.get(answer.agreement, answer.agreement))
             scores.arms[arm].accuracy.append(_SAME.get(answer.accuracy, answer.accuracy))
-            scores.arms[arm].prompt_tokens += answer.row["prompt_tokens"]
+            scores.arms[arm].prompt_tokens += answer.row.prompt_tokens
         if learnt is not None:
             scores.pairs[answer_of(learnt), answers["student"].text] += 1
     scores.slices = dict(sorted(scores.slices.items()))
@@ -127,20 +127,20 @@ def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Score
 
 
 def judged(
-    work: Work, run: RunDirectory, held_out: HeldOut, arms: Sequence[str], places: Container[int] | None = None
+    task: Task, run: RunDirectory, held_out: HeldOut, arms: Sequence[str], places: Container[int] | None = None
 ) -> Iterator[Row]:
     """Yield each held-out query with what the student learns there, or None, and the arms' answers.
 
     Args:
         places: of the held-out queries that are wanted; None is all.
     """
-    answers = {arm: read_rows(run.check(run.predictions(arm).path), places) for arm in arms}
+    answers = {arm: read_records(AnswerRow, run.check(run.predictions(arm).path), places) for arm in arms}
     for query, example in held_out.at(places):
-        learnt = example["target"]
-        yield query, learnt, {arm: _judge(arm, work.task, query, learnt, next(answers[arm])) for arm in arms}
+        learnt = example.target
+        yield query, learnt, {arm: _judge(arm, task, query, learnt, next(answers[arm])) for arm in arms}
 
 
-def _judge(arm: str, task: Task, query: Query, learnt: str | None, row: Mapping[str, Any]) -> Judged:
+def _judge(arm: str, task: Task, query: Query, learnt: str | None, row: AnswerRow) -> Judged:
     """Judge one answer: a rejected one disagrees and is wrong; the teacher is right or wrong in what the student learns."""
     target = read_arm(task, query, row)
     text = target.text if isinstance(target, HardTarget) else None

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pdistill.core.contract.interfaces import Backend, Student, Teacher
+from pdistill.core.contract.interfaces import SIDES, Backend, MachineSettings, Resolved, Side, Student, Teacher
 from pdistill.core.contract.options import as_text, build
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prices import Prices
@@ -14,75 +14,89 @@ from pdistill.core.errors import RunError, UsageError
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rundir import differences
 
-Role = Literal["teacher", "student"]
-ROLES: tuple[Role, ...] = ("teacher", "student")
+BackendOptions = Mapping[str, Any]
+"""Options by name, as texts or TOML values; a name that begins with "teacher." or "student." is for one side."""
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One side of the distillation: which backend runs which model, with which options."""
+class ModelSpec:
+    """A model: which backend runs it, with which options."""
 
     backend: str
     model: str
-    options: Mapping[str, Any]
+    options: BackendOptions
 
     @property
     def id(self) -> str:
         """The model as BACKEND:MODEL."""
         return f"{self.backend}:{self.model}"
 
+    def same_model(self, other: "ModelSpec") -> bool:
+        """Return whether both are one model, run in the same way; options that change no row don't count."""
+        one, two = ((spec.backend, spec.model, row_options(spec.options)) for spec in (self, other))
+        return one == two
 
-def sides(config: Config, task: Task) -> dict[Role, Side]:
-    """Return both sides: the model that was named, the task's, the backend's; the student is the teacher's model.
+    def create_backend(self) -> Backend:
+        """Return the backend that runs the model.
+
+        Raises:
+            UsageError: an option is invalid.
+        """
+        entry = installed().backends[self.backend]
+        return entry.create(build(entry.options, self.options, f"backend {self.backend}"))
+
+
+ModelSpecs = Mapping[Side, ModelSpec]
+
+
+def resolve_models(config: Config, task: Task) -> dict[Side, ModelSpec]:
+    """Return both models: those that were named, the task's, the backend's; the student is the teacher's model.
 
     Raises:
-        UsageError: an unknown backend, an option that it has not, or no model is named.
+        UsageError: an unknown backend, an option that it does not have, or no model is named.
     """
-    teacher = one_side(config.teacher, "teacher", config.backend, config.backend_options, task.models)
-    named = config.student or (f"{teacher.backend}:{teacher.model}" if config.teacher else None)
-    student = one_side(named, "student", config.backend, config.backend_options, task.models)
+    teacher = resolve_model(config.teacher, "teacher", config.backend, config.backend_options, task.models)
+    named = config.student or (teacher.id if config.teacher else None)
+    student = resolve_model(named, "student", config.backend, config.backend_options, task.models)
     return {"teacher": teacher, "student": student}
 
 
-def one_side(
+def resolve_model(
     named: str | None,
-    role: Role,
+    side: Side,
     backend: str,
-    backend_options: Mapping[str, Any],
+    backend_options: BackendOptions,
     defaults: Mapping[str, str] | None = None,
-) -> Side:
-    """Return one side.
+) -> ModelSpec:
+    """Return the model of one side.
 
     Args:
-        named: its model as [BACKEND:]MODEL, or None.
+        named: the model as [BACKEND:]MODEL, or None.
         backend: runs a model that names none.
         defaults: by backend, the model where none is named.
 
     Raises:
-        UsageError: an unknown backend, an option that it has not, or no model is named.
+        UsageError: an unknown backend, an option that it does not have, or no model is named.
     """
-    backends = installed().backends
     before, colon, after = (named or "").partition(":")
-    backend, model = (before, after) if colon and before in backends else (backend, named or "")
-    entry = backends[backend]
-    options = role_options(backend_options, role)
+    backend, model = (before, after) if colon and before in installed().backends else (backend, named or "")
+    entry, options = installed().backends[backend], side_options(backend_options, side)
     built: Any = build(entry.options, options, f"backend {backend}")
     if not model:
-        default = (defaults or {}).get(backend) or entry.create(built).default_model
-        if not default:
-            raise UsageError(f"there is no model; give --{role} MODEL (backend {backend} has no default for this task)")
-        model = default
-    return Side(backend, model, options)
+        model = (defaults or {}).get(backend) or entry.create(built).default_model or ""
+    if not model:
+        raise UsageError(f"there is no model; give --{side} MODEL (backend {backend} has no default for this task)")
+    return ModelSpec(backend, model, options)
 
 
-def role_options(options: Mapping[str, Any], role: Role) -> dict[str, Any]:
+def side_options(options: BackendOptions, side: Side) -> dict[str, Any]:
     """Return the backend options that hold for one side, without their "teacher." or "student."."""
-    common = {key: value for key, value in options.items() if key.partition(".")[0] not in ROLES or "." not in key}
-    own = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(f"{role}.")}
+    common = {key: value for key, value in options.items() if key.partition(".")[0] not in SIDES or "." not in key}
+    own = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(f"{side}.")}
     return {**common, **own}
 
 
-def changing_rows(options: Mapping[str, Any]) -> dict[str, Any]:
+def row_options(options: BackendOptions) -> dict[str, str]:
     """Return the backend options that can change a row, and so belong to what a run was made with.
 
     Others are those whose field has `metadata={"changes_rows": False}`: a concurrency, a time limit.
@@ -92,89 +106,128 @@ def changing_rows(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: as_text(value) for key, value in options.items() if key.rpartition(".")[2] not in harmless}
 
 
-def alike(both: Mapping[Role, Side]) -> bool:
-    """Return whether both sides are the same model, run in the same way; what changes no row does not count."""
-    ways = [(side.backend, side.model, changing_rows(side.options)) for side in both.values()]
-    return ways[0] == ways[1]
-
-
-def with_options(config: Config, now: Mapping[str, Any], task: Task) -> Config:
+def with_options(config: Config, now: BackendOptions, task: Task) -> Config:
     """Return the configuration with the backend options that are given now; none of them may change a row.
 
     Raises:
-        UsageError: an option that the backend has not, or a value that won't do.
+        UsageError: an option that the backend does not have, or an invalid value.
         RunError: one would change rows; it says which value differs.
     """
     if not now:
         return config
     options = {**config.backend_options, **now}
     renewed = replace(config, backend_options=options)
-    sides(renewed, task)
+    resolve_models(renewed, task)
     differing = differences(
-        {"backend_options": changing_rows(config.backend_options)}, {"backend_options": changing_rows(options)}
+        {"backend_options": row_options(config.backend_options)}, {"backend_options": row_options(options)}
     )
     if differing:
         raise RunError(
-            f"the run in '{config.directory}' was made otherwise: {differing[0]}; only an option that changes no row can be "
+            f"the run in '{config.directory}' was made with other options: {differing[0]}; only an option that changes no row can be "
             "given now"
         )
     return renewed
 
 
-class Models:
-    """The backends that one stage uses: opened when they are asked for, one where both sides have the same.
+class Model:
+    """One model with its backend, which is opened when it is first needed.
 
     Args:
-        stored: by side, what a stage resolved when it first opened; None: resolve now.
+        stored: what was resolved for it when a stage first opened; None: resolve now.
+        backend: one that is open already.
     """
 
-    def __init__(self, both: Mapping[Role, Side], stored: Mapping[str, Any] | None = None) -> None:
-        self._sides = both
-        self._stored = stored or {}
-        self._open: list[tuple[Side, Backend]] = []
-        self.resolved: dict[str, Any] = {}
+    def __init__(
+        self, spec: ModelSpec, stored: MachineSettings | None = None, backend: "_Opener | None" = None
+    ) -> None:
+        self.spec = spec
+        self.resolved: dict[str, Any] | None = None
+        """What depends on the machine, once the model was asked for as teacher or student."""
+        self._stored = stored
+        self._opener = backend or _Opener(spec)
+
+    @property
+    def id(self) -> str:
+        """The model as BACKEND:MODEL."""
+        return self.spec.id
 
     def teacher(self) -> Teacher:
-        """Return the teacher.
+        """Return the model as a teacher.
 
         Raises:
-            BackendError: its model or what runs it is missing.
+            BackendError: the model or what runs it is missing.
         """
-        return self._backend("teacher").teacher(self._sides["teacher"].model)
+        return self._backend().teacher(self.spec.model)
 
     def student(self, directory: Path) -> Student:
-        """Return the student, whose URIs are relative to `directory`.
+        """Return the model as a student, whose URIs are relative to `directory`.
 
         Raises:
-            BackendError: its model or what runs it is missing.
+            BackendError: the model or what runs it is missing.
         """
-        return self._backend("student").student(self._sides["student"].model, directory)
+        return self._backend().student(self.spec.model, directory)
 
-    def prices(self, role: Role) -> Prices | None:
-        """Return what the tokens of one side's model cost, or None where that is unknown.
+    def prices(self) -> Prices | None:
+        """Return what the model's tokens cost, or None where that is unknown.
 
         Raises:
             BackendError: what runs it is missing.
         """
-        return self._opened(role).prices(self._sides[role].model)
+        return self._opener.backend().prices(self.spec.model)
 
-    def name(self, role: Role) -> str:
-        """Return one side's model as BACKEND:MODEL."""
-        return self._sides[role].id
-
-    def _backend(self, role: Role) -> Backend:
-        backend = self._opened(role)
-        self.resolved[role] = dict(backend.resolve(self._stored.get(role)))
+    def _backend(self) -> Backend:
+        backend = self._opener.backend()
+        self.resolved = dict(backend.resolve(self._stored))
         return backend
 
-    def _opened(self, role: Role) -> Backend:
-        side = self._sides[role]
-        same = (
-            backend for other, backend in self._open if (other.backend, other.options) == (side.backend, side.options)
-        )
-        backend = next(same, None)
-        if backend is None:
-            entry = installed().backends[side.backend]
-            backend = entry.create(build(entry.options, side.options, f"backend {side.backend}"))
-            self._open.append((side, backend))
-        return backend
+
+class _Opener:
+    """Opens a backend once, for all models that it runs."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._spec = spec
+        self._backend: Backend | None = None
+
+    def backend(self) -> Backend:
+        if self._backend is None:
+            self._backend = self._spec.create_backend()
+        return self._backend
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The two models of a run."""
+
+    teacher: Model
+    student: Model
+
+    @property
+    def by_side(self) -> dict[Side, Model]:
+        """The models by side."""
+        return {"teacher": self.teacher, "student": self.student}
+
+    @property
+    def same_model(self) -> bool:
+        """Whether both sides are one model, run in the same way."""
+        return self.teacher.spec.same_model(self.student.spec)
+
+    @property
+    def resolved(self) -> dict[str, MachineSettings]:
+        """What depends on the machine, of the models that were asked for."""
+        return {side: model.resolved for side, model in self.by_side.items() if model.resolved is not None}
+
+
+def open_models(specs: ModelSpecs, stored: Resolved | None = None) -> Models:
+    """Return the models of a run; they share a backend where both have the same with the same options.
+
+    Args:
+        stored: by side, what a stage resolved when it first opened; None: resolve now.
+    """
+    stored = stored or {}
+    teacher, student = specs["teacher"], specs["student"]
+    opener = _Opener(teacher)
+    shared = (teacher.backend, teacher.options) == (student.backend, student.options)
+    return Models(
+        Model(teacher, stored.get("teacher"), opener),
+        Model(student, stored.get("student"), opener if shared else None),
+    )

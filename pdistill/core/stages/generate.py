@@ -1,89 +1,82 @@
-"""The first stage: the teacher answers every query under the prompt, and the answers become examples."""
+"""The first stage: the teacher answers every query with the prompt, and the answers become examples."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
-from typing import Any
+from collections.abc import Callable
+from functools import cache
 
-from pdistill.core.answers.answer import Answers, Question
 from pdistill.core.answers.reuse import Reusable
-from pdistill.core.contract.interfaces import Sampler, Teacher
-from pdistill.core.contract.queries import Query
-from pdistill.core.contract.sampling import Key, Request, request_seed
+from pdistill.core.contract.interfaces import SIDES, Teacher
 from pdistill.core.errors import RunError
-from pdistill.core.money.budget import Budget, Meter
-from pdistill.core.progress import Progress
-from pdistill.core.setup.work import Work
-from pdistill.core.store.rundir import RunDirectory
-from pdistill.core.store.settings import sampling_from
+from pdistill.core.money.budget import Budget, Meter, open_budget
+from pdistill.core.numerics.split import Groups
+from pdistill.core.probes.asking import Probing, earlier_answers
+from pdistill.core.progress import Progress, Silent
+from pdistill.core.setup.opened_run import OpenedRun
+from pdistill.core.stages.examples import write_examples
+from pdistill.core.stages.preflight import Preflight, report_preflight
+from pdistill.core.stages.teacher_pass import TeacherPass
+from pdistill.core.store.rundir import find_run
 
-First = Callable[[Sampler, Meter, Callable[[Sequence[int]], None]], None]
-Last = Callable[[Sampler, Meter], None]
+
+def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
+    """Guarantee that responses.jsonl and examples.jsonl are complete.
+
+    Args:
+        run: with the options that are given now: the run to reuse, the limit, the backend options.
+        strict: whether to refuse where there is nothing to distil.
+
+    Raises:
+        TaskError: there is nothing to distil, and that is to be refused.
+        RunError: the run could exceed its spending limit; the answers that came are kept.
+    """
+    directory, settings, config = run.directory, run.settings, run.config
+    models = run.models(resolved=settings.resolved)
+
+    @cache
+    def budget() -> Budget:
+        return open_budget(directory, models.by_side, config.max_cost, config.backend_options, progress, *SIDES)
+
+    reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
+    groups = Groups(run.queries)
+    preflight = Preflight(run, groups, strict, budget, progress)
+    if preflight.due:
+        # Two different models: the weights of the base are to be gone before the teacher's are loaded.
+        base = models if models.same_model else run.models(resolved=settings.resolved)
+        preflight.ask_base(lambda: base.student.student(directory.path))
+    else:
+        report_preflight(directory, strict, progress)
+    _collect_responses(run, models.teacher.teacher, preflight, reuse, budget, progress)
+    write_examples(run, groups)
 
 
-def ask_teacher(
-    work: Work,
+def _collect_responses(
+    run: OpenedRun,
     teacher: Callable[[], Teacher],
-    run: RunDirectory,
-    settings: Mapping[str, Any],
+    preflight: Preflight,
     reuse: Reusable,
     budget: Callable[[], Budget],
     progress: Progress,
-    first: First | None = None,
-    last: Last | None = None,
 ) -> None:
-    """Guarantee that responses.jsonl holds the teacher's answers.
-
-    Args:
-        teacher: makes the teacher; called only where an answer is missing, or there is something to do first or last.
-        settings: what generate.json resolved: sampling, samples, seed, count.
-        budget: makes the budget that answers are paid from; called like `teacher`.
-        first: is done before the pass, with the teacher's sampler and a function that asks it the queries whose numbers
-            are wanted.
-        last: is done after the pass, with the teacher's sampler.
-
-    Raises:
-        RunError: the run could pass the limit of what it may cost; the answers that came are kept.
-    """
-    samples, count = settings["samples"], settings["count"]
-    rows = run.responses(samples)
+    """Guarantee that responses.jsonl holds the teacher's answers; the teacher is opened only where it is needed."""
+    rows, total = run.directory.responses(run.settings.samples), run.settings.count * run.settings.samples
     if rows.complete:
         return
-
-    def questions(wanted: Sequence[int] | None = None) -> Iterator[Question]:
-        for query in work.queries() if wanted is None else picked(work, wanted):
-            prompt = work.task.teacher_prompt(query)
-            for sample in range(samples):
-                seed = request_seed(settings["seed"], query.id, sample)
-                yield Question(query, Request(Key(query.number, sample), prompt, seed))
-
-    allowed = work.task.allowed() if settings.get("constrain") else None
-    sampling = replace(sampling_from(settings), allowed=allowed)
-    with rows.open(count * samples) as writer, reuse:
-        progress.begin("teacher", count * samples, writer.count, "answers")
-        if first is not None or last is not None or writer.count < count * samples:
-            asked = teacher()
-            place = lambda q: q.query.number * samples + q.request.key.sample  # noqa: E731
-            meter = Meter(budget(), "teacher", asked.renderer())
-            answers = Answers(questions, sampling, writer, place, reuse.find, meter, progress)
-            with asked.sampler() as sampler:
-                if first is not None:
-                    ask = lambda wanted: replace(answers, questions=lambda: questions(wanted)).collect(sampler)  # noqa: E731
-                    first(sampler, meter, ask)
-                answers.collect(sampler)
-                if last is not None:
-                    last(sampler, meter)
-        if writer.count < count * samples:
-            raise RunError(
-                f"the teacher gave {writer.count} answers to {count * samples} requests; run the command again"
-            )
-        writer.finish(run.seal)
+    with rows.open(total) as writer, reuse:
+        progress.begin("teacher", total, writer.count, "answers")
+        unprobed = run.directory.unprobed("teacher")
+        if preflight.due or unprobed or writer.count < total:
+            opened = teacher()
+            meter = Meter(budget(), "teacher", opened.renderer())
+            with opened.sampler() as sampler:
+                teacher_pass = TeacherPass(run, sampler, meter, writer, reuse, progress)
+                if preflight.due:
+                    preflight.ask_teacher(teacher_pass)
+                teacher_pass.ask()
+                if unprobed:
+                    probing = Probing(run.task, run.directory, run.settings, Silent())
+                    probing.ask("teacher", sampler, meter, earlier_answers(reuse.run))
+        if writer.count < total:
+            raise RunError(f"the teacher gave {writer.count} answers to {total} requests; run the command again")
+        writer.finish(run.directory.seal)
         progress.end()
-        if reuse.found:
-            progress.say(f"{reuse.found:,} of the answers were taken from the run of --from")
-
-
-def picked(work: Work, numbers: Sequence[int]) -> Iterator[Query]:
-    """Yield the queries of these numbers, which ascend; none after the last is read."""
-    among = set(numbers)
-    return (query for query in islice(work.queries(), numbers[-1] + 1) if query.number in among)
+        if reuse.count:
+            progress.say(f"{reuse.count:,} of the answers were taken from the run of --from")

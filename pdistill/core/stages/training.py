@@ -1,4 +1,4 @@
-"""The training of one run, as its parts need it."""
+"""The training of one run: what its steps and its export have in common."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from pdistill.core.store.rundir import RunDirectory
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The training of one run: who learns what in which steps, what it is paid from, and who is told."""
+    """Which student learns what in which steps, what it is paid from, and who is told."""
 
     run: RunDirectory
     student: Student

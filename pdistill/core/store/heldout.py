@@ -2,11 +2,11 @@
 
 from array import array
 from collections.abc import Container, Iterator
-from typing import Any
 
 from pdistill.core.contract.queries import Query
 from pdistill.core.files import storage_error
-from pdistill.core.store.rows import decode
+from pdistill.core.store.example import Example
+from pdistill.core.store.rows import decode, read_at, record
 from pdistill.core.store.rundir import RunDirectory
 
 
@@ -26,7 +26,8 @@ class HeldOut:
         try:
             with self._queries.open("rb") as queries, self._examples.open("rb") as examples:
                 for number, lines in enumerate(zip(queries, examples, strict=True)):
-                    if decode(lines[1], self._examples, number + 1)["split"] == "eval":
+                    row = decode(lines[1], self._examples, number + 1)
+                    if record(Example, row, self._examples, number + 1).split == "eval":
                         self.numbers.append(number)
                         for offsets, offset in zip(self._offsets, at, strict=True):
                             offsets.append(offset)
@@ -38,20 +39,19 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __iter__(self) -> Iterator[tuple[Query, dict[str, Any]]]:
+    def __iter__(self) -> Iterator[tuple[Query, Example]]:
         """Yield each query with its example."""
         return self.at(None)
 
-    def at(self, places: Container[int] | None) -> Iterator[tuple[Query, dict[str, Any]]]:
+    def at(self, places: Container[int] | None) -> Iterator[tuple[Query, Example]]:
         """Yield the queries at these places among the held-out ones, counted from 0, with their examples; None is all."""
         with self._queries.open("rb") as queries, self._examples.open("rb") as examples:
             for at, (number, *offsets) in enumerate(zip(self.numbers, *self._offsets, strict=True)):
                 if places is not None and at not in places:
                     continue
-                rows = []
-                for file, offset, path in zip(
-                    (queries, examples), offsets, (self._queries, self._examples), strict=True
-                ):
-                    file.seek(offset)
-                    rows.append(decode(file.readline(), path, number + 1))
-                yield Query.from_row(rows[0]), rows[1]
+                query = read_at(queries, offsets[0], self._queries)
+                example = read_at(examples, offsets[1], self._examples)
+                yield (
+                    record(Query, query, self._queries, number + 1),
+                    record(Example, example, self._examples, number + 1),
+                )

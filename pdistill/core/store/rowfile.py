@@ -1,6 +1,6 @@
 """Files of rows that are written over hours, in order of arrival, and survive a kill at any instant.
 
-Rows are appended to `X.part`; once all are there they are put into the order of their keys and `X` takes the place of
+Rows are appended to `X.part`; once all are there they are put into the order of their places and `X` takes the place of
 `X.part`. That `X` exists says that the file is complete.
 """
 
@@ -9,25 +9,27 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
+from pdistill.core.contract.sampling import Key
 from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
-from pdistill.core.store.rows import Row, decode, encode
+from pdistill.core.store.answerrow import AnswerRow
+from pdistill.core.store.rows import Row, decode, encode, record
 
 
 class RowFile:
-    """A file of rows with numbers for keys, being written or complete.
+    """A file of rows, being written or complete.
 
     Args:
         path: the file; `path.part` holds its rows until it is complete.
-        key: the place of a row in the complete file; every row has a place of its own.
+        place: the place of a row in the complete file; every row has a place of its own.
     """
 
-    def __init__(self, path: Path, key: Callable[[Row], int]) -> None:
+    def __init__(self, path: Path, place: Callable[[Row], int]) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
-        self.key = key
+        self.place = place
 
     @property
     def complete(self) -> bool:
@@ -38,7 +40,7 @@ class RowFile:
         """Yield the rows that are there, in order of arrival where the file is not complete, without a torn last line.
 
         Raises:
-            RunError: the file can't be read, or a line is no row.
+            RunError: the file can't be read, or a line is not a row.
         """
         path = self.path if self.complete else self.part
         try:
@@ -60,13 +62,47 @@ class RowFile:
         return RowWriter(self, size)
 
 
+class AnswerFile(RowFile):
+    """A file of answers, each in its place by query and sample.
+
+    Args:
+        samples: answers per query.
+    """
+
+    def __init__(self, path: Path, samples: int = 1) -> None:
+        super().__init__(path, lambda row: self.place_of(Key(row["number"], row.get("sample", 0))))
+        self._samples = samples
+
+    def place_of(self, key: Key) -> int:
+        """Return the place of an answer in the complete file."""
+        return key.number * self._samples + key.sample
+
+    def answers(self) -> Iterator[AnswerRow]:
+        """Yield the answers that are there, in order of arrival where the file is not complete.
+
+        Raises:
+            RunError: the file can't be read, or a line is not an answer.
+        """
+        path = self.path if self.complete else self.part
+        for at, row in enumerate(self.rows(), start=1):
+            yield record(AnswerRow, row, path, at)
+
+    def open(self, size: int) -> "AnswerWriter":
+        """Return a writer that knows which of `size` answers are there already.
+
+        Raises:
+            RunError: what is there can't be read, or another row was expected.
+        """
+        return AnswerWriter(self, size)
+
+
 class RowWriter:
     """Appends rows to `X.part` and turns it into `X`; a context manager."""
 
     def __init__(self, rows: RowFile, size: int) -> None:
         self._rows = rows
-        self._places = bytearray(size)  # 1 where the row is there
-        self._keys = array("q")
+        self._filled = bytearray(size)
+        self._order = array("q")
         self._offsets = array("q")
         self.count = 0
         try:
@@ -80,7 +116,7 @@ class RowWriter:
             self._file.close()
             raise
 
-    def __enter__(self) -> "RowWriter":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -88,16 +124,13 @@ class RowWriter:
     ) -> None:
         self._file.close()
 
-    def __contains__(self, key: int) -> bool:
-        return bool(self._places[key])
-
     def keep(self, last: int) -> None:
         """Drop every row after the first `last` ones that were appended."""
         if last < self.count:
             self._end = self._offsets[last]
-            for key in self._keys[last:]:
-                self._places[key] = 0
-            del self._keys[last:], self._offsets[last:]
+            for place in self._order[last:]:
+                self._filled[place] = 0
+            del self._order[last:], self._offsets[last:]
             self.count = last
             self._file.truncate(self._end)
             self._file.seek(self._end)
@@ -111,7 +144,7 @@ class RowWriter:
         lines = []
         for row in rows:
             line = encode(row)
-            self._note(self._rows.key(row), len(line))
+            self._note(self._rows.place(row), len(line))
             lines.append(line)
         content = b"".join(lines)
         try:
@@ -125,7 +158,7 @@ class RowWriter:
             rest = rest[self._file.write(rest) :]
 
     def finish(self, seal: Callable[[Path], None]) -> None:
-        """Guarantee that the complete file stands, in the order of keys.
+        """Guarantee that the complete file stands, in the order of places.
 
         Args:
             seal: is shown `X.part` when it is whole, just before it becomes `X`.
@@ -136,7 +169,7 @@ class RowWriter:
         import numpy as np
 
         try:
-            if np.any(np.diff(self._keys) < 0):
+            if np.any(np.diff(self._order) < 0):
                 self._sort()
             os.fsync(self._file.fileno())
             seal(self._rows.part)
@@ -145,15 +178,15 @@ class RowWriter:
             raise storage_error(error, self._rows.path) from None
 
     def _sort(self) -> None:
-        """Replace `X.part` by the same rows in the order of their keys; only offsets are held in memory."""
+        """Replace `X.part` by the same rows in the order of their places; only offsets are held in memory."""
         import numpy as np
 
         ordered = self._rows.part.with_suffix(".sorted")
         with ordered.open("wb") as file:
-            for place in np.argsort(self._keys, kind="stable").tolist():
-                end = self._offsets[place + 1] if place + 1 < len(self._offsets) else self._end
-                self._file.seek(self._offsets[place])
-                file.write(self._file.read(end - self._offsets[place]))
+            for at in np.argsort(self._order, kind="stable").tolist():
+                end = self._offsets[at + 1] if at + 1 < len(self._offsets) else self._end
+                self._file.seek(self._offsets[at])
+                file.write(self._file.read(end - self._offsets[at]))
         self._file.close()
         ordered.replace(self._rows.part)
         self._file = self._rows.part.open("r+b", buffering=0)
@@ -166,20 +199,39 @@ class RowWriter:
                     break  # torn by a kill; it is written again
                 row = decode(line, self._rows.part, at)
                 try:
-                    self._note(self._rows.key(row), len(line))
+                    self._note(self._rows.place(row), len(line))
                 except (KeyError, TypeError):
                     raise RunError(f"{self._rows.part}, line {at}: not a row of this file; restore it") from None
         self._file.truncate(self._end)
         self._file.seek(self._end)
 
-    def _note(self, key: int, length: int) -> None:
-        if not 0 <= key < len(self._places) or self._places[key]:
-            what = "twice" if 0 <= key < len(self._places) else "but not expected"
+    def _note(self, place: int, length: int) -> None:
+        if not 0 <= place < len(self._filled) or self._filled[place]:
+            what = "twice" if 0 <= place < len(self._filled) else "but not expected"
             raise RunError(
-                f"{self._rows.part}: row {key} is there {what}; the file was edited; restore it or start a new run"
+                f"{self._rows.part}: row {place} is there {what}; the file was edited; restore it or start a new run"
             )
-        self._places[key] = 1
-        self._keys.append(key)
+        self._filled[place] = 1
+        self._order.append(place)
         self._offsets.append(self._end)
         self._end += length
         self.count += 1
+
+
+class AnswerWriter(RowWriter):
+    """Appends answers to `X.part` and turns it into `X`; a context manager."""
+
+    def __init__(self, answers: AnswerFile, size: int) -> None:
+        super().__init__(answers, size)
+        self._answers = answers
+
+    def __contains__(self, key: Key) -> bool:
+        return bool(self._filled[self._answers.place_of(key)])
+
+    def add(self, answers: Iterable[AnswerRow]) -> None:
+        """Append answers in one write.
+
+        Raises:
+            RunError: they can't be written; what was there before is kept.
+        """
+        self.append(answer.as_row() for answer in answers)

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
 
 import orjson
 
@@ -14,6 +14,20 @@ from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
 
 Row = Mapping[str, Any]
+
+
+class Record(Protocol):
+    """A value that is stored as a row."""
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Return the value that a row holds."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the row."""
+
+
+R = TypeVar("R", bound=Record)
 
 
 def encode(row: Row) -> bytes:
@@ -28,40 +42,86 @@ def read_rows(path: Path, places: Container[int] | None = None) -> Iterator[dict
     """Yield the rows of a file: those at the given places, counted from 0, or all.
 
     Raises:
-        RunError: the file can't be read, or a line is no row; it names the line.
+        RunError: the file can't be read, or a line is not a row; it names the line.
+    """
+    for place, line in _lines(path):
+        if places is None or place in places:
+            yield decode(line, path, place + 1)
+
+
+def read_records(kind: type[R], path: Path, places: Container[int] | None = None) -> Iterator[R]:
+    """Yield the rows of a file as values of a type: those at the given places, counted from 0, or all.
+
+    Raises:
+        RunError: the file can't be read, or a line is not such a row; it names the line.
+    """
+    for place, line in _lines(path):
+        if places is None or place in places:
+            yield record(kind, decode(line, path, place + 1), path, place + 1)
+
+
+def record(kind: type[R], row: Row, path: Path, at: int) -> R:
+    """Return the value that a row holds.
+
+    Raises:
+        RunError: the row is of another kind.
     """
     try:
-        with path.open("rb") as file:
-            for place, line in enumerate(file):
-                if places is None or place in places:
-                    yield decode(line, path, place + 1)
-    except OSError as error:
-        raise storage_error(error, path) from None
+        return kind.from_row(row)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise _not_a_row(path, at) from None
 
 
 def decode(line: bytes, path: Path, at: int) -> dict[str, Any]:
     """Return the row that a line holds.
 
     Raises:
-        RunError: the line is no row.
+        RunError: the line is not a row.
     """
-    try:
-        row = orjson.loads(line)
-    except ValueError:
-        row = _lenient(line)
-    if not isinstance(row, dict) or not line.endswith(b"\n"):
-        raise RunError(
-            f"{path}, line {at}: not a row; the file was edited or damaged; restore it, or start a new run with --run-dir"
-        )
+    row = _parsed(line)
+    if row is None:
+        raise _not_a_row(path, at)
     return row
 
 
-def _lenient(line: bytes) -> Any:
-    """Return what the standard library reads where orjson refuses: lone surrogates; None for what is no JSON."""
+def read_at(file: BinaryIO, offset: int, path: Path) -> dict[str, Any]:
+    """Return the row that begins at a byte offset of an open file.
+
+    Raises:
+        RunError: the line is not a row; it names the line.
+    """
+    file.seek(offset)
+    row = _parsed(file.readline())
+    if row is None:
+        file.seek(0)
+        raise _not_a_row(path, file.read(offset).count(b"\n") + 1)
+    return row
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the row of a whole line; also where orjson refuses it for a lone surrogate."""
     try:
-        return json.loads(line)
+        row = orjson.loads(line)
     except ValueError:
-        return None
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return None
+    return row if isinstance(row, dict) and line.endswith(b"\n") else None
+
+
+def _not_a_row(path: Path, at: int) -> RunError:
+    return RunError(
+        f"{path}, line {at}: not a row; the file was edited or damaged; restore it, or start a new run with --run-dir"
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield from enumerate(file)
+    except OSError as error:
+        raise storage_error(error, path) from None
 
 
 def append_row(path: Path, row: Row) -> None:
@@ -84,7 +144,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a log, without a torn last line; none where there is no file yet.
 
     Raises:
-        RunError: it can't be read, or a line is no row.
+        RunError: it can't be read, or a line is not a row.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -95,10 +155,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return [decode(line, path, at) for at, line in enumerate(lines, start=1) if line.endswith(b"\n")]
 
 
-class RowIndex:
-    """The rows of a complete file that `wanted` picks, read one by one: only their offsets are held; a context manager."""
+class RowIndex(Generic[R]):
+    """The rows of a complete file that `wanted` picks, read one by one as values of a type; a context manager.
 
-    def __init__(self, path: Path, wanted: Callable[[Row], bool] = lambda row: True) -> None:
+    Only their offsets are held.
+    """
+
+    def __init__(self, kind: type[R], path: Path, wanted: Callable[[R], bool] | None = None) -> None:
+        self._kind = kind
         self._path = path
         self._offsets = array("q")
         offset = 0
@@ -107,18 +171,17 @@ class RowIndex:
         except OSError as error:
             raise storage_error(error, path) from None
         for at, line in enumerate(self._file, start=1):
-            if wanted(decode(line, path, at)):
+            if wanted is None or wanted(record(kind, decode(line, path, at), path, at)):
                 self._offsets.append(offset)
             offset += len(line)
 
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def __getitem__(self, place: int) -> dict[str, Any]:
-        self._file.seek(self._offsets[place])
-        return decode(self._file.readline(), self._path, place)
+    def __getitem__(self, place: int) -> R:
+        return self._kind.from_row(read_at(self._file, self._offsets[place], self._path))
 
-    def __enter__(self) -> "RowIndex":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pdistill.core.errors import RunError, unknown
 from pdistill.core.files import digest, storage_error, write_file
-from pdistill.core.store.rowfile import RowFile
-from pdistill.core.store.rows import append_row, read_log
+from pdistill.core.store.rowfile import AnswerFile, RowFile
+from pdistill.core.store.rows import Row, append_row, read_log
+from pdistill.core.store.settings import EvaluateSettings, StageSettings
 
 HASHED = {
     "prompt": "another prompt",
@@ -35,6 +36,9 @@ PROBES = {
     "welcome": ("base", "student"),
 }
 """The probes, and who is asked in each."""
+
+
+S = TypeVar("S", bound=StageSettings)
 
 
 class RunDirectory:
@@ -60,28 +64,28 @@ class RunDirectory:
         """Whether there is a run."""
         return (self.path / "run.json").exists()
 
-    def responses(self, samples: int) -> RowFile:
-        """Return the file of the teacher's answers, `samples` a query."""
-        return RowFile(self.path / "responses.jsonl", lambda row: row["number"] * samples + row.get("sample", 0))
+    def responses(self, samples: int) -> AnswerFile:
+        """Return the file of the teacher's answers, `samples` per query."""
+        return AnswerFile(self.path / "responses.jsonl", samples)
 
-    def preflight(self, arm: str) -> RowFile:
-        """Return the file of an arm's answers to the queries that were looked at before the pass."""
-        return RowFile(self.path / f"preflight-{arm}.jsonl", lambda row: int(row["number"]))
+    def preflight(self, arm: str) -> AnswerFile:
+        """Return the file of an arm's answers to the queries of the pre-flight."""
+        return AnswerFile(self.path / f"preflight-{arm}.jsonl")
 
-    def predictions(self, arm: str) -> RowFile:
+    def predictions(self, arm: str) -> AnswerFile:
         """Return the file of one arm's answers to the held-out queries."""
-        return RowFile(self.path / f"predictions-{arm}.jsonl", lambda row: int(row["number"]))
+        return AnswerFile(self.path / f"predictions-{arm}.jsonl")
 
-    def probe(self, probe: str, arm: str) -> RowFile:
+    def probe(self, probe: str, arm: str) -> AnswerFile:
         """Return the file of one arm's answers to the questions of a probe."""
-        return RowFile(self.path / f"probes-{probe}-{arm}.jsonl", lambda row: int(row["number"]))
+        return AnswerFile(self.path / f"probes-{probe}-{arm}.jsonl")
 
     def unprobed(self, arm: str) -> list[str]:
         """Return the probes that this arm is still to be asked; none in a run that was begun without probes."""
         if not self.probes.exists():
             return []
-        evaluated = self.read_json("evaluate.json")
-        left_out = evaluated["settings"].get("left_out", {}) if evaluated else {}
+        evaluated = self.stored(EvaluateSettings)
+        left_out = evaluated.left_out if evaluated else {}
         due = (probe for probe, arms in PROBES.items() if arm in arms and probe not in left_out)
         return [probe for probe in due if not self.probe(probe, arm).complete]
 
@@ -105,7 +109,7 @@ class RunDirectory:
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
-            raise RunError(f"{path} was edited or damaged; restore it, or start a new run with --run-dir")
+            raise self._damaged(name)
         return value
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
@@ -131,17 +135,51 @@ class RunDirectory:
         return asked
 
     def stage(self, name: str) -> dict[str, Any]:
-        """Return what a stage ("generate", "train" or "evaluate") noted when it first opened.
+        """Return what a stage ("generate", "train" or "evaluate") noted when it first opened, as plain JSON values.
 
         Raises:
-            RunError: there is no run, or it has not come so far.
+            RunError: there is no run, or it has not reached that stage.
         """
         self.asked()
         stage = self.read_json(f"{name}.json")
         if stage is None:
-            command = f"{name} {self.path}" if self.examples.exists() else "run, by the command that began it"
-            raise RunError(f"'{self.path}' has not come so far yet; go on with pdistill {command}")
+            command = f"pdistill {name} {self.path}" if self.examples.exists() else "the command that began it"
+            raise RunError(f"the run in '{self.path}' has not reached that stage; continue with {command}")
         return stage
+
+    def settings(self, kind: type[S]) -> S:
+        """Return what a stage resolved when it first opened.
+
+        Raises:
+            RunError: there is no run, it has not reached that stage, or the file was damaged.
+        """
+        return self._settings(kind, self.stage(kind.STAGE))
+
+    def stored(self, kind: type[S]) -> S | None:
+        """Return what a stage resolved when it first opened, or None where it has not been opened.
+
+        Raises:
+            RunError: the file was damaged.
+        """
+        row = self.read_json(f"{kind.STAGE}.json")
+        return None if row is None else self._settings(kind, row)
+
+    def write_settings(self, settings: StageSettings) -> None:
+        """Guarantee that the settings of a stage are stored.
+
+        Raises:
+            RunError: they can't be written.
+        """
+        self.write_json(f"{settings.STAGE}.json", settings.as_row())
+
+    def _settings(self, kind: type[S], row: Row) -> S:
+        try:
+            return kind.from_row(row)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._damaged(f"{kind.STAGE}.json") from None
+
+    def _damaged(self, name: str) -> RunError:
+        return RunError(f"{self.path / name} was edited or damaged; restore it, or start a new run with --run-dir")
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -1,22 +1,214 @@
-"""What the stages of a run settled when they first opened."""
+"""What a stage resolved when it was first opened: generate.json, train.json and evaluate.json as types."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Protocol, Self
 
-from pdistill.core.contract.sampling import Sampling
-
-
-def sampling_from(settings: Mapping[str, Any]) -> Sampling:
-    """Return the sampling that generate.json resolved."""
-    return Sampling(
-        temperature=settings["temperature"],
-        top_p=settings["top_p"],
-        max_tokens=settings["max_tokens"],
-        stop=tuple(settings["stop"]),
-        stop_at_newline=settings["first_line"],
-    )
+from pdistill.core.contract.interfaces import Resolved
+from pdistill.core.contract.prompts import Format
+from pdistill.core.contract.sampling import Allowed, Sampling
+from pdistill.core.contract.targets import Select
+from pdistill.core.numerics.schedule import Schedule
+from pdistill.core.store.rows import Row
 
 
-def says_the_same_again(settings: Mapping[str, Any]) -> bool:
-    """Return whether the teacher, asked again as an arm is, gives its stored answers: they are greedy and not constrained."""
-    return bool(settings["temperature"] == 0 and not settings.get("constrain"))
+class StageSettings(Protocol):
+    """The settings of one stage, in a JSON file of their own."""
+
+    STAGE: ClassVar[str]
+    """The name of the stage, and of its file without the suffix."""
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Return the settings that the file holds."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what the file holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateSettings:
+    """What the run is made with.
+
+    Args:
+        task: the name of the task.
+        teacher: the model, as BACKEND:MODEL; `student` likewise.
+        format: chat messages or plain text.
+        seed: of the split, the order of batches, the start of the adapter and sampled answers.
+        count: queries.
+        samples: answers per query.
+        select: which of them is learnt.
+        min_confidence: the share of the samples below which a target is not learnt, or None.
+        temperature: of the teacher's answers.
+        top_p: the share of probability that they are sampled from.
+        max_tokens: tokens after which an answer is cut off.
+        stop: texts that end an answer.
+        stop_at_newline: whether the first newline after something that is not white space ends an answer too.
+        constrain: what the teacher's decoding is constrained to, or None.
+        renderer: the identity of the teacher's renderer, or None where only the service knows its tokenizer.
+        resolved: what depends on the machine, by side.
+    """
+
+    STAGE: ClassVar = "generate"
+
+    task: str
+    teacher: str
+    student: str
+    format: Format
+    seed: int
+    count: int
+    samples: int
+    select: Select
+    min_confidence: float | None
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...]
+    stop_at_newline: bool
+    constrain: Allowed | None
+    renderer: Mapping[str, str] | None
+    resolved: Resolved
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the teacher answers, unconstrained."""
+        return Sampling(self.temperature, self.top_p, self.max_tokens, self.stop, self.stop_at_newline)
+
+    @property
+    def teacher_sampling(self) -> Sampling:
+        """How the teacher answers the queries that examples are made of."""
+        return replace(self.sampling, allowed=self.constrain)
+
+    @property
+    def greedy_sampling(self) -> Sampling:
+        """How base and student answer."""
+        return replace(self.sampling, temperature=0.0, top_p=1.0)
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the teacher, queried again as an arm is, gives its stored answers: greedy and unconstrained."""
+        return self.temperature == 0 and self.constrain is None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Return the settings that generate.json holds."""
+        values = dict(row["settings"])
+        constrain = values.pop("constrain", None)
+        return cls(
+            task=row["task"],
+            stop=tuple(values.pop("stop")),
+            stop_at_newline=values.pop("first_line"),
+            constrain=None if constrain is None else Allowed.from_row(constrain),
+            resolved=row["resolved"],
+            **values,
+        )
+
+    def settings_row(self) -> dict[str, Any]:
+        """Return the settings alone, as generate.json holds them."""
+        return {
+            "teacher": self.teacher,
+            "student": self.student,
+            "format": self.format,
+            "seed": self.seed,
+            "count": self.count,
+            "samples": self.samples,
+            "select": self.select,
+            "min_confidence": self.min_confidence,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "stop": list(self.stop),
+            "first_line": self.stop_at_newline,
+            "constrain": None if self.constrain is None else self.constrain.as_row(),
+            "renderer": self.renderer,
+        }
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what generate.json holds."""
+        return {"task": self.task, "settings": self.settings_row(), "resolved": self.resolved}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOptions:
+    """What the user asked of the training; None is the model's own default.
+
+    Args:
+        student: the model, as [BACKEND:]MODEL; None: the one of the run.
+        warm_start: whether it starts from the student of `--from`.
+    """
+
+    student: str | None
+    objective: str
+    learning_rate: float | None
+    epochs: int | None
+    batch_size: int | None
+    rank: int
+    warm_start: bool
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the options by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """What the student is trained with.
+
+    Args:
+        student: the model, as BACKEND:MODEL.
+        renderer: the identity of its renderer.
+        resolved: what depends on the machine, by side.
+    """
+
+    STAGE: ClassVar = "train"
+
+    options: TrainOptions
+    student: str
+    schedule: Schedule
+    renderer: Mapping[str, str]
+    resolved: Resolved
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Return the settings that train.json holds."""
+        settings = row["settings"]
+        return cls(
+            options=TrainOptions(**row["options"]),
+            student=settings["student"],
+            schedule=Schedule.from_row(settings["schedule"]),
+            renderer=settings["renderer"],
+            resolved=row["resolved"],
+        )
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what train.json holds."""
+        settings = {"student": self.student, "schedule": self.schedule.as_row(), "renderer": self.renderer}
+        return {"options": self.options.as_row(), "settings": settings, "resolved": self.resolved}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateSettings:
+    """How the arms are evaluated.
+
+    Args:
+        same_model: whether the base with the prompt gives the teacher's stored answers.
+        left_out: by probe, why it is not run.
+        resolved: what depends on the machine, by side.
+    """
+
+    STAGE: ClassVar = "evaluate"
+
+    same_model: bool
+    left_out: Mapping[str, str]
+    resolved: Resolved
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Return the settings that evaluate.json holds."""
+        settings = row["settings"]
+        return cls(same_model=settings["alike"], left_out=settings.get("left_out", {}), resolved=row["resolved"])
+
+    def as_row(self) -> dict[str, Any]:
+        """Return what evaluate.json holds."""
+        settings = {"alike": self.same_model, "left_out": self.left_out}
+        return {"settings": settings, "resolved": self.resolved}

@@ -8,12 +8,13 @@ from pdistill.core.answers.answer import Answers, Question
 from pdistill.core.contract.interfaces import Remote, Sampler, prompt_tokens
 from pdistill.core.contract.prices import Prices, Tokens
 from pdistill.core.contract.prompts import Format
+from pdistill.core.contract.sampling import Key
 from pdistill.core.errors import RunError, TaskError, UsageError
 from pdistill.core.files import write_file
 from pdistill.core.money.budget import Budget, Meter, check_limit, open_budget
-from pdistill.core.money.cost import by_role, money, stored_prices, tokens_spent
+from pdistill.core.money.cost import by_side, money, stored_prices, tokens_spent
 from pdistill.core.progress import Progress, Silent
-from pdistill.core.store.rowfile import RowWriter
+from pdistill.core.store.rowfile import AnswerWriter
 from pdistill.core.store.rows import encode, write_rows
 from pdistill.core.store.rundir import RunDirectory, differences
 from pdistill.core.writing.kept import Written
@@ -101,10 +102,10 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
             written = _Job(config, plan, run, progress or Silent(), begins=not stored).work()
     if not config.output.exists():
         write_rows(config.output, written.rows, lambda part: None)
-    tokens = by_role(tokens_spent(run))["teacher"]
+    tokens = by_side(tokens_spent(run))["teacher"]
     answers = sum(1 for _ in run.responses(1).rows())
     return Outcome(
-        source.side.id,
+        source.spec.id,
         format,
         {aim.name: len(kept) for aim, kept in written.kept.items()},
         _by_name(written.wanted),
@@ -130,7 +131,7 @@ def _stored(config: WriteConfig, source: Source, run: RunDirectory) -> dict[str,
     differing = differences(stored["asked"], source.asked)
     if differing:
         raise RunError(
-            f"'{config.output}' was begun otherwise: {', '.join(differing)}; take another --output, or remove "
+            f"'{config.output}' was begun with other options: {', '.join(differing)}; take another --output, or remove "
             f"'{config.folder}' to begin anew"
         )
     return stored
@@ -142,8 +143,8 @@ def _prices(plan: WritePlan, limit: float | None) -> Prices | None:
     Raises:
         UsageError: there is a limit, and they are unknown.
     """
-    prices = plan.models.prices("teacher")
-    check_limit({"teacher": prices}, {"teacher": plan.source.side.id}, limit)
+    prices = plan.model.prices()
+    check_limit({"teacher": prices}, {"teacher": plan.source.spec.id}, limit)
     return prices
 
 
@@ -172,7 +173,9 @@ class _Job:
     def work(self) -> Written:
         """Return all that was written, once there is nothing left to ask; the output stands then."""
         config, plan, run = self._config, self._plan, self._run
-        budget = open_budget(run, plan.models, config.max_cost, plan.source.side.options, self._progress, "teacher")
+        budget = open_budget(
+            run, {"teacher": plan.model}, config.max_cost, plan.source.spec.options, self._progress, "teacher"
+        )
         with plan.teacher.sampler() as sampler:
             if self._begins:
                 self._note(sampler.chunk)
@@ -198,15 +201,15 @@ class _Job:
             "temperature": plan.sampling.temperature,
             "max_tokens": plan.sampling.max_tokens,
             "chunk": chunk,
-            "resolved": plan.models.resolved["teacher"],
+            "resolved": plan.model.resolved,
         }
         self._run.write_json(JOB, {"asked": dict(plan.source.asked), **settled})
 
-    def _ask(self, questions: Sequence[Question], sampler: Sampler, writer: RowWriter, budget: Budget) -> None:
+    def _ask(self, questions: Sequence[Question], sampler: Sampler, writer: AnswerWriter, budget: Budget) -> None:
         """Guarantee that each request of a round has its answer."""
         self._questions += questions
         numbers = [question.query.number for question in questions]
-        there = sum(number in writer for number in numbers)
+        there = sum(Key(number) in writer for number in numbers)
         if there == len(numbers):
             return
         self._progress.begin("writing", len(numbers), there, "answers")
@@ -215,8 +218,6 @@ class _Job:
             lambda: self._questions,
             self._plan.sampling,
             writer,
-            lambda question: question.query.number,
-            lambda question: None,
             meter,
             self._progress,
         )

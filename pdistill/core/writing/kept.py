@@ -1,13 +1,13 @@
 """The queries that a model has written so far: which are kept, which aims still lack some, and what was left out."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
 from math import ceil
-from typing import Any
 
 from pdistill.core.contract.queries import Query
 from pdistill.core.numerics.neighbours import Distinct
+from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.writing.aims import ANY, Aim
 from pdistill.core.writing.lines import Reader
 
@@ -31,7 +31,7 @@ class Written:
         share, over = divmod(limit, len(aims))
         self.wanted = {aim: share + (at < over) for at, aim in enumerate(aims)}
         self.kept: dict[Aim, list[str]] = {aim: [] for aim in aims}
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, object]] = []
         self.left_out: Counter[str] = Counter()
         self._reader = reader
         self._barren: Counter[Aim] = Counter()
@@ -51,13 +51,13 @@ class Written:
         turns = chain.from_iterable(zip_longest(*columns))
         return [aim for aim in turns if aim is not None][:most]
 
-    def read_round(self, answers: Iterable[tuple[Aim, Mapping[str, Any]]]) -> None:
+    def read_round(self, answers: Iterable[tuple[Aim, AnswerRow]]) -> None:
         """Keep what the answers of a round hold, until each aim has enough."""
         before = {aim: len(kept) for aim, kept in self.kept.items()}
         asked = set()
         for aim, row in answers:
             asked.add(aim)
-            for query, fault in self._reader.read(row["response"], row["finish"]):
+            for query, fault in self._reader.read(row.response, row.finish):
                 self._take(aim, query, fault)
         for aim in asked:
             self._barren[aim] = 0 if len(self.kept[aim]) > before[aim] else self._barren[aim] + 1

@@ -53,7 +53,7 @@ class Rounds:
     def read(self, run: RunDirectory) -> None:
         """Read the answers to the round that was yielded last, as far as they are there."""
         numbers = {number for number, _ in self._asked}
-        rows = {row["number"]: row for row in run.responses(1).rows() if row["number"] in numbers}
+        rows = {row.number: row for row in run.responses(1).answers() if row.number in numbers}
         self.written.read_round((aim, rows[number]) for number, aim in self._asked if number in rows)
 
     def whole(self) -> list[Question]:

@@ -16,7 +16,7 @@ from pdistill.core.contract.sampling import Sampling
 from pdistill.core.errors import BackendError, UsageError
 from pdistill.core.setup.checks import check_labels
 from pdistill.core.setup.config import COST
-from pdistill.core.setup.models import Models, Side, changing_rows, one_side
+from pdistill.core.setup.models import Model, ModelSpec, resolve_model, row_options
 from pdistill.core.store.rows import encode
 from pdistill.core.writing.aims import Aim, aims_of
 from pdistill.core.writing.asking import INSTRUCTION, Requests
@@ -114,12 +114,12 @@ def check_output(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the job is made from: the prompt, the user's queries, the aims, and the model's side."""
+    """What the job is made from: the prompt, the user's queries, the aims, and the model."""
 
     prompt: str
     seeds: tuple[Query, ...]
     labels: tuple[str, ...]
-    side: Side
+    spec: ModelSpec
     asked: Mapping[str, Any]
 
     def aims(self, format: Format) -> list[Aim]:
@@ -140,7 +140,7 @@ class WritePlan:
     """The job with its model, not yet opened."""
 
     source: Source
-    models: Models
+    model: Model
     teacher: Teacher
     format: Format
     sampling: Sampling
@@ -156,16 +156,16 @@ def read_source(config: WriteConfig) -> Source:
     if not prompt.strip():
         raise UsageError(f"the prompt in '{config.prompt}' is empty; write the teacher's instructions into it")
     own = list(read_queries(config.queries, config.columns)) if config.queries else []
-    side = one_side(config.teacher, "teacher", config.backend, config.backend_options)
+    spec = resolve_model(config.teacher, "teacher", config.backend, config.backend_options)
     asked = {
         "prompt": _digest([prompt.encode()]),
         "queries": _digest(encode(query.as_row()) for query in own),
-        "teacher": side.id,
-        "backend_options": changing_rows(side.options),
+        "teacher": spec.id,
+        "backend_options": row_options(spec.options),
         "labels": list(config.labels or ()),
         **{key: getattr(config, key) for key in ("format", "limit", "seed", "temperature", "top_p", "max_tokens")},
     }
-    return Source(prompt, tuple(chain(own, shots_of(prompt))), config.labels or (), side, asked)
+    return Source(prompt, tuple(chain(own, shots_of(prompt))), config.labels or (), spec, asked)
 
 
 def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any] | None = None) -> WritePlan:
@@ -178,15 +178,13 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
         UsageError: there is nothing to go on from.
         BackendError: the model, or what runs it, is missing; or it has no chat template and should.
     """
-    models = Models(
-        {"teacher": source.side, "student": source.side}, {"teacher": stored["resolved"]} if stored else None
-    )
-    teacher = models.teacher()
+    model = Model(source.spec, stored["resolved"] if stored else None)
+    teacher = model.teacher()
     renderer = teacher.renderer()
     chats = renderer is None or renderer.has_chat_template
     format: Format = config.format or ("chat" if chats else "text")
     if format == "chat" and not chats:
-        raise BackendError(f"{source.side.id} has no chat template; use --format text")
+        raise BackendError(f"{source.spec.id} has no chat template; use --format text")
     if format == "text" and not source.seeds:
         raise UsageError(
             "--format text needs some queries for the model to continue; give them with --queries FILE, or in a few-shot "
@@ -196,7 +194,7 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
     if config.temperature is not None:
         temperature = config.temperature
     sampling = Sampling(temperature, config.top_p, config.max_tokens or longest, stop_at_newline=format == "text")
-    return WritePlan(source, models, teacher, format, sampling)
+    return WritePlan(source, model, teacher, format, sampling)
 
 
 def _digest(parts: Iterable[bytes]) -> str:

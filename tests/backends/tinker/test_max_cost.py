@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from pdistill.cli.main import pdistill
-from pdistill.core.money.cost import STAGES, by_role, tokens_spent
+from pdistill.core.money.cost import STAGES, by_side, tokens_spent
 from pdistill.core.store.rundir import RunDirectory
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import flags, small_config, taken
@@ -23,7 +23,7 @@ SHARE = 0.7
 
 def spent(run: Path) -> float:
     """Return what is on disk of what was paid for, in USD."""
-    return sum(tokens.total for tokens in by_role(tokens_spent(RunDirectory(run))).values()) / 1e6
+    return sum(tokens.total for tokens in by_side(tokens_spent(RunDirectory(run))).values()) / 1e6
 
 
 def test_each_stage_stops_before_the_limit_on_the_service(
@@ -41,7 +41,7 @@ def test_each_stage_stops_before_the_limit_on_the_service(
         assert result.exit_code == 1, result.output
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert f"--max-cost {limit:g} stops here" in line
-        assert "go on by the same command with a higher --max-cost, or without" in line
+        assert "continue with the same command and a higher --max-cost, or none" in line
         assert (run / f"{stage}.json").exists()
         assert 0 < spent(run) <= limit
         answers = [asked for asked in taken(watched.calls) if not asked["prompt_logprobs"]]

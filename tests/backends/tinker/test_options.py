@@ -10,7 +10,7 @@ from pdistill.backends.tinker import TinkerOptions
 from pdistill.backends.tinker.tokenizer import hub_name, load_tokenizer
 from pdistill.core.contract.options import build
 from pdistill.core.errors import BackendError, UsageError
-from pdistill.core.setup.models import changing_rows
+from pdistill.core.setup.models import row_options
 
 
 def test_options_come_from_texts() -> None:
@@ -37,7 +37,7 @@ def test_what_cannot_work_is_wrong_usage(values: dict[str, Any], said: str) -> N
 
 def test_what_changes_no_row_is_no_part_of_what_a_run_was_made_with() -> None:
     given = {item.name: "1" for item in fields(TinkerOptions)}
-    assert set(changing_rows(given)) == {"tokenizer", "thinking", "train_attention", "train_mlp", "train_output"}
+    assert set(row_options(given)) == {"tokenizer", "thinking", "train_attention", "train_mlp", "train_output"}
 
 
 def test_there_is_no_option_for_the_key() -> None:

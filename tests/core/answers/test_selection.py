@@ -6,17 +6,22 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
-from pdistill.core.answers.selection import Selection, commonest, read_arm, read_target
+from pdistill.core.answers.selection import Selection, most_common, read_arm, read_target
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion
 from pdistill.core.contract.targets import EMPTY, NO_ANSWER, NOT_A_LABEL, UNSURE, HardTarget, Rejected
 from pdistill.core.contract.task import FileTask
 from pdistill.core.stages.examples import rejections
+from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.rows import read_rows
 from tests.runs import fake_config
 
 QUERY = Query("x", reference="b")
 MARK = "Answer:"
+
+
+def answer(response: str) -> AnswerRow:
+    return AnswerRow(0, "0", QUERY.text, "", response, "stop", 1, 1)
 
 
 def hard(*texts: str) -> list[HardTarget | Rejected]:
@@ -32,15 +37,15 @@ def hard(*texts: str) -> list[HardTarget | Rejected]:
         ([*hard("a"), NOT_A_LABEL, EMPTY, EMPTY], EMPTY, 3 / 4),
     ],
 )
-def test_the_commonest(drawn: list[HardTarget | Rejected], target: str | Rejected, confidence: float) -> None:
+def test_the_most_common(drawn: list[HardTarget | Rejected], target: str | Rejected, confidence: float) -> None:
     wanted = HardTarget(target) if isinstance(target, str) else target
-    assert commonest(FileTask(), drawn) == (wanted, confidence)
+    assert most_common(FileTask(), drawn) == (wanted, confidence)
 
 
 def test_reasonings_with_one_answer_are_counted_together() -> None:
     task = FileTask(after=MARK, keep_reasoning=True)
     drawn = hard("one. Answer: a", "two. Answer: b", "three. Answer: b", "one. Answer: a", "four. Answer: b")
-    assert commonest(task, drawn) == (HardTarget("two. Answer: b"), 3 / 5)
+    assert most_common(task, drawn) == (HardTarget("two. Answer: b"), 3 / 5)
 
 
 def test_the_best_is_what_the_task_scores_highest() -> None:
@@ -85,16 +90,15 @@ def test_unsure_examples_are_not_trained_on_and_are_counted(tmp_path: Path) -> N
     ],
 )
 def test_the_answer_of_a_teacher_that_reasons(said: str, keep: bool, target: HardTarget | Rejected) -> None:
-    row = {"response": said, "finish": "stop", "prompt_tokens": 1, "tokens": 1}
-    assert read_target(FileTask(("a", "b"), after=MARK, keep_reasoning=keep), QUERY, row) == target
+    task = FileTask(("a", "b"), after=MARK, keep_reasoning=keep)
+    assert read_target(task, QUERY, answer(said)) == target
 
 
 def test_a_student_may_answer_without_reasoning_where_it_learnt_the_answer_alone() -> None:
     bare = Completion("a", "stop")
-    row = {"response": "a", "finish": "stop", "prompt_tokens": 1, "tokens": 1}
-    assert read_arm(FileTask(("a", "b"), after=MARK), QUERY, row) == HardTarget("a")
+    assert read_arm(FileTask(("a", "b"), after=MARK), QUERY, answer("a")) == HardTarget("a")
     assert FileTask(("a", "b"), after=MARK, keep_reasoning=True).arm_target(QUERY, bare) == NO_ANSWER
-    assert read_arm(FileTask(("a", "b"), after=MARK), QUERY, {**row, "response": "So. Answer: b"}) == HardTarget("b")
+    assert read_arm(FileTask(("a", "b"), after=MARK), QUERY, answer("So. Answer: b")) == HardTarget("b")
 
 
 def test_answers_alone_are_compared() -> None:

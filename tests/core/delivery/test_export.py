@@ -34,5 +34,5 @@ def test_a_student_that_was_not_evaluated_is_not_exported(tmp_path: Path) -> Non
     config = fake_config(tmp_path, tmp_path / "run")
     directory = pipeline.generate(config)
     pipeline.train(directory, {})
-    with pytest.raises(RunError, match="has not been evaluated; continue with pdistill evaluate"):
+    with pytest.raises(RunError, match="is not evaluated yet; continue with pdistill evaluate"):
         export(directory, tmp_path / "out")

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdistill.core.answers.answer import Answers, Question
+from pdistill.core.contract.interfaces import Side
 from pdistill.core.contract.prices import FREE, Prices, Tokens
 from pdistill.core.contract.prompts import Text
 from pdistill.core.contract.queries import Query
@@ -14,12 +15,11 @@ from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import RunError, UsageError
 from pdistill.core.money.budget import Budget, Meter, check_limit
 from pdistill.core.progress import Silent
-from pdistill.core.setup.models import Role
-from pdistill.core.store.rowfile import RowFile
+from pdistill.core.store.rowfile import AnswerFile
 
 PRICES = Prices(3.0, 15.0, 6.0, "list")
 LONGEST = 20
-SIDES: dict[Role, Prices | None] = {"teacher": PRICES, "student": FREE}
+SIDES: dict[Side, Prices | None] = {"teacher": PRICES, "student": FREE}
 
 
 class Letters:
@@ -77,15 +77,13 @@ def test_the_limit_is_never_passed_and_is_used_as_far_as_it_goes(
     budget = Budget(SIDES, {}, limit)
     asked = [Question(Query("x", number=n), Request(Key(n), Text("x" * size))) for n, (size, _) in enumerate(queries)]
     with TemporaryDirectory() as folder:
-        file = RowFile(Path(folder) / "rows.jsonl", lambda row: int(row["number"]))
+        file = AnswerFile(Path(folder) / "rows.jsonl")
         with file.open(len(queries)) as rows:
             meter = Meter(budget, "teacher", Letters())  # type: ignore[arg-type]
             answers = Answers(
                 lambda: asked,
                 Sampling(max_tokens=LONGEST),
                 rows,
-                lambda q: q.query.number,
-                lambda q: None,
                 meter,
                 Silent(),
             )
@@ -106,13 +104,13 @@ def test_the_limit_is_never_passed_and_is_used_as_far_as_it_goes(
         assert spent + cost([(prompt, LONGEST) for prompt, _ in waiting]) > limit
 
 
-def test_what_is_in_flight_counts_at_its_worst_until_it_is_settled() -> None:
+def test_what_is_in_flight_counts_at_its_worst_until_it_is_charged() -> None:
     budget = Budget(SIDES, {"teacher": Tokens(prompt=1_000_000)}, limit=10.0)
     worst = Tokens(sampled=300_000)
     assert budget.reserve("teacher", worst)
     assert not budget.reserve("teacher", worst)
     assert budget.spent == 3
-    budget.settle("teacher", worst, Tokens(sampled=100_000))
+    budget.charge("teacher", worst, Tokens(sampled=100_000))
     assert budget.spent == 4.5
     assert budget.reserve("teacher", worst)
     assert budget.reserve("student", Tokens(sampled=10**9))
@@ -121,8 +119,8 @@ def test_what_is_in_flight_counts_at_its_worst_until_it_is_settled() -> None:
 def test_the_error_says_what_was_spent_and_how_to_go_on() -> None:
     budget = Budget(SIDES, {"teacher": Tokens(prompt=1_000_000)}, limit=3.5)
     assert str(budget.reached("teacher", Tokens(sampled=100_000), "the next request")) == (
-        "--max-cost 3.5 stops here: $3.00 is spent, and the next request could cost $1.50; all that was done is kept; go on "
-        "by the same command with a higher --max-cost, or without"
+        "--max-cost 3.5 stops here: $3.00 is spent, and the next request could cost $1.50; all that was done is kept; "
+        "continue with the same command and a higher --max-cost, or none"
     )
     assert budget.note() == "$3.00 so far"
 
@@ -134,7 +132,7 @@ def test_without_prices_nothing_is_noted() -> None:
 
 
 def test_a_limit_without_a_price_names_the_options_that_give_one() -> None:
-    names: dict[Role, str] = {"teacher": "local:big", "student": "fake:small"}
+    names: dict[Side, str] = {"teacher": "local:big", "student": "fake:small"}
     check_limit({"teacher": None, "student": None}, names, None)
     check_limit({"teacher": FREE, "student": PRICES}, names, 1.0)
     with pytest.raises(UsageError, match=r"what fake:small costs is unknown; give -B student.price_prompt=USD"):

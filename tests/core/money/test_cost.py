@@ -1,10 +1,9 @@
 import pytest
 
-from pdistill.core.contract.interfaces import prompt_tokens
+from pdistill.core.contract.interfaces import Side, prompt_tokens
 from pdistill.core.contract.prices import FREE, Prices, Tokens
 from pdistill.core.contract.prompts import Message, Messages, Text
 from pdistill.core.money.cost import Counts, as_row, money, paid_back
-from pdistill.core.setup.models import Role
 
 DEAR, CHEAP = Prices(10.0, 20.0, 30.0, "list"), Prices(1.0, 2.0, 3.0, "list")
 COUNTS: Counts = {
@@ -54,9 +53,9 @@ def test_break_even_is_in_tokens_where_there_is_no_money_or_it_is_unknown(
 
 
 def test_a_call_that_saves_nothing_never_pays_back() -> None:
-    dearer: dict[Role, Prices | None] = {"teacher": CHEAP, "student": DEAR}
+    dearer: dict[Side, Prices | None] = {"teacher": CHEAP, "student": DEAR}
     assert paid_back(COUNTS, dearer, 10, Tokens(700), Tokens(500))["break_even_calls"] is None
-    free: dict[Role, Prices | None] = {"teacher": FREE, "student": FREE}
+    free: dict[Side, Prices | None] = {"teacher": FREE, "student": FREE}
     assert paid_back(COUNTS, free, 10, Tokens(500), Tokens(500))["break_even_calls"] is None
 
 

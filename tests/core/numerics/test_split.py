@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterable
 
 from pdistill.core.contract.queries import Query
 from pdistill.core.numerics.neighbours import Distinct
-from pdistill.core.numerics.split import Groups, part_of
+from pdistill.core.numerics.split import Groups, split_of
 
 
 def groups(queries: Callable[[], Iterable[Query]]) -> list[str]:
@@ -41,7 +41,7 @@ def test_texts_are_kept_apart_by_the_same_measure() -> None:
 
 
 def test_the_split_is_a_fifth_and_depends_on_seed_and_group_alone() -> None:
-    parts = [part_of(f"q{number}", 0) for number in range(5_000)]
-    assert 0.18 < parts.count("eval") / len(parts) < 0.22
-    assert parts == [part_of(f"q{number}", 0) for number in range(5_000)]
-    assert parts != [part_of(f"q{number}", 1) for number in range(5_000)]
+    sides = [split_of(f"q{number}", 0) for number in range(5_000)]
+    assert 0.18 < sides.count("eval") / len(sides) < 0.22
+    assert sides == [split_of(f"q{number}", 0) for number in range(5_000)]
+    assert sides != [split_of(f"q{number}", 1) for number in range(5_000)]

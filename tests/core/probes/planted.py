@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pdistill.core.contract.task import FileTask
 from pdistill.core.probes.questions import probe_rows
+from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.rows import write_rows
 from pdistill.core.store.rundir import RunDirectory
 
@@ -23,9 +23,6 @@ def planted(folder: Path, task: FileTask, answers: Mapping[str, Sequence[str]]) 
     run = RunDirectory(folder)
     write_rows(run.probes, probe_rows(task), run.seal)
     for name, texts in answers.items():
-        rows: list[dict[str, Any]] = [
-            {"number": at, "response": text, "finish": "stop", "prompt_tokens": 1, "tokens": 1}
-            for at, text in enumerate(texts)
-        ]
+        rows = (AnswerRow(at, str(at), "", "", text, "stop", 1, 1).as_row() for at, text in enumerate(texts))
         write_rows(folder / f"{name}.jsonl", rows, run.seal)
     return run

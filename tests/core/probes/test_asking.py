@@ -67,7 +67,7 @@ def test_an_alarm_stands_in_the_verdict_and_on_both_pages(finished: tuple[Config
 def test_a_student_without_log_probabilities_is_not_asked_for_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(FakeStudent, "can", frozenset({"generate", "train-hard"}))
+    monkeypatch.setattr(FakeStudent, "capabilities", frozenset({"generate", "train-hard"}))
     config = fake_config(tmp_path, tmp_path / "run")
     report = pipeline.run(config)
     why = "the student fake:rule gives no log-probabilities"

@@ -192,7 +192,7 @@ def test_what_a_query_says_is_not_filled_in(tmp_path: Path, fake_backend: Made) 
 def test_a_run_that_is_not_evaluated_is_not_judged(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run")
     pipeline.generate(config)
-    with pytest.raises(RunError, match="has not come so far yet"):
+    with pytest.raises(RunError, match="has not reached that stage"):
         judge(RunDirectory(config.directory), "fake:rule")
 
 

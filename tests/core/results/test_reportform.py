@@ -20,7 +20,7 @@ from pdistill.core.results.reportform import require_form
 from pdistill.core.setup.config import Config
 from tests.runs import fake_config
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json").read_text("utf-8"))
+SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "reference" / "report.schema.json").read_text("utf-8"))
 SURROGATE = "\ud800"
 
 

@@ -40,7 +40,7 @@ def looked(config: Config) -> dict[str, Any]:
 
 def test_a_prompt_that_changes_nothing_is_refused_before_the_pass(tmp_path: Path) -> None:
     config = job(tmp_path, 60, labels=None, teacher="echo")
-    message = "nothing to distil: on the 7 queries looked at first, the base agrees with the teacher on 100.0% without"
+    message = "nothing to distil: on the 7 queries of the sample, the base agrees with the teacher on 100.0% without"
     with pytest.raises(TaskError, match=message):
         pipeline.run(config)
     assert looked(config)["figures"]["base_agreement"]["value"] == 1

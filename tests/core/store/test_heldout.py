@@ -4,21 +4,22 @@ import pytest
 
 from pdistill.core import pipeline
 from pdistill.core.errors import RunError
+from pdistill.core.store.example import Example
 from pdistill.core.store.heldout import HeldOut
-from pdistill.core.store.rows import read_rows
+from pdistill.core.store.rows import read_records
 from tests.runs import fake_config
 
 
 def test_held_out_queries_come_in_order_with_their_examples_as_often_as_asked(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
-    expected = [row for row in read_rows(run.examples) if row["split"] == "eval"]
+    expected = [example for example in read_records(Example, run.examples) if example.split == "eval"]
     held_out = HeldOut(run)
     assert len(held_out) == len(expected) > 2
-    assert list(held_out.numbers) == [row["number"] for row in expected]
+    assert list(held_out.numbers) == [example.number for example in expected]
     for _ in range(2):
         found = list(held_out)
         assert [example for _, example in found] == expected
-        assert [query.id for query, _ in found] == [row["id"] for row in expected]
+        assert [query.id for query, _ in found] == [example.id for example in expected]
 
 
 def test_a_file_that_was_changed_is_an_error(tmp_path: Path) -> None:

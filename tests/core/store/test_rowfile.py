@@ -2,21 +2,22 @@ from pathlib import Path
 
 import pytest
 
+from pdistill.core.contract.sampling import Key
 from pdistill.core.errors import RunError
-from pdistill.core.store.rowfile import RowFile
+from pdistill.core.store.rowfile import AnswerFile
 from pdistill.core.store.rows import read_rows
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> RowFile:
-    return RowFile(tmp_path / "rows.jsonl", lambda row: int(row["number"]))
+def rows(tmp_path: Path) -> AnswerFile:
+    return AnswerFile(tmp_path / "rows.jsonl")
 
 
 def numbers(path: Path) -> list[int]:
     return [row["number"] for row in read_rows(path)]
 
 
-def test_rows_arrive_in_any_order_and_end_in_that_of_their_keys(rows: RowFile) -> None:
+def test_rows_arrive_in_any_order_and_end_in_that_of_their_places(rows: AnswerFile) -> None:
     with rows.open(4) as writer:
         for number in (2, 0, 3, 1):
             writer.append([{"number": number, "text": "x" * number}])
@@ -28,7 +29,7 @@ def test_rows_arrive_in_any_order_and_end_in_that_of_their_keys(rows: RowFile) -
     assert not rows.part.exists()
 
 
-def test_rows_are_read_while_the_file_is_written_and_after(rows: RowFile) -> None:
+def test_rows_are_read_while_the_file_is_written_and_after(rows: AnswerFile) -> None:
     assert list(rows.rows()) == []
     with rows.open(3) as writer:
         writer.append([{"number": 2}, {"number": 0}])
@@ -41,24 +42,24 @@ def test_rows_are_read_while_the_file_is_written_and_after(rows: RowFile) -> Non
     assert [row["number"] for row in rows.rows()] == [0, 1, 2]
 
 
-def test_a_torn_last_line_is_written_again(rows: RowFile) -> None:
+def test_a_torn_last_line_is_written_again(rows: AnswerFile) -> None:
     with rows.open(3) as writer:
         writer.append([{"number": 0}])
     with rows.part.open("ab") as file:
         file.write(b'{"number": 1, "te')
     with rows.open(3) as writer:
-        assert 0 in writer
-        assert 1 not in writer
+        assert Key(0) in writer
+        assert Key(1) not in writer
         writer.append([{"number": 1}])
     assert numbers(rows.part) == [0, 1]
 
 
-def test_keep_drops_the_later_rows(rows: RowFile) -> None:
+def test_keep_drops_the_later_rows(rows: AnswerFile) -> None:
     with rows.open(4) as writer:
         writer.append([{"number": number} for number in range(3)])
         writer.keep(1)
         assert writer.count == 1
-        assert 2 not in writer
+        assert Key(2) not in writer
         writer.append([{"number": 2}])
     assert numbers(rows.part) == [0, 2]
 
@@ -72,14 +73,16 @@ def test_keep_drops_the_later_rows(rows: RowFile) -> None:
         (b'garbage\n{"number": 1}\n', "line 1: not a row"),
     ],
 )
-def test_an_edited_file_is_an_error_and_stays(rows: RowFile, content: bytes, message: str) -> None:
+def test_an_edited_file_is_an_error_and_stays(rows: AnswerFile, content: bytes, message: str) -> None:
     rows.part.write_bytes(content)
     with pytest.raises(RunError, match=message):
         rows.open(3)
     assert rows.part.read_bytes() == content
 
 
-def test_a_full_disk_is_one_clear_line_and_the_rows_before_stay(rows: RowFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_one_clear_line_and_the_rows_before_stay(
+    rows: AnswerFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with rows.open(3) as writer:
         writer.append([{"number": 0}])
 
@@ -91,4 +94,4 @@ def test_a_full_disk_is_one_clear_line_and_the_rows_before_stay(rows: RowFile, m
         with pytest.raises(RunError, match="no space left on device; what was there is kept"):
             writer.append([{"number": 1}])
     with rows.open(3) as writer:
-        assert (0 in writer, 1 in writer) == (True, False)
+        assert (Key(0) in writer, Key(1) in writer) == (True, False)

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from pdistill.core.contract.queries import Query
 from pdistill.core.errors import RunError
 from pdistill.core.files import write_file
-from pdistill.core.store.rows import RowIndex, append_row, encode, read_log, read_rows, write_rows
+from pdistill.core.store.rows import RowIndex, append_row, encode, read_log, read_records, read_rows, write_rows
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -52,6 +53,20 @@ def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
 
 def test_an_index_reads_the_rows_that_were_wanted(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    write_rows(path, [{"number": number, "text": "ü" * number} for number in range(10)], lambda part: None)
-    with RowIndex(path, lambda row: row["number"] % 2 == 1) as index:
-        assert [index[place]["number"] for place in reversed(range(len(index)))] == [9, 7, 5, 3, 1]
+    queries = [Query("ü" * number, id=str(number), number=number) for number in range(10)]
+    write_rows(path, (query.as_row() for query in queries), lambda part: None)
+    with RowIndex(Query, path, lambda query: query.number % 2 == 1) as index:
+        assert [index[place] for place in reversed(range(len(index)))] == queries[::-2]
+
+
+def test_a_damaged_row_is_named_by_its_line_wherever_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, (Query("x", id=str(number), number=number).as_row() for number in range(6)), lambda part: None)
+    with RowIndex(Query, path, lambda query: query.number % 2 == 1) as index:
+        content = path.read_bytes()
+        path.write_bytes(content.replace(b'"number":3', b'"number"=3'))
+        with pytest.raises(RunError, match="line 4: not a row"):
+            index[1]
+    path.write_bytes(content.replace(b'"slices":[]', b'"slices":7'))
+    with pytest.raises(RunError, match="line 1: not a row"):
+        list(read_records(Query, path))

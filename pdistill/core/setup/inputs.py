@@ -1,11 +1,10 @@
-"""The work of a run: its task with the prompt, the frame and the queries that it really uses."""
+"""The inputs of a run: its task, bound to the prompt and the frame that it really uses, and its queries."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from pdistill.core.contract.constraint import Constraint, JsonSchema, Pattern
 from pdistill.core.contract.options import build
@@ -17,13 +16,13 @@ from pdistill.core.contract.task import FileTask, Task
 from pdistill.core.errors import RunError, TaskError, UsageError, nearest
 from pdistill.core.files import storage_error
 from pdistill.core.setup.config import Config, config_from
-from pdistill.core.store.rows import encode, read_rows
+from pdistill.core.store.rows import encode, read_records
 from pdistill.core.store.rundir import RunDirectory
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A task, the queries that it is asked, numbered and limited, and the JSON schema that was given for its answers."""
+class RunInputs:
+    """A task, its queries, numbered and limited, and the JSON schema that was given for its answers."""
 
     task: Task
     queries: Callable[[], Iterator[Query]]
@@ -38,8 +37,8 @@ class Work:
             texts["json_schema.json"] = self.schema
         return texts
 
-    def hashes(self) -> dict[str, Any]:
-        """Return the hashes of prompt, frame, queries and schema, and the number of queries.
+    def fingerprint(self) -> "Fingerprint":
+        """Return what tells these inputs from others.
 
         Raises:
             TaskError: there are no queries.
@@ -51,11 +50,23 @@ class Work:
         if not count:
             raise TaskError("there are no queries; the file or the task holds none")
         hashes = {Path(name).stem: sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
-        return {**hashes, "queries": state.hexdigest(), "count": count}
+        return Fingerprint({**hashes, "queries": state.hexdigest()}, count)
 
 
-def work_from(config: Config) -> Work:
-    """Return the work that the options ask for, read from the task and the user's files.
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """The hashes of prompt, frame, queries and schema, and the number of queries."""
+
+    hashes: Mapping[str, str]
+    count: int
+
+    def as_row(self) -> dict[str, str | int]:
+        """Return it as run.json holds it."""
+        return {**self.hashes, "count": self.count}
+
+
+def read_inputs(config: Config) -> RunInputs:
+    """Return the inputs that the options name, read from the task and the user's files.
 
     Raises:
         UsageError: an unknown task or option, or a file that can't be read.
@@ -63,10 +74,10 @@ def work_from(config: Config) -> Work:
     schema = None if config.json_schema is None else read_text(config.json_schema)
     task = create_task(config, schema)
     if config.prompt is not None:
-        task.prompts = _prompts(config.prompt) if config.prompt.is_dir() else {}
-        task.prompt = "\n\n".join(task.prompts.values()) or read_text(config.prompt)
+        prompts = _prompts(config.prompt) if config.prompt.is_dir() else {}
+        task = task.bound(prompt="\n\n".join(prompts.values()) or read_text(config.prompt), prompts=prompts)
     if config.student_prompt is not None:
-        task.student_frame = read_text(config.student_prompt)
+        task = task.bound(student_frame=read_text(config.student_prompt))
 
     def own() -> Iterable[Query]:
         return task.queries() if config.queries is None else read_queries(config.queries, config.columns)
@@ -84,7 +95,7 @@ def work_from(config: Config) -> Work:
             same = named == query.slices and group == query.group and prompt == query.prompt
             yield query if same else replace(query, slices=named, group=group, prompt=prompt)
 
-    return Work(task, queries, schema)
+    return RunInputs(task, queries, schema)
 
 
 def _prompts(folder: Path) -> dict[str, str]:
@@ -107,8 +118,8 @@ def _require_reachable(task: Task, query: Query, labels: tuple[str, ...]) -> Non
     """
     if not any(task.score(query, label) for label in labels):
         raise UsageError(
-            f"query {query.id!r}: the reference {query.reference!r} is none of the labels"
-            f"{nearest(str(query.reference), labels)}; mend it, or leave it out"
+            f"query {query.id!r}: the reference {query.reference!r} is not one of the labels"
+            f"{nearest(str(query.reference), labels)}; fix it, or leave it out"
         )
 
 
@@ -124,8 +135,8 @@ def _prompt_of(query: Query, prompts: Mapping[str, str]) -> str:
     return query.prompt if prompts else ""
 
 
-def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
-    """Return what a run was asked, and its work, read from the run directory alone.
+def stored_inputs(run: RunDirectory, format: Format) -> RunInputs:
+    """Return the inputs of a run, read from the run directory alone.
 
     Raises:
         RunError: the run directory can't be read.
@@ -133,12 +144,13 @@ def work_of(run: RunDirectory, format: Format) -> tuple[Config, Work]:
     """
     config = config_of(run)
     schema = None if config.json_schema is None else _read(run, "json_schema.json")
-    task = create_task(config, schema)
-    task.prompt = _read(run, "prompt.txt")
-    task.prompts = json.loads(_read(run, "prompts.json")) if "prompts" in run.asked()["hashes"] else {}
-    task.student_frame = _read(run, "student_prompt.txt")
-    task.format = format
-    return config, Work(task, lambda: (Query.from_row(row) for row in read_rows(run.queries)), schema)
+    task = create_task(config, schema).bound(
+        prompt=_read(run, "prompt.txt"),
+        prompts=json.loads(_read(run, "prompts.json")) if "prompts" in run.asked()["hashes"] else {},
+        student_frame=_read(run, "student_prompt.txt"),
+        format=format,
+    )
+    return RunInputs(task, lambda: read_records(Query, run.queries), schema)
 
 
 def config_of(run: RunDirectory) -> Config:
@@ -152,13 +164,13 @@ def config_of(run: RunDirectory) -> Config:
 
 
 def create_task(config: Config, schema: str | None = None) -> Task:
-    """Return the task that the options name, or the one made of files.
+    """Return the task that the options name, or the one that is made of files.
 
     Args:
         schema: the JSON schema of its answers, as text.
 
     Raises:
-        UsageError: an unknown task or option; a pattern or a schema that is none.
+        UsageError: an unknown task or option; an invalid pattern or schema.
     """
     if config.task is None:
         after = config.answer_after or ""

@@ -1,0 +1,64 @@
+"""A run as its later stages see it, read from its directory alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from pdistill.core.contract.interfaces import Resolved
+from pdistill.core.contract.queries import Query
+from pdistill.core.contract.task import Task
+from pdistill.core.setup.config import Config
+from pdistill.core.setup.inputs import config_of, stored_inputs
+from pdistill.core.setup.models import BackendOptions, Models, open_models, resolve_models, with_options
+from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.settings import GenerateSettings
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """A run that was begun: what it was asked for, what it resolved, and its task, bound.
+
+    Args:
+        config: the options that it was made with, and the backend options that are given now.
+        queries: makes the queries, each time in the same order.
+    """
+
+    directory: RunDirectory
+    config: Config
+    settings: GenerateSettings
+    task: Task
+    queries: Callable[[], Iterator[Query]]
+
+    def picked(self, numbers: Sequence[int]) -> Iterator[Query]:
+        """Yield the queries of these numbers, which ascend; none after the last is read."""
+        among = set(numbers)
+        return (query for query in islice(self.queries(), numbers[-1] + 1) if query.number in among)
+
+    def models(self, student: str | None = None, resolved: Resolved | None = None) -> Models:
+        """Return the run's models, whose backends open when they are needed.
+
+        Args:
+            student: the model that is trained, where it is not the one that the run was begun with.
+            resolved: what a stage resolved when it first opened; None: resolve now.
+
+        Raises:
+            UsageError: a backend is no longer installed.
+        """
+        config = replace(self.config, teacher=self.settings.teacher, student=student or self.settings.student)
+        return open_models(resolve_models(config, self.task), resolved)
+
+
+def reopen(directory: RunDirectory, backend_options: BackendOptions | None = None) -> OpenedRun:
+    """Return a run that was begun.
+
+    Args:
+        backend_options: options of the backends that change no row, such as prices.
+
+    Raises:
+        RunError: there is no run, it can't be read, or an option would change rows.
+        UsageError: the task is no longer installed, or an option is invalid.
+    """
+    settings = directory.settings(GenerateSettings)
+    inputs = stored_inputs(directory, settings.format)
+    config = with_options(config_of(directory), backend_options or {}, inputs.task)
+    return OpenedRun(directory, config, settings, inputs.task, inputs.queries)

@@ -1,0 +1,58 @@
+"""An example, the row of examples.jsonl: what the student learns to answer a query, or why nothing."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pdistill.core.numerics.split import Split
+from pdistill.core.store.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What became of one query.
+
+    Args:
+        number: of the query; `id` likewise.
+        split: whether it is trained on or held out.
+        group: queries of one group are on one side of the split.
+        target: what the student learns; None where the teacher's answer was rejected.
+        rejected: why it was, or None.
+        confidence: the share of the query's samples that say the same; None where there is one sample.
+    """
+
+    number: int
+    id: str
+    split: Split
+    group: str
+    target: str | None
+    rejected: str | None
+    confidence: float | None = None
+
+    @property
+    def trained_on(self) -> bool:
+        """Whether the student is trained on it."""
+        return self.split == "train" and self.target is not None
+
+    @property
+    def evaluable(self) -> bool:
+        """Whether it is held out and has a target to compare with."""
+        return self.split == "eval" and self.target is not None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Return the example that a row of examples.jsonl holds."""
+        return cls(**row)
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the row of examples.jsonl."""
+        row: dict[str, Any] = {
+            "number": self.number,
+            "id": self.id,
+            "split": self.split,
+            "group": self.group,
+            "target": self.target,
+            "rejected": self.rejected,
+        }
+        if self.confidence is not None:
+            row["confidence"] = self.confidence
+        return row
