@@ -9,25 +9,29 @@ import click
 
 from pdistill.cli.group import LazyGroup, Listed
 
-JOBS, STAGES, LISTINGS = "pdistill.cli.jobs", "pdistill.cli.stages", "pdistill.cli.listings"
+JOBS, STAGES, LISTINGS = "pdistill.cli.commands.jobs", "pdistill.cli.commands.stages", "pdistill.cli.commands.listings"
 
 COMMANDS = {
     "run": Listed(JOBS, "Run the whole pipeline: generate, train, evaluate, report."),
     "generate": Listed(JOBS, "Generate the teacher's answers to the queries."),
-    "queries": Listed("pdistill.cli.queries", "Write queries for a prompt, or extract them from logs."),
+    "queries": Listed("pdistill.cli.commands.queries", "Write queries for a prompt, or extract them from logs."),
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Evaluate teacher, base and student on the held-out queries."),
-    "report": Listed("pdistill.cli.report", "Show how well the student does, or compare two runs."),
-    "check": Listed("pdistill.cli.check", "Fail where a run is not as good as it is asked to be."),
-    "judge": Listed("pdistill.cli.judge", "Let a judge model compare answers with the teacher's."),
-    "sample": Listed("pdistill.cli.sample", "Query the trained student, or another arm of the run."),
-    "export": Listed("pdistill.cli.export", "Export the student as a model directory for PEFT or transformers."),
-    "serve": Listed("pdistill.cli.serve", "Serve the student over an OpenAI-compatible chat API."),
-    "measure": Listed("pdistill.cli.measure", "Benchmark the served student against the base with the prompt."),
+    "report": Listed("pdistill.cli.commands.report", "Show how well the student does, or compare two runs."),
+    "check": Listed("pdistill.cli.commands.check", "Fail where a run is not as good as it is asked to be."),
+    "judge": Listed("pdistill.cli.commands.judge", "Let a judge model compare answers with the teacher's."),
+    "sample": Listed("pdistill.cli.commands.sample", "Query the trained student, or another arm of the run."),
+    "export": Listed(
+        "pdistill.cli.commands.export", "Export the student as a model directory for PEFT or transformers."
+    ),
+    "serve": Listed("pdistill.cli.commands.serve", "Serve the student over an OpenAI-compatible chat API."),
+    "measure": Listed(
+        "pdistill.cli.commands.measure", "Benchmark the served student against the base with the prompt."
+    ),
     "tasks": Listed(LISTINGS, "List the installed tasks, or show one."),
     "backends": Listed(LISTINGS, "List the installed backends and their options."),
     "plugins": Listed(LISTINGS, "List the installed plugins and their packages."),
-    "new-task": Listed("pdistill.cli.new_task", "Create a Python package with a task of your own."),
+    "new-task": Listed("pdistill.cli.commands.new_task", "Create a Python package with a task of your own."),
 }
 
 EPILOG = """\b

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import Result
 
-from pdistill.cli.jobs import generate, run
+from pdistill.cli.commands.jobs import generate, run
 from pdistill.cli.options import config_of_flags
 from pdistill.core.errors import UsageError
 from pdistill.core.setup.config import Config

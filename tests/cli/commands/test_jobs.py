@@ -123,7 +123,7 @@ def test_hostile_queries_can_not_reach_the_terminal(call: Call, job: Job, tmp_pa
 
 def test_a_broken_plugin_is_one_warning(call: Call, job: Job, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Plugins(plugins=[Plugin("bad", "bad.module", "bad-dist", "1", "ImportError: \x1b no")])
-    monkeypatch.setattr("pdistill.cli.listings.installed", lambda: broken)
+    monkeypatch.setattr("pdistill.cli.commands.listings.installed", lambda: broken)
     result = call("report", finished)
     assert result.exit_code == 0
     assert result.stderr == "warning: plugin bad of bad-dist is skipped: ImportError: \\x1b no\n"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pdistill.cli.escape import json_text, one_line
-from pdistill.cli.tables import table_of
+from pdistill.cli.output.tables import table_of
 from pdistill.core.numerics.statistics import SUSPICIOUS
 from pdistill.core.results.markdown import ARM_NAMES
 from pdistill.core.results.report import FEW
@@ -26,7 +26,7 @@ def show(compared: Mapping[str, Any], as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from pdistill.cli.console import output
+    from pdistill.cli.output.console import output
 
     console = output()
     for side, run in compared["runs"].items():

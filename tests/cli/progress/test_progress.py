@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from pdistill.cli.progress import Bar, Lines, Shown
-from pdistill.cli.stage import Stage, clock
+from pdistill.cli.progress.stage import Stage, clock
 
 
 def test_rate_and_time_left_leave_out_what_was_there_and_the_opening() -> None:

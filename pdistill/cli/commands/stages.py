@@ -25,7 +25,7 @@ def train(run: str, as_json: bool, **flags: Any) -> None:
 
     RUN is a run directory, or its name under runs/. Options that are left out are those of `pdistill generate`.
     """
-    from pdistill.cli.counts import trained
+    from pdistill.cli.output.counts import trained
     from pdistill.cli.progress import showing
     from pdistill.core.pipeline import train as train_student
     from pdistill.core.store.rundir import find_run
@@ -46,7 +46,7 @@ def evaluate(run: str, as_json: bool, **flags: Any) -> None:
     RUN is a run directory, or its name under runs/. Five arms answer: the teacher with the prompt, and the base (the
     student before training) and the student, each with and without the prompt.
     """
-    from pdistill.cli.counts import evaluated
+    from pdistill.cli.output.counts import evaluated
     from pdistill.cli.progress import showing
     from pdistill.core.pipeline import evaluate as evaluate_arms
     from pdistill.core.store.rundir import find_run

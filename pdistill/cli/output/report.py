@@ -1,4 +1,4 @@
-"""`pdistill report`: how well the student does without the prompt."""
+"""A report on standard output."""
 
 import shlex
 from collections.abc import Mapping
@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pdistill.cli import completion
 from pdistill.cli.escape import json_text, one_line
-from pdistill.cli.options import as_json, the_run
-from pdistill.cli.tables import table_of
+from pdistill.cli.output.tables import table_of
 from pdistill.core.probes.findings import sentences
 from pdistill.core.results.markdown import (
     ARM_NAMES,
@@ -31,37 +29,6 @@ if TYPE_CHECKING:
 PROBE_STYLES = {"alarm": "bold red"}
 
 
-@click.command()
-@the_run
-@click.argument("other", metavar="[RUN]", required=False, shell_complete=completion.runs)
-@as_json
-def report(run: str, other: str | None, as_json: bool) -> None:
-    """Show how well the student does, or compare two runs.
-
-    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN of the
-    same task: how the two differ on the queries that both held out, each difference with its 95 % interval.
-    """
-    from pdistill.cli.plugin_warnings import warn_of_plugins
-    from pdistill.cli.progress import showing
-    from pdistill.core.results.reporting import report as make_report
-    from pdistill.core.store.rundir import find_run
-
-    warn_of_plugins()
-    directory = find_run(run)
-    if other is not None:
-        from pdistill.cli.comparison import show as show_comparison
-        from pdistill.core.results.compare import compare
-
-        second = find_run(other)
-        with showing():
-            compared = compare(directory, second)
-        show_comparison(compared, as_json)
-        return
-    with showing():
-        made = make_report(directory)
-    show(made, directory.path, as_json)
-
-
 def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
     """Write a report to standard output, for people or as JSON."""
     if as_json:
@@ -69,7 +36,7 @@ def show(report: Mapping[str, Any], directory: Path, as_json: bool) -> None:
         return
     from rich.text import Text
 
-    from pdistill.cli.console import output
+    from pdistill.cli.output.console import output
 
     console = output()
     title = f"{report['task']}: {report['student']} distilled from {report['teacher']}"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from pdistill.cli.notebook import Cell, in_notebook
 from pdistill.cli.progress import Lines, showing
+from pdistill.cli.progress.notebook import Cell, in_notebook
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pdistill.cli.console import output
 from pdistill.cli.escape import one_line
+from pdistill.cli.output.console import output
 from pdistill.core.contract.prompts import QUERY_FIELD, Messages, Prompt
 from pdistill.core.preview import NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
 from pdistill.core.results.markdown import cost_of_stages

@@ -51,7 +51,7 @@ def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool
 
 
 def _written(logs: Sequence[str], values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
-    from pdistill.cli import query_results
+    from pdistill.cli.output import query_results
     from pdistill.cli.progress import showing
     from pdistill.core.writing.job import foresee_writing, write_queries
 
@@ -85,7 +85,7 @@ def _converted(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_logs(logs: Sequence[str], values: Mapping[str, Any], dry_run: bool, as_json: bool) -> None:
-    from pdistill.cli.query_results import extracted
+    from pdistill.cli.output.query_results import extracted
     from pdistill.core.contract.queryfiles import read_text
     from pdistill.core.writing.mask import Mask
     from pdistill.core.writing.requestlogs import RequestLogs

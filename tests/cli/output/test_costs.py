@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
-from pdistill.cli.report import show
+from pdistill.cli.output.report import show
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prices import Prices
 from tests.runs import INJECTIONS

@@ -5,7 +5,7 @@ import threading
 import time
 from typing import Any
 
-from pdistill.cli.stage import Stage
+from pdistill.cli.progress.stage import Stage
 
 INTERVAL = 0.5
 """Seconds between two updates."""

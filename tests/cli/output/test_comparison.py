@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from pdistill.cli.comparison import show, verdict
+from pdistill.cli.output.comparison import show, verdict
 
 Call = Callable[..., Result]
 Job = Callable[[Path], list[object]]

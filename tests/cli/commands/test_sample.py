@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from pdistill.cli.sample import BATCH, LONGEST, read_batches
+from pdistill.cli.commands.sample import BATCH, LONGEST, read_batches
 from pdistill.core.contract.prompts import Text
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling

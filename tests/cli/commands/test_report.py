@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from pdistill.cli.report import show
+from pdistill.cli.output.report import show
 
 Call = Callable[..., Result]
 

@@ -29,7 +29,7 @@ def run(dry_run: bool, as_json: bool, **flags: Any) -> None:
 
     with showing() as progress:
         report = run_job(config, progress)
-    from pdistill.cli.report import show
+    from pdistill.cli.output.report import show
 
     show(report, config.directory, as_json)
 
@@ -46,7 +46,7 @@ def generate(dry_run: bool, as_json: bool, **flags: Any) -> None:
     if dry_run:
         _dry_run(config, as_json)
         return
-    from pdistill.cli.counts import generated
+    from pdistill.cli.output.counts import generated
     from pdistill.cli.progress import showing
     from pdistill.core.pipeline import generate as generate_examples
 
@@ -62,7 +62,7 @@ def _begin(flags: Mapping[str, Any]) -> Config:
 
 
 def _dry_run(config: Config, as_json: bool) -> None:
-    from pdistill.cli.dry_run import as_row, dry_run_of, show
+    from pdistill.cli.output.dry_run import as_row, dry_run_of, show
     from pdistill.cli.progress import showing
 
     with showing():

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pdistill.cli.escape import one_line
-from pdistill.cli.notebook import Cell, in_notebook
-from pdistill.cli.stage import Stage
+from pdistill.cli.progress.notebook import Cell, in_notebook
+from pdistill.cli.progress.stage import Stage
 
 if TYPE_CHECKING:
     from rich.console import Console
