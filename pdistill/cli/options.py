@@ -44,7 +44,7 @@ def _flag(option: Option) -> Decorator:
         cls=SectionedOption,
         section=option.spec.section,
         type=_flag_type(option),
-        is_flag=option.type is bool,
+        is_flag=True if option.type is bool else None,  # click reads False as a flag with an optional value
         multiple=multiple,
         metavar=option.spec.metavar or (None if choices else METAVARS.get(option.type)),
         help=f"{option.spec.help}{more}{option.default_note}.",

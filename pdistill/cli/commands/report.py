@@ -14,9 +14,10 @@ from pdistill.cli.plugin_warnings import warn_of_plugins
 def report(run: str, other: str | None, as_json: bool) -> None:
     """Show how well the student does, or compare two runs.
 
-    RUN is the folder of a run, or its name under runs/. With --json: what its report.json holds. With a second RUN of the
-    same task: how the two differ on the queries that both held out, each difference with its 95 % interval.
+    RUN is a run directory, or its name under runs/. --json prints its report.json. A second RUN of the same task is
+    compared with the first on the queries that both held out; each difference has its 95 % interval.
     """
+    from pdistill.cli.output.report import show
     from pdistill.cli.progress import showing
     from pdistill.core.results.reporting import report as make_report
     from pdistill.core.store.rundir import find_run
@@ -34,6 +35,4 @@ def report(run: str, other: str | None, as_json: bool) -> None:
         return
     with showing():
         made = make_report(directory)
-    from pdistill.cli.output.report import show
-
     show(made, directory.path, as_json)

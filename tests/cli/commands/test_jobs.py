@@ -105,7 +105,7 @@ def test_a_prompt_in_the_students_frame_is_found(call: Call, job: Job, files: Pa
     frame.write_text((files / "prompt.txt").read_text() + "{query}\n")
     args = ["run", *job(tmp_path / "run"), "--student-prompt", frame, "--dry-run"]
     assert json.loads(call(*args, "--json").stdout)["prompt_in_student"] == {"queries": 60, "found": 60}
-    assert "Warning: the student's input holds the prompt" in call(*args).stdout
+    assert "Warning: the student's input contains the prompt" in call(*args).stdout
 
 
 def test_hostile_queries_can_not_reach_the_terminal(call: Call, job: Job, tmp_path: Path) -> None:
@@ -123,6 +123,7 @@ def test_hostile_queries_can_not_reach_the_terminal(call: Call, job: Job, tmp_pa
 
 def test_a_broken_plugin_is_one_warning(call: Call, job: Job, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Plugins(plugins=[Plugin("bad", "bad.module", "bad-dist", "1", "ImportError: \x1b no")])
+    monkeypatch.setattr("pdistill.core.contract.plugins.installed", lambda: broken)
     monkeypatch.setattr("pdistill.cli.commands.listings.installed", lambda: broken)
     result = call("report", finished)
     assert result.exit_code == 0
