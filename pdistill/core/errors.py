@@ -89,8 +89,8 @@ class PluginError(PdistillError):
 
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return ", did you mean 'x'?" for the choice closest to `word`, or an empty text if none is close."""
-    found = get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f", did you mean '{found[0]}'?" if found else ""
+    matches = get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f", did you mean '{matches[0]}'?" if matches else ""
 
 
 def unknown(kind: str, word: str, choices: Iterable[str]) -> UsageError:

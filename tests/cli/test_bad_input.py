@@ -103,7 +103,7 @@ CASES = [
     Case("a reference that is a list", "line 2: 'reference' must be a text or a number, not", line('{"query": "a", "reference": ["b"]}')),
     Case(
         "a reference that is no label",
-        "query '1': the reference 'billling' is none of the labels, did you mean 'billing'",
+        "query '1': the reference 'billling' is not one of the labels, did you mean 'billing'",
         line('{"query": "a", "reference": "billling"}'),
         ("+--labels", "billing,delivery"),
     ),

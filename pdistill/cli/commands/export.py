@@ -33,9 +33,9 @@ def export(run: str, directory: Path, merge: bool, min_parity: float | None, as_
     from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
-    found = find_run(run)
+    source = find_run(run)
     with showing() as progress:
-        parity = export_student(found, directory, merge=merge, min_parity=min_parity, progress=progress)
+        parity = export_student(source, directory, merge=merge, min_parity=min_parity, progress=progress)
     if as_json:
         row = {"directory": str(directory), "merged": merge, "queries": parity.queries, "equal": parity.equal}
         click.echo(json_text({**row, "stopped": parity.stopped}))

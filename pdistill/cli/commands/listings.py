@@ -62,12 +62,13 @@ def plugins(as_json: bool) -> None:
 
     A plugin is a module that an installed package names in its entry point group "pdistill".
     """
-    found = installed().plugins
+    all_plugins = installed().plugins
     if as_json:
-        click.echo(json_text([asdict(plugin) for plugin in found]))
+        click.echo(json_text([asdict(plugin) for plugin in all_plugins]))
         return
     rows = (
-        (p.name, p.module, f"{p.distribution} {p.version}", f"skipped: {p.problem}" if p.problem else "") for p in found
+        (p.name, p.module, f"{p.distribution} {p.version}", f"skipped: {p.problem}" if p.problem else "")
+        for p in all_plugins
     )
     click.echo(_table(rows))
 
@@ -135,7 +136,7 @@ def _type(option: Option) -> str:
 
 
 def _unset(option: Option) -> str:
-    """Return what holds if an option without a default is not given."""
+    """Return what is used if an option without a default is left out."""
     return option.default_note if option.default is None else ""
 
 

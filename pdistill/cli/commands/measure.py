@@ -34,9 +34,9 @@ def measure(run: str, requests: int, as_json: bool) -> None:
     from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
-    found = find_run(run)
+    directory = find_run(run)
     with showing() as progress:
-        figures = measure_both(found, requests, progress)
+        figures = measure_both(directory, requests, progress)
     click.echo(json_text(figures) if as_json else _lines(figures))
 
 

@@ -55,11 +55,11 @@ def sample(run: str, query: tuple[str, ...], queries: str | None, arm: str, as_j
     directory = find_run(run)
     with ExitStack() as stack:
         with showing():
-            asked = stack.enter_context(open_arm(directory, arm))
+            opened = stack.enter_context(open_arm(directory, arm))
         if not query and not queries and not as_json and sys.stdin and sys.stdin.isatty():
-            _converse(asked)
+            _converse(opened)
         else:
-            _answer_all(asked, _batches(query, queries), _as_json if as_json else _as_line)
+            _answer_all(opened, _batches(query, queries), _as_json if as_json else _as_line)
 
 
 def _batches(arguments: tuple[str, ...], file: str | None) -> Iterator[list[Query]]:
@@ -119,14 +119,14 @@ def _answer_all(arm: "OpenArm", batches: Iterable[list[Query]], shown: Callable[
 
 def _answers(arm: "OpenArm", batch: list[Query], before: int) -> Iterator[Completion]:
     """Yield the answers; a query that doesn't fit gets an error instead, and the others are answered."""
-    given = 0
+    answered = 0
     try:
         for answer in arm.answer(batch):
-            given += 1
+            answered += 1
             yield answer
     except ContextError as error:
         if len(batch) > 1:
-            for at, query in enumerate(batch[given:], start=given):
+            for at, query in enumerate(batch[answered:], start=answered):
                 yield from _answers(arm, [query], before + at)
             return
         yield _failed(error, before + 1)

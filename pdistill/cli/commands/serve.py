@@ -30,9 +30,9 @@ def serve(run: str, host: str, port: int) -> None:
     from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
-    found = find_run(run)
+    directory = find_run(run)
     with showing() as progress:
-        student = servable(found, progress)
+        student = servable(directory, progress)
 
     def ready(address: str) -> None:
         click.echo(f"{one_line(student.name)} is served at {one_line(address)}; stop it with Ctrl-C")

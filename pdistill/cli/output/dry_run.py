@@ -48,10 +48,10 @@ def dry_run_of(config: Config) -> DryRun:
     parts = _parts(task.prompt)
     inputs = [_text(task.student_prompt(query)) for query in islice(source.queries(), MAX_SEARCHED)]
     shown = ["".join(token.text for token in example.tokens) for example in made.examples]
-    found = sum(any(part in text for part in parts) for text in inputs)
-    found = found or sum(any(part in text for part in parts) for text in shown)
+    matches = sum(any(part in text for part in parts) for text in inputs)
+    matches = matches or sum(any(part in text for part in parts) for text in shown)
     resolved = {key: value for key, value in made.settings.items() if key not in ("renderer", "count", "first_line")}
-    return DryRun(made, {**config.asked(), **resolved}, len(inputs), found)
+    return DryRun(made, {**config.asked(), **resolved}, len(inputs), matches)
 
 
 def _parts(prompt: str) -> list[str]:

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
 
 from pdistill.core.errors import UsageError
 
@@ -19,21 +19,20 @@ Stage = Literal["generate", "train", "input"]
 KEY = "option"
 
 
-@dataclass(frozen=True, slots=True)
-class OptionSpec:
+class OptionSpec(NamedTuple):
     """What is declared of an option besides its type and default.
 
     Args:
         help: a noun phrase or an imperative, without a full stop and without the default.
         section: the heading in `pdistill run --help`.
         stage: the stage that records the option; "input" if a file's content is recorded; None if it may change at any time.
-        default_text: what the help says of the default, such as "the model's" where it is None.
+        default_text: what the help says of the default, such as "the model's" if it is None.
         above: the value must be greater than this.
         minimum: the least value.
         maximum: the greatest value.
         flag: the flag, if it is not the field's name with hyphens.
         metavar: the placeholder of the value, if the type doesn't tell.
-        repeatable: whether the flag may be given several times.
+        repeatable: whether the flag can be used several times.
     """
 
     help: str = ""
@@ -63,8 +62,7 @@ class OptionSpec:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """An option of a dataclass: its name, its type (without None), its default and what is declared of it."""
 
     name: str
@@ -124,13 +122,15 @@ def declared(help: str, section: str = "") -> Mapping[str, OptionSpec]:
 
 def options_of(owner: "type[DataclassInstance]") -> list[Option]:
     """Return the options that a dataclass declares, in the order of its fields; a field without `option` has no help."""
-    hints = get_type_hints(owner)
+    items = fields(owner)
+    are_texts = any(isinstance(item.type, str) for item in items)  # with `from __future__ import annotations`
+    types = get_type_hints(owner) if are_texts else {item.name: item.type for item in items}
     declared = []
-    for item in fields(owner):
+    for item in items:
         default = item.default_factory() if item.default_factory is not MISSING else item.default
         spec = item.metadata.get(KEY, OptionSpec())
         declared.append(
-            Option(item.name, _without_none(hints[item.name]), None if default is MISSING else default, spec)
+            Option(item.name, _without_none(types[item.name]), None if default is MISSING else default, spec)
         )
     return declared
 

@@ -60,7 +60,7 @@ def build(options: "type[D]", values: Mapping[str, Any], owner: str) -> "D":
 
 
 def _split(value: Any, type: Any) -> Any:
-    """Return a comma-separated text as a list where the field is a tuple."""
+    """Return a comma-separated text as a list if the field is a tuple."""
     return (
         [part.strip() for part in value.split(",")] if isinstance(value, str) and get_origin(type) is tuple else value
     )

@@ -30,7 +30,7 @@ def check_labels(labels: tuple[str, ...] | None) -> None:
     """Guarantee that labels, if there are any, can be told apart.
 
     Raises:
-        UsageError: one is empty, or is given twice.
+        UsageError: one is empty, or there twice.
     """
     if labels is not None and (len(set(labels)) < len(labels) or not all(labels)):
         raise UsageError(f"--labels {','.join(labels)} contains an empty label or the same label twice")

@@ -1,4 +1,4 @@
-"""The options of a run: declared once, given by flags, in a TOML file or from Python."""
+"""The options of a run, each declared once; set by flags, in a TOML file or from Python."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -123,7 +123,7 @@ class Source:
     asked: Mapping[str, Any]
 
     def aims(self, format: Format) -> list[Aim]:
-        """Return what queries are written for; a base model goes on with examples, which rules can't be put into."""
+        """Return the aims of the queries; a base model continues examples, which can't express rules."""
         return aims_of(self.prompt, self.labels, with_rules=format == "chat")
 
     def requests(self, format: Format) -> Requests:
@@ -172,7 +172,7 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
     """Return the plan; loads no weights.
 
     Args:
-        stored: what was settled when the job began; None: settle now.
+        stored: the settings from the start of the job; None: resolve them now.
 
     Raises:
         UsageError: there is nothing to go on from.
