@@ -1,4 +1,4 @@
-# Every check is spelt out here and nowhere else.
+# Every check is defined here and nowhere else.
 VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
@@ -6,7 +6,8 @@ READY = $(VENV)/.ready
 TINKER_LOCK = tests/backends/tinker/requirements.txt
 TINKER_PACKAGES ?= build/tinker
 TINKER_READY = $(TINKER_PACKAGES)/.ready
-VLLM_TESTS = $(patsubst %,tests/backends/test_%.py,local_attention local_cascade local_expanded local_packed local_products local_vllm smollm2)
+VLLM_TESTS = $(patsubst %,tests/backends/%.py,test_smollm2 local/engine/test_cascade local/engine/test_padded_engine \
+	local/kernels/test_partial_attention local/kernels/test_training_kernels local/training/test_packed_runner local/vllm/test_vllm)
 VLLM_LOCK = tests/backends/vllm/requirements.txt
 VLLM_PACKAGES ?= build/vllm
 VLLM_READY = $(VLLM_PACKAGES)/.ready
@@ -29,7 +30,7 @@ test-slow: $(READY)
 test-tinker: $(READY) $(TINKER_READY)
 	PYTHONPATH=$(TINKER_PACKAGES) $(BIN)/python -m pytest -m tinker
 
-# vLLM's packages bring an older transformers, so the torch engine's tests run on that one too.
+# vLLM pins an older transformers, so the torch engine's tests also run with that version.
 test-vllm: $(READY) $(VLLM_READY)
 	PYTHONPATH=$(VLLM_PACKAGES):$(wildcard $(SMOLLM2_PACKAGES)) $(BIN)/python -m pytest -m "vllm or not slow" $(VLLM_TESTS)
 
@@ -39,6 +40,7 @@ test-smollm2: $(READY) $(SMOLLM2_READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python docs/check_words.py
 
 types: $(READY)
 	$(BIN)/mypy

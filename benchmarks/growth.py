@@ -1,4 +1,4 @@
-"""Measures how the cost of a run grows with its queries: seconds of each stage, and peak memory, as a curve.
+"""Measures how the cost of a run grows with the number of queries: seconds per stage, and peak memory, as a curve.
 
 usage: python benchmarks/growth.py [--local N ...] [--fake N ...] --out FILE.json
 
@@ -29,7 +29,7 @@ BATCH = 32
 
 
 def main() -> None:
-    """Run every size, print the curve and save it; with --one, run one size and print what it took."""
+    """Run every size, print the curve and save it; with --one, run one size and print its cost."""
     options = parsed()
     if options.one:
         backend, count = options.one
@@ -66,7 +66,7 @@ def parsed() -> argparse.Namespace:
 
 
 def one(backend: str, count: int) -> dict[str, Any]:
-    """Return what a run of so many queries took, after a smaller one has loaded the libraries."""
+    """Return the cost of a run with that many queries, after a smaller one has loaded the libraries."""
     with tempfile.TemporaryDirectory() as folder:
         run(config(backend, Path(folder) / "few", 60))
         large = config(backend, Path(folder) / "many", count)
@@ -76,7 +76,7 @@ def one(backend: str, count: int) -> dict[str, Any]:
 
 
 def config(backend: str, folder: Path, count: int) -> Config:
-    """Return the options of a run of so many queries."""
+    """Return the options of a run with that many queries."""
     if backend == "fake":
         return replace(job(folder, count), batch_size=BATCH)
     return Config(task="langid", limit=count, run_dir=folder / "run", epochs=1, batch_size=BATCH, force=True)

@@ -1,8 +1,8 @@
-"""Simulates how often the 95 % intervals of the report hold the true value.
+"""Simulates the coverage of the report's 95 % intervals: how often they contain the true value.
 
     python benchmarks/interval_coverage.py [--draws 10000] [--resamples 2000]
 
-Shares of right answers use the function of the report itself. For the bootstrapped figures the bootstrap is drawn over
+Proportions use the function of the report itself. For the bootstrapped metrics the bootstrap resamples
 the distinct rows of scores, with a multinomial of their counts: the same distribution as resampling queries, in a
 fraction of the time (tests/core/test_statistics.py compares the two).
 """
@@ -29,14 +29,14 @@ TRIPLES = np.array([*product((0, 1), repeat=3), (LESS, 0.5, MORE), (MORE, 0.5, L
 
 
 def main() -> None:
-    """Print a line for every kind of figure and every n."""
+    """Print a line for every metric and every n."""
     parser = argparse.ArgumentParser(description="simulate the coverage of the report's intervals")
     parser.add_argument("--draws", type=int, default=10_000)
     parser.add_argument("--resamples", type=int, default=RESAMPLES)
     given = parser.parse_args()
     draws = given.draws
     coverage = partial(held, draws=draws, resamples=given.resamples)
-    print(f"{draws:,} draws a cell, {given.resamples:,} resamples")
+    print(f"{draws:,} draws per cell, {given.resamples:,} resamples")
     for n in SIZES:
         show("share of right answers", n, shares(n, draws))
     for n in (LEAST_N, 500, 2_000):
@@ -64,7 +64,7 @@ def shares(n: int, draws: int) -> Iterator[tuple[str, float]]:
     @cache
     def interval(right: int) -> tuple[float, float]:
         figure = share([1.0] * right + [0.0] * (n - right))
-        return figure["low"], figure["high"]
+        return figure.low, figure.high
 
     for p in np.arange(0.01, 0.995, 0.01):
         found = [interval(int(right)) for right in random.binomial(n, p, draws)]
@@ -111,11 +111,11 @@ def _recovery(counts: Array) -> Array:
 
 
 def held(n: int, chances: Array, statistic: Any, *, draws: int, resamples: int) -> float:
-    """Return the share of draws whose interval holds the true value; draws that are equal share one bootstrap.
+    """Return the share of draws whose interval contains the true value; equal draws share one bootstrap.
 
     Args:
-        chances: of each distinct row of scores but the two that every bootstrap adds, (K,).
-        statistic: the figure, from counts (..., K + 2).
+        chances: probability of each distinct row of scores, without the two that every bootstrap adds, (K,).
+        statistic: the metric, from counts (..., K + 2).
     """
     random = np.random.default_rng(0)
     true, count = statistic(np.append(chances, [0, 0])), 0

@@ -1,4 +1,4 @@
-"""What the benchmarks share: seconds, peak memory of this process, the machine; Linux only. Imports nothing but Python."""
+"""Time, peak memory of this process, and the machine, for all benchmarks; Linux only. Imports only the standard library."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def start() -> int:
-    """Return the bytes that this process holds now, and forget its peak so far."""
+    """Return the bytes that this process holds now, and reset its peak."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
@@ -19,7 +19,7 @@ def above(loaded: int) -> int:
 
 
 class Stage:
-    """Measures what runs within its block; a context manager."""
+    """Measures the code in its block; a context manager."""
 
     def __enter__(self) -> "Stage":
         self._loaded = start()
@@ -32,7 +32,7 @@ class Stage:
         self.peak = above(self._loaded)
 
     def row(self) -> dict[str, float]:
-        """Return seconds of the clock and of the processors, and the peak of memory above the block's start in MiB."""
+        """Return wall-clock seconds, processor seconds, and the peak memory in MiB above that at the start of the block."""
         return {
             "seconds": round(self.seconds, 3),
             "processor_seconds": round(self.processor_seconds, 3),
@@ -41,7 +41,7 @@ class Stage:
 
 
 def machine(*packages: str) -> dict[str, object]:
-    """Return what stands beside figures: processor, cores, memory, system, Python and versions of packages."""
+    """Return the provenance of a result: processor, cores, memory, system, Python and versions of packages."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     versions = {}

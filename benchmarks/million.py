@@ -1,10 +1,10 @@
-"""Runs one job of many queries on the fake backend: rows a second of each stage, and peak memory above the start.
+"""Runs one job of many queries on the fake backend: rows per second of each stage, and peak memory above the baseline.
 
 usage: python benchmarks/million.py [--queries N] [--out FILE.json]
 
-The start is this process after the same job with 200 queries, so that what libraries take counts to no stage. The search
-for near-duplicates is measured apart, and the teacher pass twice: as it is, and with a split by the hash of the id alone.
-Rows a second are those of all queries, also where a stage reads a fifth of them.
+The baseline is this process after the same job with 200 queries, so that the cost of libraries counts towards no stage. The
+search for near-duplicates is measured separately, and the teacher pass twice: as it is, and with a split by the hash of the id.
+Rows per second refer to all queries, even if a stage reads only a fifth of them.
 """
 
 import argparse
@@ -35,7 +35,7 @@ MEASURED = ("generate, split by hash", "report")
 
 
 class ByHash:
-    """Takes the place of the groups: every query is one of its own."""
+    """Replaces the groups: every query is a group of its own."""
 
     def __init__(self, queries: Callable[[], Iterable[Query]]) -> None:
         self._queries = queries
@@ -45,7 +45,7 @@ class ByHash:
 
 
 def main() -> None:
-    """Run the job, print its table and save what was measured."""
+    """Run the job, print its table and save the measurements."""
     options = parsed()
     with tempfile.TemporaryDirectory() as folder:
         go(job(Path(folder) / "few", FEW), lambda name, row: None)
@@ -74,7 +74,7 @@ def parsed() -> argparse.Namespace:
 
 
 def job(folder: Path, count: int) -> Config:
-    """Return the options of a job with so many queries, after its files have been written."""
+    """Write the files of a job with that many queries, and return its options."""
     folder.mkdir()
     drawn = random.Random(0)
     words = ["".join(drawn.choices("abcdefghijklmnopqrstuvwxyz", k=drawn.randrange(3, 9))) for _ in range(WORDS)]
@@ -98,7 +98,7 @@ def job(folder: Path, count: int) -> Config:
 
 
 def shown(name: str, row: Mapping[str, float], queries: int) -> None:
-    """Print what one stage took."""
+    """Print the cost of one stage."""
     wall, processor = row["seconds"], row["processor_seconds"]
     print(
         f"{name:24} {wall:8.1f} s {queries / wall:10,.0f} rows/s, by processor {processor:8.1f} s "
@@ -108,7 +108,7 @@ def shown(name: str, row: Mapping[str, float], queries: int) -> None:
 
 
 def go(config: Config, tell: Callable[[str, Mapping[str, float]], None]) -> dict[str, dict[str, float]]:
-    """Return what each stage took, after it was told of."""
+    """Print the cost of each stage, and return it."""
     run = RunDirectory(config.directory)
     table = {}
 

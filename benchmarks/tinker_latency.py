@@ -1,12 +1,12 @@
-"""How much of a service's latency the tinker backend hides, measured behind a proxy that holds back every answer.
+"""How much of a service's latency the tinker backend hides, measured behind a proxy that delays every answer.
 
     python benchmarks/tinker_latency.py sampling [--delay 0.2] [--samples 512] [--window 64]
     python benchmarks/tinker_latency.py training [--delay 0.2] [--steps 20] [--batch 64]
 
-Needs what the tests marked "tinker" need (see Makefile). Sampling is measured on recorded answers, so that the server's
-own time is not in it; the ideal is a wave of a window's answers after the other, each as long as its HTTP answers are
-held back. Training is measured on the server: without delay, with it and steps that are sent ahead, with it and each
-step waited for.
+Needs the packages for the tests marked "tinker" (see Makefile). Sampling is measured on recorded answers, so that the
+server's own time is excluded; ideally, one window of answers follows the other, each taking as long as its HTTP answers are
+delayed. Training is measured on the server: without delay; with delay and steps submitted ahead; with delay and each step
+awaited.
 """
 
 import argparse
@@ -43,7 +43,7 @@ ANSWERS = ("/api/v1/asample", "/api/v1/retrieve_future")
 
 @contextmanager
 def behind(delay: float, upstream: str = "", replay: Path | None = None) -> Iterator[str]:
-    """Give the address of a proxy in a process of its own."""
+    """Yield the address of a proxy that runs in a process of its own."""
     port = loopback.free_port()
     command = [sys.executable, "-m", "tests.backends.proxy", f"--port={port}", f"--delay={delay}"]
     command += [f"--upstream={upstream}"] if upstream else []
@@ -60,7 +60,7 @@ def behind(delay: float, upstream: str = "", replay: Path | None = None) -> Iter
 
 
 def sample(url: str, samples: int, window: int) -> tuple[float, float]:
-    """Return the wall and the processor's seconds of answering so many requests."""
+    """Return the wall-clock and processor seconds for answering that many requests."""
     queries = [query.text for query, _ in zip(LanguageIdentification().queries(), range(samples), strict=False)]
     requests = [Request(Key(n), framed("{query}", text, "chat")) for n, text in enumerate(queries)]
     backend = create(TinkerOptions(tokenizer=BUILTIN, base_url=url, window=window))
@@ -72,7 +72,7 @@ def sample(url: str, samples: int, window: int) -> tuple[float, float]:
 
 
 def sampling(server: str, delay: float, samples: int, window: int) -> dict[str, object]:
-    """Return what sampling on recorded answers takes."""
+    """Return the time of sampling with recorded answers."""
     with tempfile.TemporaryDirectory() as folder:
         tape, path = Tape(), Path(folder) / "tape.json"
         with Proxy(server, record=tape) as proxy:
@@ -88,7 +88,7 @@ def sampling(server: str, delay: float, samples: int, window: int) -> dict[str, 
 
 
 def steps(url: str, count: int, batch: int, ahead: int, folder: Path) -> dict[str, float]:
-    """Return the seconds a step, with so many in flight; the first two steps are left out."""
+    """Return the seconds per step, with that many in flight; the first two steps are left out."""
     student = create(TinkerOptions(tokenizer=BUILTIN, base_url=url)).student(MODEL, folder)
     one = batch_of(student.renderer())
     rows = type(one)(list(one.rows) * (batch // len(one.rows)))
@@ -111,7 +111,7 @@ def go(trainer: Trainer, batch: Batch, count: int, ahead: int) -> None:
 
 
 def training(server: str, delay: float, count: int, batch: int) -> dict[str, object]:
-    """Return what a training step takes without delay, and with it, sent ahead or waited for."""
+    """Return the time of a training step without delay, and with it, submitted ahead or awaited."""
     with tempfile.TemporaryDirectory() as folder:
         found = {"server": steps(server, count, batch, MAX_IN_FLIGHT, Path(folder))}
         with behind(delay, upstream=server) as url:
@@ -124,7 +124,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("sampling", "training"))
-    parser.add_argument("--delay", type=float, default=0.2, help="seconds that every answer is held back")
+    parser.add_argument("--delay", type=float, default=0.2, help="delay of every answer, in seconds")
     parser.add_argument("--samples", type=int, default=512)
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--steps", type=int, default=20)

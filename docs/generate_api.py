@@ -17,11 +17,13 @@ PAGE = Path(__file__).parent / "reference" / "python-api.md"
 START = """\
 # Python API
 
-The names of the package `pdistill`, made from their docstrings by `python docs/generate_api.py`; a test compares the two. All
-else may change without notice, except what [Plugin hooks](plugin-hooks.md) and [Test a plugin](../how-to/test-a-plugin.md) name.
+The names of the package `pdistill`, generated from their docstrings by `python docs/generate_api.py`; a test compares the two.
+Everything else may change without notice, except what [Plugin hooks](plugin-hooks.md) and [Test a plugin](../how-to/test-a-plugin.md)
+describe.
 
-The whole job in a script or a notebook. `showing` shows progress: below the cell in a notebook, else on standard error. Leave
-it out, and nothing is shown. The backend `fake` answers at once; take a task or files of your own, and a teacher.
+The whole job in a script or a notebook. `showing` shows progress: below the cell in a notebook, otherwise on standard error.
+Without it, nothing is shown. The backend `fake` answers instantly; replace it with a teacher, and the task with your own task or
+files.
 
 ```python
 from pdistill import Config, Query, find_run, open_arm, run, showing
@@ -35,13 +37,13 @@ with open_arm(find_run("langid")) as student:
     print([answer.text for answer in student.answer([Query("Wo ist der Bahnhof, bitte?")])])
 ```
 
-The same call goes on where an earlier one was stopped, and a finished run gives its report at once. What is in it:
-[The report](report.md). Every failure that a user can act on is a `PdistillError` whose text is one line.
+The same call resumes where an earlier one stopped, and a finished run returns its report immediately. Its contents are
+described in [The report](report.md). Every failure that a user can act on is a `PdistillError` with a one-line message.
 """
 
 
 NAMED = {
-    "Prompt": ("Prompt = Messages | Text", "What a model is asked with."),
+    "Prompt": ("Prompt = Messages | Text", "The input of a model."),
     "hookimpl": ("@hookimpl", "Marks a function that implements a hook; see [Plugin hooks](plugin-hooks.md)."),
 }
 """The names that are neither a class nor a function."""
@@ -63,7 +65,7 @@ def _section(name: str, value: Any) -> str:
 
 
 def _class(value: type, node: ast.ClassDef) -> str:
-    """Return the head of a class as one calls it."""
+    """Return the signature of a class as it is called."""
     bases = ", ".join(ast.unparse(base) for base in node.bases)
     if is_dataclass(value):
         fields = [_field(part) for part in node.body if isinstance(part, ast.AnnAssign)]
@@ -93,7 +95,7 @@ def _arguments(node: ast.FunctionDef) -> list[str]:
 
 
 def _call(start: str, arguments: list[str], end: str) -> str:
-    """Return a call's signature, over several lines where it is long."""
+    """Return a call's signature, over several lines if it is long."""
     line = f"{start}({', '.join(arguments)}){end}"
     if len(line) <= WIDTH:
         return line
@@ -120,7 +122,7 @@ def _members(node: ast.ClassDef) -> Iterator[str]:
 
 
 def _prose(text: str) -> str:
-    """Return a docstring as Markdown: what stands under `Args:` and `Raises:` becomes a list."""
+    """Return a docstring as Markdown: the entries of `Args:` and `Raises:` become a list."""
     lines: list[str] = []
     for line in text.splitlines():
         if line in ("Args:", "Raises:"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pdistill.core.results.reportform import Report
+from pdistill.core.results.schema import FORM
 from pdistill.core.setup.config import OPTIONS, Config
 from pdistill.core.setup.configfile import RENAMED
 
@@ -37,13 +37,13 @@ def config_schema() -> str:
 
 
 def report_schema() -> str:
-    """Return the schema of reports. It takes keys that it does not know, because a later version may add some."""
-    made = TypeAdapter(Report).json_schema(by_alias=True)
+    """Return the schema of reports. It allows unknown keys, because a later version may add some."""
+    made = FORM.json_schema()
     return json.dumps({"$schema": DIALECT, **_open(made), "title": "report.json of pdistill"}, indent=2) + "\n"
 
 
 def _open(value: Any) -> Any:
-    """Return a schema without titles, which repeat the keys, and without what forbids other keys."""
+    """Return a schema without titles, which repeat the keys, and without the prohibition of other keys."""
     if isinstance(value, list):
         return [_open(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a network answers under a prompt."""
+"""The answers of a network, given a prompt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AT_ONCE = 128
 
 
 class Answerer:
-    """The whole answers, up to the end of the turn, that a network gives by greedy choice."""
+    """The whole answers, up to the end of the turn, decoded greedily."""
 
     def __init__(self, network: Network, tokenizer: Tokenizer) -> None:
         self.network = network.eval()
@@ -52,7 +52,7 @@ class Answerer:
 
     @torch.no_grad()
     def _next(self, system: list[int], queries: list[Query], place: int) -> list[int]:
-        """The likeliest token at a place of each answer."""
+        """The most likely token at one position of each answer."""
         batch = lay_out([Group(system, queries)], self.network.dtype)
         logits = self.network(batch.ids, batch.layout).logits
         chosen: list[int] = logits[batch.firsts + place].argmax(-1).tolist()

@@ -1,4 +1,4 @@
-"""Attention over a flat batch in which blocks of rows look at chosen spans of keys."""
+"""Attention over a flat batch in which blocks of rows attend to chosen spans of keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Block:
-    """Rows `start:stop` look at all keys of `shared` and, under `mask`, at those of `own`."""
+    """Rows `start:stop` attend to all keys of `shared` and, under `mask`, at those of `own`."""
 
     start: int
     stop: int
@@ -22,7 +22,7 @@ class Block:
     """Added to the scores of `own`: (rows, own keys), 0 or -inf."""
 
     def keys(self, tensor: Tensor) -> Tensor:
-        """The rows of (heads, tokens, head) that the block looks at."""
+        """The rows of (heads, tokens, head) that the block attends to."""
         (a, b), (c, d) = self.shared, self.own
         if b == c:
             return tensor[:, a:d]

@@ -28,9 +28,9 @@ _INSTRUCTIONS = {
 
 
 class Composer:
-    """Cases of every kind; a fresh one at each call, drawn from the random numbers given.
+    """Cases of every kind; a new one on each call, sampled with the given random number generator.
 
-    `everyday` is the share of sentences that are not the corpora's: none where cases measure.
+    `everyday` is the share of sentences that are not from the corpora: 0 for measuring.
     """
 
     def __init__(self, corpora: Corpora, short: ShortTexts, everyday: float = 0.0) -> None:
@@ -47,7 +47,7 @@ class Composer:
         }
 
     def compose(self, kind: str, language: str, rng: random.Random) -> Case:
-        """A case of the kind; `language` is that of its words where the kind leaves a choice."""
+        """A case of the kind; `language` is that of its words if the kind leaves a choice."""
         makers: dict[str, Callable[[str, random.Random], Case]] = {
             "plain": self._plain,
             "noisy": self._noisy,
@@ -74,7 +74,7 @@ class Composer:
     def passage(self, language: str, rng: random.Random, most: int = _MOST_WORDS) -> str:
         """One to six sentences, sometimes cut, of at least three and at most `most` words.
 
-        Half of the passages are of terse sentences: where long ones are of one kind (a parliament's, say), those are nearer to speech.
+        Half of the passages are of terse sentences: if long ones are all of one kind (from a parliament, say), short ones are closer to speech.
         """
         count = rng.choice([1, 1, 1, 1, 1, 2, 2, 3, 4, 6])
         gap = "" if language in NO_SPACES and rng.random() < 0.8 else " "
@@ -88,7 +88,7 @@ class Composer:
         return _cut(text, language, rng) if rng.random() < 0.25 else text
 
     def _sentence(self, language: str, rng: random.Random, pool: dict[str, list[str]] | None = None) -> str:
-        """A sentence of the corpora, or an everyday one."""
+        """A sentence from the corpora, or an everyday one."""
         if language in SPOKEN and rng.random() < self.everyday:
             return spoken(language, rng)
         return rng.choice((pool or self.long)[language])
@@ -139,7 +139,7 @@ class Composer:
         return Case(_light(" ".join([*words[:place], quote, *words[place:]]), rng), "mixed", language)
 
     def _even(self, language: str, rng: random.Random) -> Case:
-        """Two languages with like shares, `language` first; in two parts or in turns."""
+        """Two languages with similar shares, `language` first; in two parts or in turns."""
         other = self.other_than(language, rng)
         turns = rng.choice([1, 1, 1, 2])
         pieces: list[str] = []
@@ -167,7 +167,7 @@ class Composer:
 
 
 def _share(minor: str, other: str, major: str, language: str) -> float:
-    """How many words the minor part has for each of the major one; by letters, where those say more and both have spaces."""
+    """How many words the minor part has for each of the major one; by letters, if those say more and both have spaces."""
     share = word_count(minor, other) / word_count(major, language)
     return share if {other, language} & NO_SPACES else max(share, 0.8 * len(minor) / len(major))
 

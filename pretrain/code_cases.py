@@ -22,7 +22,7 @@ def _read(name: str) -> str:
 
 
 def _styles() -> list[Style]:
-    """The programming languages of `data/code.txt`, where each line is a comment, a string or any other line of one."""
+    """The programming languages of `data/code.txt`, where each line is a comment, a string or any other line of a program."""
     found = []
     for part in _read("code.txt").split("==\n")[1:]:
         lines = [line.split(" ", 1) for line in part.rstrip("\n").split("\n")]
@@ -65,7 +65,7 @@ def _technical(rng: random.Random, names: list[str]) -> str:
 
 
 def _own_names(rng: random.Random) -> list[str]:
-    """Names of a snippet: usual ones, now and then invented ones."""
+    """Names of a snippet: mostly usual ones, sometimes invented ones."""
     names = rng.sample(_NAMES, 6)
     if rng.random() < 0.4:
         names += ["".join(rng.choice("abcdefghiklmnoprstuvw") for _ in range(rng.randint(3, 8))) for _ in range(3)]

@@ -43,7 +43,7 @@ OTHERS = {
     "th": "Thai",
     "uk": "Ukrainian",
 }
-"""Languages that are trained on as "other", or as listed ones where a prompt adds them."""
+"""Languages that are trained on as "other", or as listed ones if a prompt adds them."""
 
 KEPT_OUT = {"ko": "Korean", "rw": "Kinyarwanda"}
 """Languages that nothing is trained on, the tokenizer included; they measure how "other" generalises."""
@@ -76,7 +76,7 @@ def read(folder: Path, part: str = "train") -> Corpora:
 
 
 def word_count(text: str, language: str) -> float:
-    """The number of words; where a script has no spaces, estimated from the number of characters."""
+    """The number of words; for a script without spaces, estimated from the number of characters."""
     if language in NO_SPACES:
         return len(text) / (4.0 if language == "th" else 1.7)
     return float(len(text.split()))

@@ -15,18 +15,18 @@ KINDS = {
     "short": 0.08, "shared": 0.04, "romanized": 0.035, "unknown": 0.025, "instruction": 0.005,
 }  # fmt: skip
 TRAINED_KINDS = KINDS | {"plain": 0.36, "mixed": 0.15, "even": 0.14, "short": 0.15, "shared": 0.08}
-"""What is drawn in training: more of what is hard."""
+"""What is sampled in training: more of what is hard."""
 
 
 def usual(rng: random.Random, kinds: dict[str, float] = KINDS) -> tuple[str, str]:
-    """A kind and a language as they come under the shipped prompt."""
+    """A kind and a language as they occur with the shipped prompt."""
     kind = rng.choices(list(kinds), list(kinds.values()))[0]
     listed = 0.86 if kind in {"code", "mixed", "even", "short"} else 0.78
     return kind, rng.choice(list(NAMES)) if rng.random() < listed else any_other(rng)
 
 
 def affected(policy: Policy) -> list[Draw]:
-    """Draws of the kinds of cases whose answers differ from those under the shipped prompt."""
+    """Samples the kinds of cases whose answers differ from those with the shipped prompt."""
     draws: list[Draw] = []
     listed = list(policy.labels)
     removed = [language for language in NAMES if language not in policy.labels]

@@ -79,7 +79,7 @@ def write(network: Network, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def _name_tokenizer_class(path: Path) -> None:
-    """Name the class that transformers 4 and 5 both know and that keeps the pre-tokenizer of tokenizer.json."""
+    """Name the class that both transformers 4 and 5 have and that keeps the pre-tokenizer of tokenizer.json."""
     content = json.loads(path.read_text(encoding="utf-8"))
     _write_json(path, content | {"tokenizer_class": "PreTrainedTokenizerFast"})
 

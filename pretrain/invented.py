@@ -38,7 +38,7 @@ def invented(corpora: Corpora, rng: random.Random) -> str:
 
 
 def _reshaped(text: str, vowels: str, consonants: str, extra: str, rng: random.Random) -> str:
-    """The text with most letters exchanged in one way and with endings of its own."""
+    """The text with most letters exchanged consistently and with its own endings."""
     strange = rng.sample(extra, rng.randint(0, min(4, len(extra))))
     table = _exchange(vowels, rng, strange[:1]) | _exchange(consonants, rng, strange[1:])
     endings = ["".join(table.get(rng.choice(vowels), "") + table.get(rng.choice(consonants), "")) for _ in range(3)]

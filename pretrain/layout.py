@@ -19,7 +19,7 @@ UNKNOWN = -1
 class Query:
     """The tokens of one query (its turn, the answer's head, the answer) and how many of the last are answers.
 
-    `language` and `kind` are what is true of the text, for the probes.
+    `language` and `kind` are those of the text, for the probes.
     """
 
     ids: list[int]
@@ -33,8 +33,8 @@ class Query:
 class Group:
     """A prompt, as tokens, and the queries that share it.
 
-    `names` and `rules` say for the probes where a language's label stands and which one, where a rule ends and which one.
-    A prompt without queries is there for the probes alone.
+    `names` and `rules` tell the probes where a language's label is and which one, and where a rule ends and which one.
+    A prompt without queries is there only for the probes.
     """
 
     prompt: list[int]
@@ -47,7 +47,7 @@ class Group:
         return len(self.prompt) + sum(len(query.ids) for query in self.queries)
 
     def cost(self) -> int:
-        """About how many tokens' worth of work the group is."""
+        """The approximate work of the group, in tokens."""
         return self.tokens() if self.queries else self.tokens() // 2
 
 
@@ -60,7 +60,7 @@ class Batch:
     targets: Tensor
     weights: Tensor
     firsts: Tensor
-    """For each query the row of its answer's first token."""
+    """For each query, the row of the first token of its answer."""
     tags: list[str]
     languages: Tensor
     kinds: Tensor
@@ -130,7 +130,7 @@ class _Builder:
 
 
 def _causal(lengths: list[int], dtype: torch.dtype) -> Tensor:
-    """A mask under which each of several sequences, one after another, sees what it has had so far."""
+    """A causal mask for several sequences, one after another, each of which sees only itself."""
     whole = sum(lengths)
     owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     seen = (owner[:, None] == owner[None, :]).tril()

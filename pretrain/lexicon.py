@@ -1,4 +1,4 @@
-"""How common words are, language by language: the check that a short text is as clear, or as unclear, as it is taken to be."""
+"""How common words are, language by language: the check that a short text is as clear, or as unclear, as it is assumed to be."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _rates(language: str) -> dict[str, float]:
 
 
 class Lexicon:
-    """What the word lists of wordfreq say of single words; a script without lists disputes nothing."""
+    """What the word lists of wordfreq say about single words; a script without lists disputes nothing."""
 
     def belongs(self, word: str, language: str, script: str) -> bool:
         """Whether the word is common in the language and far less so in all others of the script."""
@@ -45,7 +45,7 @@ class Lexicon:
         return any(other > max(2.6, own - _MARGIN) for other in self._others(word, language, script))
 
     def widespread(self, word: str, script: str) -> bool:
-        """Whether the word is about as common in many languages of the script (in three, where it has few)."""
+        """Whether the word is about as common in many languages of the script (in three, if it has few)."""
         heights = sorted((self._height(word, language) for language in LISTED.get(script, [])), reverse=True)
         enough = 6 if script == "latin" else 3
         return len(heights) >= enough and heights[enough - 1] >= 3.2 and heights[0] - heights[enough - 1] < 1.0
@@ -55,7 +55,7 @@ class Lexicon:
         return self._height(word, language) > _NOWHERE
 
     def _height(self, word: str, language: str) -> float:
-        """The power of ten of the word's occurrences in a thousand million."""
+        """The power of ten of the word's occurrences per billion words."""
         rate = _rates(language).get(word.lower(), 0.0)
         return math.log10(rate) + 9 if rate else _NOWHERE
 

@@ -1,7 +1,7 @@
 """Heads that begin by matching: a query's language with its name in the list, its kind with the rule about it.
 
 Gradient descent alone did not find these heads in thousands of steps. The probes give the directions in which the
-middle layer holds languages, kinds and rules; from them the heads' weights are set once, and training goes on.
+middle layer holds languages, kinds and rules; from them the heads' weights are set once, and training continues.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pretrain.network import Layer, Network, Output
 from pretrain.probes import KINDS, KINDS_OF, RULES, Probes, normed
 
 SLOW_PAIRS = 7
-"""Pairs of a head's dimensions that RoPE turns slowest; what is matched must survive the distance to the prompt."""
+"""Pairs of a head's dimensions that RoPE rotates most slowly; what is matched must survive the distance to the prompt."""
 NAME_HEADS, RULE_HEAD = (0, 1), 2
 MARGIN = 12.0
 """How much higher a match scores than anything else."""
@@ -70,7 +70,7 @@ def _main_directions(vectors: Tensor, count: int) -> Tensor:
 
 
 def _rule_directions(probes: Probes) -> tuple[Tensor, Tensor]:
-    """For each rule, the direction of the kinds that it is about and that of the rule itself, in either mode."""
+    """For each rule, the direction of the kinds that it covers and that of the rule itself, in either mode."""
     kinds = probes.kind.weight - probes.kind.weight.mean(0)
     rules = probes.rule.weight.view(len(RULES), 2, -1).mean(1)
     of_kind = torch.stack(
@@ -87,7 +87,7 @@ def _scale(queries: Tensor, keys: Tensor, same: Tensor) -> float:
 
 
 def _set(layer: Layer, head: int, query: Tensor, key: Tensor, size_held: float, generator: torch.Generator) -> None:
-    """Make a head score by the products of the directions and copy a random part of what it finds, as large as what is held."""
+    """Make a head score by the products of the directions and copy a random part of what it finds, with the magnitude of the layer's content."""
     size = layer.q_proj.weight.shape[0] // layer.heads
     rows, half = slice(head * size, (head + 1) * size), size // 2
     slow = [place for pair in range(SLOW_PAIRS) for place in (half - 1 - pair, size - 1 - pair)][: len(query)]

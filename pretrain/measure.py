@@ -30,7 +30,7 @@ KINDS_OF = {"numbers": ["number"], "code": ["code"], "mixed": ["even"], "short":
 
 @dataclass
 class Tally:
-    """Right answers of all answers, by what they are of."""
+    """Right answers out of all answers, by key."""
 
     right: dict[str, int]
     seen: dict[str, int]
@@ -46,7 +46,7 @@ class Tally:
 
 
 def tally() -> Tally:
-    """A tally of nothing yet."""
+    """An empty tally."""
     return Tally(defaultdict(int), defaultdict(int))
 
 
@@ -69,7 +69,7 @@ class Measures:
         return [self.composer.compose(*usual(self.rng), self.rng) for _ in range(count)]
 
     def as_shipped(self) -> Tally:
-        """Accuracy under the shipped prompt: overall, by kind of case and by label."""
+        """Accuracy with the shipped prompt: overall, by kind of case and by label."""
         result = tally()
         keys = ["all", "kind {kind}", "label {label}"]
         self._count(self.shipped.exact(), self._usual(25 * self.size), keys, result)
@@ -82,7 +82,7 @@ class Measures:
         return result
 
     def other_wordings(self, unseen: bool) -> Tally:
-        """Accuracy under the same rules in other words."""
+        """Accuracy with the same rules in other words."""
         result = tally()
         for _ in range(self.size // 4):
             prompt = composed(Policy(), self.rng, unseen)
@@ -95,7 +95,7 @@ class Measures:
         return [*variants, *(("unseen", composed(policy, self.rng, unseen=True)) for _ in range(2))]
 
     def removed(self) -> Tally:
-        """Where a language is left out, the share of its texts that become the other label."""
+        """With a language left out, the share of its texts that become the other label."""
         result = tally()
         for language in NAMES:
             policy = Policy({other: other for other in NAMES if other != language})
@@ -105,7 +105,7 @@ class Measures:
         return result
 
     def added(self) -> Tally:
-        """Where another language is listed, the share of its texts that get its label."""
+        """With another language listed, the share of its texts that get its label."""
         result = tally()
         for language in OTHERS:
             policy = Policy({**{other: other for other in NAMES}, language: language})
@@ -115,7 +115,7 @@ class Measures:
         return result
 
     def turned(self) -> Tally:
-        """Where a rule is turned, the share of the affected texts that get the new answer."""
+        """With a rule reversed, the share of the affected texts that get the new answer."""
         result = tally()
         for rule, mode in TURNED_MODES.items():
             policy = Policy(modes=BASE_MODES | {rule: mode})
@@ -130,7 +130,7 @@ class Measures:
         return result
 
     def relabelled(self) -> Tally:
-        """Accuracy on plain texts of listed languages where labels are swapped or of another set."""
+        """Accuracy on plain texts of listed languages with labels swapped or from another set."""
         result = tally()
         for change in ("swap", "upper", "names", "words"):
             for _ in range(4):
@@ -203,14 +203,14 @@ def measured(
     "--queries", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The toolkit's own queries."
 )
 @click.option(
-    "--words", "word_file", required=True, type=click.Path(path_type=Path), help="The words.json of the training."
+    "--words", "word_file", required=True, type=click.Path(path_type=Path), help="words.json of the training."
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the figures as JSON.")
-@click.option("--size", default=80, show_default=True, help="About how many texts a figure rests on.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="JSON file for the figures.")
+@click.option("--size", default=80, show_default=True, help="Approximate number of texts behind each figure.")
 def main(
     corpora_folder: Path, model: Path, prompt: Path, queries: Path | None, word_file: Path, out: Path | None, size: int
 ) -> None:
-    """Print what MODEL gets right, each figure with its n."""
+    """Print the accuracy of MODEL, each figure with its n."""
     torch.set_num_threads(1)
     network = Network(Shape())
     read_weights(network, model / "model.safetensors")

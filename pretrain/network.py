@@ -1,7 +1,7 @@
 """The network: Llama's with biases in its attention, run over prompts that many queries share.
 
-The tokens of a batch lie one after another without padding. A `Block` says which rows of queries look at
-which spans of keys; so a prompt is computed once, and every query sees the prompt and itself alone.
+The tokens of a batch lie one after another without padding. A `Block` says which rows of queries attend to
+which spans of keys; so a prompt is computed once, and every query sees only the prompt and itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things lie in a flat batch: positions, blocks, and the rows whose logits are wanted.
+    """The layout of a flat batch: positions, blocks, and the rows whose logits are wanted.
 
     `asked` are the tokens after which the answers begin, `names` the labels that follow the names of languages
     in the prompts, `rules` the tokens with which rules end.
@@ -55,7 +55,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Output:
-    """Logits at the wanted rows, and what the middle layers hold of queries, of names and of rules."""
+    """Logits at the wanted rows, and the middle layers' activations for queries, names and rules."""
 
     logits: Tensor
     asked: Tensor
@@ -79,7 +79,7 @@ class Layer(nn.Module):
         self.post_attention_layernorm = nn.Parameter(torch.ones(hidden))
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], blocks: list[Block], rows: Tensor | None) -> Tensor:
-        """The layer's output, at `rows` only where they are given."""
+        """The layer's output, only at `rows` if they are given."""
         normed = _norm(x, self.input_layernorm)
         key = _turned(self._split(_linear(self.k_proj, normed)), turn)
         value = self._split(_linear(self.v_proj, normed))
@@ -100,8 +100,8 @@ class Layer(nn.Module):
 class Network(nn.Module):
     """Llama with tied embeddings, run over flat batches.
 
-    Training also reads what is held after `DEPTH` layers, of the prompts and of the queries; the layers that
-    remain then put the two together.
+    Training also reads the activations of the prompts and the queries after `DEPTH` layers; the remaining
+    layers then combine the two.
     """
 
     DEPTH = 4
@@ -127,7 +127,7 @@ class Network(nn.Module):
             _look_back(module, self.shape, steps=(1, 2, 3))
 
     def forward(self, ids: Tensor, layout: Layout) -> Output:
-        """float32 logits at the layout's rows, with what the middle layers hold."""
+        """float32 logits at the layout's rows, with the middle layers' activations."""
         x = self.embed_tokens(ids).to(self.dtype)
         turn = rotation(layout.positions, self.shape, self.dtype)
         last, blocks = len(self.layers) - 1, layout.blocks
@@ -169,7 +169,7 @@ def _norm(x: Tensor, weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _look_back(layer: Layer, shape: Shape, steps: tuple[int, ...], sharpness: float = 6.0) -> None:
-    """Set biases so that head i begins by looking `steps[i]` tokens back: there RoPE's score peaks."""
+    """Set biases so that head i begins by attending `steps[i]` tokens back: there RoPE's score peaks."""
     half = shape.head // 2
     frequency = shape.rope_theta ** (-torch.arange(half, dtype=torch.float32) / half)
     strength = sharpness * (frequency > 0.02)

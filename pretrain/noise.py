@@ -1,4 +1,4 @@
-"""Careless writing, and the things around words that belong to no language."""
+"""Careless writing, and the parts of texts that belong to no language."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pretrain.network import Network
 
 
 def orthogonal(update: Tensor, steps: int = 5) -> Tensor:
-    """A batch of matrices with their singular values pressed towards one (Newton-Schulz)."""
+    """A batch of matrices with their singular values pushed towards one (Newton-Schulz)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x: Tensor = update / (update.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
@@ -75,11 +75,11 @@ class Optimizer:
             parameter.addcdiv_(first, second.sqrt().add_(1e-8), value=-rate * scale)
 
     def state(self) -> dict[str, Any]:
-        """All that a later run needs to go on."""
+        """Everything that a later run needs to resume."""
         return {"momentum": self.momentum, "first": self.first, "second": self.second, "steps": self.steps}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a stored state."""
+        """Resume from a stored state."""
         self.steps = state["steps"]
         for name in ("momentum", "first", "second"):
             for own, stored in zip(getattr(self, name), state[name], strict=True):

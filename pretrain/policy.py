@@ -22,7 +22,7 @@ TURNED_MODES = {"numbers": "own", "code": "ot", "mixed": "first", "short": "ot",
 
 @dataclass(frozen=True)
 class Case:
-    """A text and what is true of it, whatever a prompt says.
+    """A text and its properties, independent of any prompt.
 
     `kind` is plain, noisy, number, code, bare (code without a word), mixed (one language dominates), even,
     short (one or two unmistakable words), shared (one or two words of several languages), romanized or
@@ -45,7 +45,7 @@ class Policy:
 
 
 def answer(policy: Policy, case: Case) -> str | None:
-    """The label of the case under the policy; None where the policy leaves it open."""
+    """The label of the case under the policy; None if the policy leaves it open."""
     own = policy.labels.get(case.language, policy.other)
     if case.kind in {"plain", "noisy"}:
         return own

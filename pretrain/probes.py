@@ -1,10 +1,10 @@
-"""Probes: small readers of the middle layers that exist in training only.
+"""Probes: small classifiers on the middle layers that exist only in training.
 
-A network that has to find out the language and the kind of a text in its last layers has none left to look them up
-in the prompt. So the probes ask halfway: of a query its language and kind, of a label in the prompt's list the
-language before it, of a rule's last token which rule it was and whether it is turned. Languages are asked for in
-both places by the embeddings of their names, so that the same language looks the same in query and list. And a label is asked which label it is, for what is
-looked up must still be there to be copied.
+A network that identifies the language and the kind of a text only in its last layers has no layers left to look them up
+in the prompt. So the probes predict halfway: from a query its language and kind, from a label in the prompt's list the
+language before it, from a rule's last token which rule it is and whether it is reversed. Languages are predicted in
+both places with the embeddings of their names, so that the same language looks the same in query and list. And from a
+label they predict which label it is, because what is looked up must still be there to be copied.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ QUERY_SHARE, PROMPT_SHARE = 0.3, 0.3
 
 
 def truth(language: str, kind: str) -> tuple[int, int]:
-    """What the probes are asked of a text; no language where it has no words."""
+    """What the probes predict about a text; no language if it has no words."""
     return LANGUAGES.index(language) if language else UNKNOWN, KINDS.index(kind)
 
 
 def rule_class(rule: str, policy: Policy) -> int:
-    """What the probes are asked of a rule: which one it is, and whether it is turned."""
+    """What the probes predict about a rule: which one it is, and whether it is reversed."""
     return 2 * RULES.index(rule) + (policy.modes[rule] == TURNED_MODES[rule])
 
 
 class Probes(nn.Module):
-    """The readers; they know the tokens of the languages' names and of all labels."""
+    """The classifiers; they have the tokens of the languages' names and of all labels."""
 
     def __init__(self, network: Network, names: list[int], labels: list[int]) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Probes(nn.Module):
         self.label_gain = nn.Parameter(torch.ones(hidden))
 
     def directions(self, network: Network) -> Tensor:
-        """For each language the direction in which a normed middle layer holds it."""
+        """For each language the direction that represents it in a normed middle layer."""
         return network.embed_tokens.weight[self.names] * self.gain
 
     def answers(self, network: Network, output: Output) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -78,7 +78,7 @@ class Probes(nn.Module):
 
     @torch.no_grad()
     def right(self, network: Network, output: Output, batch: Batch) -> dict[str, tuple[int, int]]:
-        """How many of how many questions the probes answer right, by probe."""
+        """The number of right predictions and of all predictions, by probe."""
         found = {}
         names = ("probe-language", "probe-kind", "probe-name", "probe-rule", "probe-label")
         for name, logits, truths in zip(names, self.answers(network, output), self._truths(batch), strict=True):
@@ -93,7 +93,7 @@ class Probes(nn.Module):
 
 
 def fit(probes: Probes, network: Network, batches: list[Batch], turns: int = 150) -> None:
-    """Train the probes alone, on what the network holds of the batches, until they read it."""
+    """Train only the probes, on the network's activations for the batches, until they can read them."""
     with torch.no_grad():
         outputs = [network(batch.ids, batch.layout) for batch in batches]
     optimizer = torch.optim.Adam(probes.parameters(), lr=0.02)

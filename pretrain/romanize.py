@@ -1,4 +1,4 @@
-"""Texts of other scripts spelt in Latin letters, the several ways in which people type them."""
+"""Texts of other scripts spelt in Latin letters, in the various ways in which people type them."""
 
 from __future__ import annotations
 

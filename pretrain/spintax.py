@@ -9,7 +9,7 @@ _CHOICE = re.compile(r"\[([^\[\]]*)\]")
 
 
 def expand(wording: str, rng: random.Random) -> str:
-    """The wording with every choice made, also those that stand inside others."""
+    """The wording with every choice made, including nested ones."""
     while True:
         chosen, count = _CHOICE.subn(lambda match: rng.choice(match.group(1).split("|")), wording)
         if not count:

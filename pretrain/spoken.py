@@ -21,7 +21,7 @@ SPOKEN = _read()
 
 
 def spoken(language: str, rng: random.Random) -> str:
-    """An everyday sentence, more often than not without a capital or a last sign."""
+    """An everyday sentence, usually without a capital or a final punctuation mark."""
     text = expand(rng.choice(SPOKEN[language]), rng)
     text = text[:1].upper() + text[1:] if rng.random() < 0.4 else text
     return text.rstrip("?!;？؟") if rng.random() < 0.4 else text

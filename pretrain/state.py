@@ -1,4 +1,4 @@
-"""The state of a training: all that changes in it, stored and restored."""
+"""The state of a training: everything that changes, stored and restored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AVERAGE = 0.99
 
 @dataclass
 class State:
-    """All that changes in training."""
+    """Everything that changes in training."""
 
     network: Network
     probes: Probes
@@ -27,7 +27,7 @@ class State:
     step: int = 0
 
     def save(self, path: Path) -> None:
-        """Store the state; a kill leaves the old one or the new one, whole."""
+        """Store the state atomically; a kill leaves either the old or the new one."""
         content = {
             "network": self.network.state_dict(),
             "probes": self.probes.state_dict(),
@@ -44,7 +44,7 @@ class State:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a stored state."""
+        """Resume from a stored state."""
         content: dict[str, Any] = torch.load(path, weights_only=True)
         self.network.load_state_dict(content["network"])
         self.probes.load_state_dict(content["probes"])
@@ -63,7 +63,7 @@ class State:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the average of the weights towards them, faster while they are young."""
+        """Move the average of the weights towards them, faster at the beginning."""
         share = 1 - min(AVERAGE, (1 + self.step) / (10 + self.step))
         for average, parameter in zip(self.average, self.network.parameters(), strict=True):
             average.lerp_(parameter, share)

@@ -23,15 +23,15 @@ from pretrain.tokenizer import TURN_END
 from pretrain.words import ShortTexts
 
 EVERYDAY = 0.22
-"""The share of everyday sentences among those that are trained on."""
+"""The share of everyday sentences in training."""
 _SYSTEM = "<|im_start|>system\n"
 CONTINUED = 24
-"""The most tokens of a continuation, where there is no prompt."""
+"""The most tokens of a continuation, if there is no prompt."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a step is made of: queries under the shipped prompt; numbers of edits, compositions and brief prompts, each with its queries.
+    """The composition of a step: queries with the shipped prompt; numbers of edits, compositions and brief prompts, each with its queries.
 
     `read` prompts of all forms have no queries: they teach the lower layers to read.
     """
@@ -59,7 +59,7 @@ GOING_ON = Stage(
     80, (3, 11), (3, 9), (1, 8), 6, 2,
     Odds(remove=0.5, add=0.3, turn=0.35, leave_out=0.06, swap=0.12, upper=0.03, names=0.03, words=0.10),
 )  # fmt: skip
-"""What every step is made of where a finished model is trained on."""
+"""The composition of every step when a finished model is trained further."""
 
 
 class Encoder:
@@ -83,7 +83,7 @@ class Encoder:
         return self._prompts[text]
 
     def marks(self, prompt: Prompt) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """Where in the prompt's tokens a language's label stands, and where a rule ends, each with what it is."""
+        """The positions in the prompt's tokens of each language's label and of each rule's end, with its meaning."""
         whole = f"{_SYSTEM}{prompt.text}"
         stops = [stop for _, stop in self.whole.encode(whole).offsets]
         names, rules = [], []
@@ -99,7 +99,7 @@ class Encoder:
         return names, rules
 
     def query(self, text: str, reply: str, broken: bool = False) -> Query:
-        """A user message and its reply; with `broken`, words fall into smaller pieces than they must."""
+        """A user message and its reply; with `broken`, words are split into smaller pieces than necessary."""
         ids = (self.pieces if broken else self.whole).encode(text).ids
         response = [*self.whole.encode(reply).ids, self.end]
         return Query([*self.head, *ids, *self.tail, *response], len(response))
@@ -168,7 +168,7 @@ class Stream:
         return Group(self.encoder.prompt(prompt.text), queries, *self.encoder.marks(prompt))
 
     def continued(self, rng: random.Random) -> Query:
-        """A text without a prompt, whose answer is how it goes on."""
+        """A text without a prompt, whose answer is its continuation."""
         while True:
             language = rng.choice(list(NAMES)) if rng.random() < 0.8 else any_other(rng)
             words = self.composer.passage(language, rng).split(" ")
@@ -187,7 +187,7 @@ class Stream:
 
 
 def _tag(policy: Policy, case: Case) -> str:
-    """What made the answer another one than under the shipped prompt, for the log."""
+    """Why the answer differs from the one with the shipped prompt, for the log."""
     if any(label != language for language, label in policy.labels.items()):
         return "relabelled"
     if policy.other != OTHER and answer(policy, case) == policy.other:
@@ -198,7 +198,7 @@ def _tag(policy: Policy, case: Case) -> str:
 
 
 def bare_words(text: str) -> str:
-    """The text's words alone, in small letters; texts without words all look the same."""
+    """Only the text's words, in lower case; texts without words all look the same."""
     return " ".join(re.findall(r"\w+", text.lower()))
 
 

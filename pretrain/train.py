@@ -1,4 +1,4 @@
-"""Training of the built-in model: `python -m pretrain.train CORPORA OUT --prompt FILE`; the same command goes on after a kill."""
+"""Training of the built-in model: `python -m pretrain.train CORPORA OUT --prompt FILE`; the same command resumes after a kill."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from pretrain.stream import Stream, read_prompt, read_reserved
 WARM_UP = 60
 DECAY_FROM, GO_ON_DECAY_FROM = 0.5, 0.1
 GO_ON_SHARE = 0.7
-"""The share of the full learning rate at which a training goes on from a finished model."""
+"""The share of the full learning rate with which a finished model is trained further."""
 TRIES = 5
 FITTED_ON = 16
-"""Steps whose batches the probes of a training that goes on are fitted to."""
+"""Steps whose batches the probes are fitted to when a finished model is trained further."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a training was asked for."""
+    """The options of a training."""
 
     corpora: Path
     out: Path
@@ -57,7 +57,7 @@ class Options:
 
 
 def share_of_rate(step: int, steps: int, goes_on: bool = False) -> float:
-    """The share of the full learning rate at a step: up, level, down to a twentieth; lower where a finished model goes on."""
+    """The share of the full learning rate at a step: up, level, down to a twentieth; lower for a finished model."""
     whole, level = (GO_ON_SHARE, GO_ON_DECAY_FROM) if goes_on else (1.0, DECAY_FROM)
     if step < WARM_UP:
         return whole * (step + 1) / WARM_UP
@@ -66,7 +66,7 @@ def share_of_rate(step: int, steps: int, goes_on: bool = False) -> float:
 
 
 def compute_dtype() -> torch.dtype:
-    """bfloat16 where this machine multiplies faster in it, else float32."""
+    """bfloat16 if this machine multiplies faster in it, else float32."""
     seconds: dict[torch.dtype, float] = {}
     for dtype in [torch.float32, torch.bfloat16] * TRIES:
         matrix = torch.ones(1024, 1024, dtype=dtype)
@@ -77,7 +77,7 @@ def compute_dtype() -> torch.dtype:
 
 
 def shares(groups: list[Group], workers: int) -> list[list[Group]]:
-    """The groups dealt to workers so that each has about as much work."""
+    """The groups, distributed so that each worker has about the same work."""
     dealt: list[list[Group]] = [[] for _ in range(workers)]
     loads = [0] * workers
     for group in sorted(groups, key=lambda group: -group.cost()):
@@ -90,7 +90,7 @@ def shares(groups: list[Group], workers: int) -> list[list[Group]]:
 def batches(
     stream: Stream, state: State, options: Options, rank: int, dtype: torch.dtype
 ) -> Iterator[tuple[Batch, int, int]]:
-    """One worker's batch of every step to come, with the whole step's queries and prompts, each made while the last is worked on."""
+    """One worker's batch of every following step, with all queries and prompts of the step, each prepared while the last is processed."""
 
     def make(step: int) -> tuple[Batch, int, int]:
         groups = stream.groups(step, step / options.steps)
@@ -106,7 +106,7 @@ def batches(
 
 
 def gradients(state: State, batch: Batch, queries: int, prompts: int) -> tuple[float, dict[str, tuple[int, int]]]:
-    """Compute the gradients of a batch; returns its loss and how many of how many answers were right, by kind."""
+    """Compute the gradients of a batch; returns its loss and the numbers of right and of all answers, by kind."""
     output: Output = state.network(batch.ids, batch.layout)
     losses = functional.cross_entropy(output.logits, batch.targets, reduction="none") * batch.weights
     loss = losses.sum() / queries
@@ -185,7 +185,7 @@ def worker(rank: int, options: Options) -> None:
 
 @torch.no_grad()
 def _match(state: State, stream: Stream, options: Options) -> None:
-    """Set the matching heads, alike on every worker, by all of the step's groups."""
+    """Set the matching heads, identically on every worker, from all groups of the step."""
     groups = stream.groups(state.step, state.step / options.steps)
     batch = lay_out(groups, state.network.dtype)
     output = state.network(batch.ids, batch.layout)
@@ -203,23 +203,23 @@ def _match(state: State, stream: Stream, options: Options) -> None:
 )
 @click.option("--steps", default=3000, show_default=True)
 @click.option("--seed", default=1, show_default=True)
-@click.option("--workers", default=2, show_default=True, help="Processes of one thread each; one per core.")
+@click.option("--workers", default=2, show_default=True, help="Number of single-threaded processes; one per core.")
 @click.option("--save-every", default=100, show_default=True)
 @click.option(
-    "--match-at", default=900, show_default=True, help="The step at which heads are set to match names and rules."
+    "--match-at", default=900, show_default=True, help="Step at which heads are set to match names and rules."
 )
 @click.option(
-    "--copy-at", default=900, show_default=True, help="The step at which they are set to copy the label found."
+    "--copy-at", default=900, show_default=True, help="Step at which they are set to copy the label they found."
 )
 @click.option(
     "--start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A model folder whose weights and tokenizer the training begins with; no heads are set then.",
+    help="Model folder whose weights and tokenizer the training starts from; no heads are set then.",
 )
 @click.option(
     "--queries",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder of queries that are never trained on, whatever the data would draw.",
+    help="Folder of queries that are never trained on, whatever the data would contain.",
 )
 def main(
     corpora_folder: Path, out: Path, prompt: Path, start: Path | None, queries: Path | None, **numbers: int

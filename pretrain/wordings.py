@@ -1,7 +1,7 @@
-"""Wordings of the prompt's parts: `[a|b]` stands for either, `{ot}` and `{num}` for labels.
+"""Wordings of the prompt's parts: `[a|b]` means either, `{ot}` and `{num}` are labels.
 
-Every rule has a list of wordings by mode. The modes of a rule turn its outcome around; what each
-mode means for a text stands in `policy.py`. `UNSEEN` holds wordings that nothing is trained on.
+Every rule has a list of wordings by mode. The modes of a rule reverse its outcome; what each
+mode means for a text is in `policy.py`. `UNSEEN` holds wordings that nothing is trained on.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ _PHRASES: dict[str, str] = json.loads((_DATA / "phrases.json").read_text(encodin
 
 
 def _filled(wording: str) -> str:
-    """The wording with the choices that stand for each `<phrase>`; in small letters within a sentence."""
+    """The wording with the choices for each `<phrase>`; in lower case within a sentence."""
     for name, choices in _PHRASES.items():
         wording = wording.replace(f" <{name}>", f" {choices.lower()}").replace(f"<{name}>", choices)
     return wording
@@ -130,7 +130,7 @@ RULES: dict[str, dict[str, list[str]]] = {
     rule: {mode: [_filled(wording) for wording in wordings] for mode, wordings in modes.items()}
     for rule, modes in json.loads((_DATA / "rules.json").read_text(encoding="utf-8")).items()
 }
-"""Wordings by rule and mode; the first of each is nearest to the shipped prompt."""
+"""Wordings by rule and mode; the first of each is closest to the shipped prompt."""
 UNSEEN: dict[str, dict[str, list[str]]] = json.loads((_DATA / "unseen_rules.json").read_text(encoding="utf-8"))
 """Wordings that nothing is trained on."""
 

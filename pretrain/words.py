@@ -29,7 +29,7 @@ SHARED = (_DATA / "shared.txt").read_text(encoding="utf-8").split()
 _NOUN = re.compile(
     r"^[A-ZÄÖÜ][a-zäöüß]*(?:ung|ungen|heit|keit|schaft|chen|lein)$|^[A-ZÄÖÜ](?=[a-zäöüß]{5,}$)[a-z]*[äöüß]"
 )
-"""German nouns that no name looks like."""
+"""German nouns that cannot be mistaken for names."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class ShortTexts:
         return f"{first} {rng.choice(self.unmistakable[language])}"
 
     def unclear(self, rng: random.Random) -> str:
-        """One or two words that could stand in many languages: a name, a brand, a shared word."""
+        """One or two words that occur in many languages: a name, a brand, a shared word."""
         if rng.random() < 0.4:
             word = rng.choice(self.names)
             return f"{word} {rng.choice(self.names)}" if rng.random() < 0.35 else word
@@ -72,7 +72,7 @@ class ShortTexts:
 
 
 def cached(corpora: Corpora, path: Path) -> ShortTexts:
-    """What `find` finds, kept in a file."""
+    """The result of `find`, cached in a file."""
     if not path.exists():
         found = find(corpora)
         partial = path.with_suffix(".partial")
@@ -82,7 +82,7 @@ def cached(corpora: Corpora, path: Path) -> ShortTexts:
 
 
 def find(corpora: Corpora) -> ShortTexts:
-    """Short texts by the statistics of the corpora: where and how often a word stands."""
+    """Short texts by the statistics of the corpora: where and how often a word occurs."""
     unmistakable: dict[str, list[str]] = {}
     shared: list[str] = []
     lexicon = Lexicon()
@@ -114,7 +114,7 @@ def find(corpora: Corpora) -> ShortTexts:
 
 
 def _names(corpora: Corpora) -> list[str]:
-    """Words that stand with a capital within the sentences of three languages and nowhere without one."""
+    """Words that are capitalized within the sentences of three languages and never in lower case."""
     inside: defaultdict[str, set[str]] = defaultdict(set)
     small: set[str] = set()
     for language in SCRIPTS["latin"]:
@@ -129,7 +129,7 @@ def _names(corpora: Corpora) -> list[str]:
 
 
 def _pairs(sentences: list[str], clear: set[str]) -> list[str]:
-    """Two words that stand side by side, of which one is unmistakable and none a name."""
+    """Two adjacent words, of which one is unmistakable and neither a name."""
     found = set()
     for sentence in sentences:
         for first, second in re.findall(r"(?=\b([^\W\d_]+) ([^\W\d_]+)\b)", sentence):
@@ -139,7 +139,7 @@ def _pairs(sentences: list[str], clear: set[str]) -> list[str]:
 
 
 def _words(sentences: list[str]) -> Counter[str]:
-    """How often each word stands in small letters or as a German noun."""
+    """How often each word occurs in lower case or as a German noun."""
     counts: Counter[str] = Counter()
     for sentence in sentences:
         words = re.findall(r"[^\W\d_]+(?:[\u0300-\u036f\u0900-\u0dff]+[^\W\d_]*)*", sentence)
@@ -204,7 +204,7 @@ def _sounds(word: str, language: str, others: list[str], letters: dict[str, _Let
 
 
 def _of_han(corpora: Corpora, shared: list[str], lexicon: Lexicon) -> dict[str, list[str]]:
-    """Chinese texts of two to four signs that Japanese cannot have; those that both have go to `shared`."""
+    """Chinese texts of two to four characters that are impossible in Japanese; those possible in both go to `shared`."""
     japanese = Counter("".join(corpora["ja"]))
     chinese = Counter("".join(corpora["zh"]))
     simplified = {sign for sign, count in chinese.items() if count >= 5 and sign.isalpha() and sign not in japanese}

@@ -2,7 +2,7 @@
 
 usage: python benchmarks/plots/draw.py
 
-What was not measured is left out and said so. A result may hold a "note", which is shown with its table.
+Missing measurements are left out, with a message. A result may have a "note", which is shown with its table.
 """
 
 import json
@@ -50,10 +50,10 @@ def main() -> None:
 
 
 def filled(page: str, name: str, text: str) -> str:
-    """Return the page with a text between the marks of that name.
+    """Return the page with the text between the markers of that name replaced.
 
     Raises:
-        SystemExit: the page has no such marks.
+        SystemExit: the page has no such markers.
     """
     marks = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
     if not marks.search(page):
@@ -62,7 +62,7 @@ def filled(page: str, name: str, text: str) -> str:
 
 
 def footnote(result: Mapping[str, Any]) -> str:
-    """Return on which machine it was measured, and the note."""
+    """Return the machine it was measured on, and the note."""
     machine = result.get("machine", {})
     versions = ", ".join(f"{name} {version}" for name, version in machine.get("versions", {}).items())
     parts = (machine.get("processor"), f"{machine['cores']} cores" if "cores" in machine else None, versions)
@@ -71,7 +71,7 @@ def footnote(result: Mapping[str, Any]) -> str:
 
 def million_table(result: Any) -> Rows:
     """Yield the stages of a job of many queries."""
-    yield ("stage", "seconds", "queries a second", "peak memory above the start")
+    yield ("stage", "seconds", "queries per second", "peak memory above the start")
     yield ("---", "---:", "---:", "---:")
     for name, row in result["table"].items():
         rate = result["queries"] / row["seconds"]
@@ -80,8 +80,8 @@ def million_table(result: Any) -> Rows:
 
 
 def training_table(result: Any) -> Rows:
-    """Yield both jobs of the training, against each of the peer's ways."""
-    yield ("", "rows a second", "spread", "against pdistill", "peak memory", "pdistill takes", "last loss")
+    """Yield both training jobs, against each of the peer's modes."""
+    yield ("", "rows per second", "spread", "against pdistill", "peak memory", "pdistill takes", "last loss")
     yield ("---", "---:", "---:", "---:", "---:", "---:", "---:")
     for name, title in (("rate", "the shipped queries"), ("vocabulary", "151,936 words")):
         if name not in result:
@@ -108,7 +108,7 @@ def training_plot(result: Any, file: Path) -> None:
         steps = [100 * (at + 1) / len(row["losses"]) for at in range(len(row["losses"]))]
         label = contender if ours else f"TRL, {contender}"
         axes.plot(steps, row["losses"], color=colour, label=label, linewidth=2.2 if ours else 1.3)
-    axes.set(xlabel="share of the training, %", ylabel="loss, nats a token", yscale="log")
+    axes.set(xlabel="share of the training, %", ylabel="loss (nats per token)", yscale="log")
     saved(axes, file)
 
 
@@ -150,8 +150,8 @@ def whole_job_plot(result: Any, file: Path) -> None:
 
 
 def growth_table(result: Any) -> Rows:
-    """Yield what runs of growing size took."""
-    yield ("backend", "queries", "seconds", "milliseconds a query", "peak memory above the start")
+    """Yield the cost of runs of growing size."""
+    yield ("backend", "queries", "seconds", "milliseconds per query", "peak memory above the start")
     yield ("---", "---:", "---:", "---:", "---:")
     for row in result["curve"]:
         each = 1e3 * row["seconds"] / row["queries"]
@@ -160,7 +160,7 @@ def growth_table(result: Any) -> Rows:
 
 
 def growth_plot(result: Any, file: Path) -> None:
-    """Draw seconds by queries, with a line of the same growth."""
+    """Draw seconds by number of queries, with a line of linear growth."""
     _, axes = plt.subplots(figsize=(7, 3.6))
     for backend, colour in (("local", OURS), ("fake", THIRD)):
         points = [(row["queries"], row["seconds"]) for row in result["curve"] if row["backend"] == backend]
@@ -171,8 +171,8 @@ def growth_plot(result: Any, file: Path) -> None:
 
 
 def prompt_length_table(result: Any) -> Rows:
-    """Yield what a teacher pass took under prompts of growing length."""
-    yield ("tokens of the prompt", "seconds", "milliseconds a token of the prompt")
+    """Yield the cost of a teacher pass with prompts of growing length."""
+    yield ("prompt tokens", "seconds", "milliseconds per prompt token")
     yield ("---:", "---:", "---:")
     for row in result["curve"]:
         tokens, seconds = row["prompt_tokens"], row["seconds"]
@@ -180,7 +180,7 @@ def prompt_length_table(result: Any) -> Rows:
 
 
 def prompt_length_plot(result: Any, file: Path) -> None:
-    """Draw seconds by tokens of the prompt."""
+    """Draw seconds by prompt tokens."""
     _, axes = plt.subplots(figsize=(7, 3.6))
     curve(axes, [(row["prompt_tokens"], row["seconds"]) for row in result["curve"]], OURS, "teacher pass")
     axes.set(xlabel="tokens of the prompt", ylabel="seconds", xscale="log", yscale="log")
@@ -201,7 +201,7 @@ def teacher_table(result: Any) -> Rows:
     if "left_out" in result:
         yield ("left out", result["left_out"])
         return
-    yield ("", "seconds", "spread", "against pdistill", "aimed at", "same tokens")
+    yield ("", "seconds", "spread", "against pdistill", "goal", "same tokens")
     yield ("---", "---:", "---:", "---:", "---:", "---:")
     against = {row["peer"]: row for row in result["table"]}
     for name, row in result["contenders"].items():
@@ -215,7 +215,7 @@ def teacher_table(result: Any) -> Rows:
 
 
 def saved(axes: Axes, file: Path) -> None:
-    """Store a plot, the same bytes for the same figures."""
+    """Save a plot; the same data give the same bytes."""
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="best", fontsize=9)
     axes.figure.savefig(file, bbox_inches="tight", metadata={"Date": None})

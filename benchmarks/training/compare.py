@@ -1,10 +1,10 @@
-"""Compares training by pdistill with TRL's SFTTrainer: rows a second, peak memory above that after loading, and losses.
+"""Compares training by pdistill with TRL's SFTTrainer: rows per second, peak memory above that after loading, and losses.
 
 usage: python benchmarks/training/compare.py --peer-python VENV/bin/python --out FILE.json
 
-The peer's environment is made from requirements.txt here. Two jobs: "rate" trains the built-in model on the shipped
+The peer's environment is installed from requirements.txt here. Two jobs: "rate" trains the built-in model on the shipped
 queries with their references; "vocabulary" takes two steps on a Qwen3 with random weights and 151,936 words. Every repeat
-runs each contender once, in a process of its own, one after the other. Another model or other rows take the place of
+runs each contender once, in a process of its own, one after the other. Another model or other rows replace
 those of "rate"; a row of a ROWS.jsonl is {"ids": [...], "prompt": how many of them are not trained}.
 """
 
@@ -30,11 +30,11 @@ LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_
 WORDS = 151_936
 STEPS = 2
 POINTS = 8
-"""Of a loss curve, as it is printed."""
+"""Points of a loss curve that are printed."""
 
 
 def main() -> None:
-    """Run the comparison, print its tables and save what was measured."""
+    """Run the comparison, print its tables and save the measurements."""
     options = parsed()
     report: dict[str, Any] = {
         "options": {key: str(value) for key, value in vars(options).items() if key not in ("out", "peer_python")},
@@ -60,9 +60,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--jobs", nargs="*", default=JOBS, choices=JOBS)
     parser.add_argument("--peers", nargs="*", default=PEERS, choices=PEERS)
-    parser.add_argument("--model", help="for 'rate'; default: the built-in one")
-    parser.add_argument("--rows", type=Path, help="for 'rate'; default: the shipped queries")
-    parser.add_argument("--limit", type=int, help="rows of 'rate'")
+    parser.add_argument("--model", help="model for 'rate'; default: the built-in one")
+    parser.add_argument("--rows", type=Path, help="rows for 'rate'; default: the shipped queries")
+    parser.add_argument("--limit", type=int, help="number of rows for 'rate'")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=128)
@@ -73,7 +73,7 @@ def parsed() -> argparse.Namespace:
 
 
 def made(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Return what a contender is told of a job, after its model and its rows have been written."""
+    """Write the model and the rows of a job, and return its description for the contenders."""
     rows, epochs = options.rows or shipped(folder / "rows.jsonl"), options.epochs
     lines = rows.read_text().splitlines()[: options.limit]
     model = options.model or builtin()
@@ -101,15 +101,15 @@ def made(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]
 
 def builtin() -> str:
     """Return the folder of the built-in model."""
-    from pdistill.backends.local.models import find
+    from pdistill.backends.local.model.loading import find_model
 
-    return str(find("builtin").folder)
+    return str(find_model("builtin").folder)
 
 
 def shipped(file: Path) -> Path:
-    """Store the shipped queries as the student is trained on them, with their references for answers."""
-    from pdistill.backends.local import LocalOptions
+    """Store the shipped queries as the student is trained on them, with their references as answers."""
     from pdistill.backends.local.backend import LocalBackend
+    from pdistill.backends.local.options import LocalOptions
     from pdistill.tasks.langid import LanguageIdentification
 
     task, renderer = LanguageIdentification(), LocalBackend(LocalOptions()).student("builtin", file.parent).renderer()
@@ -137,7 +137,7 @@ def large_vocabulary(folder: Path) -> str:
 
 
 def one(job: dict[str, Any], name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Return what one contender's process measured."""
+    """Return the measurements of one contender's process."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job.json"
         file.write_text(json.dumps({**job, "output": folder, "variant": name}))
@@ -167,8 +167,8 @@ def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def shown(name: str, table: dict[str, dict[str, Any]]) -> None:
-    """Print one job's table, and what was aimed at."""
-    print(f"\n{name}: rows/s (slowest to fastest), rows a processor second, peak memory; loss along the training")
+    """Print one job's table, and its goals."""
+    print(f"\n{name}: rows/s (slowest to fastest), rows per processor second, peak memory; loss during training")
     for contender, row in table.items():
         losses = row["losses"]
         curve = " ".join(f"{losses[round(at * (len(losses) - 1) / (POINTS - 1))]:.3f}" for at in range(POINTS))
@@ -188,7 +188,7 @@ def shown(name: str, table: dict[str, dict[str, Any]]) -> None:
     aim = "2 and 0.6" if name == "rate" else "memory 0.4"
     print(
         f"against TRL's fastest ({best}): {speed:.2f} x the rows/s ({processor:.2f} x by processor time), {memory:.2f} x "
-        f"the memory; against its leanest ({leanest}): {least:.2f} x the memory (aimed at: {aim})",
+        f"the memory; against its leanest ({leanest}): {least:.2f} x the memory (goal: {aim})",
         flush=True,
     )
 

@@ -1,4 +1,4 @@
-"""Trains one job by pdistill's local backend; run by benchmarks/training/compare.py in a process of its own."""
+"""Trains one job with pdistill's local backend; run by benchmarks/training/compare.py in a process of its own."""
 
 import json
 import random
@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from measuring import above, start
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
+from pdistill.backends.local.options import LocalOptions
 from pdistill.core.contract.batches import hard_batch, hard_row
 from pdistill.core.contract.interfaces import Lora
 
 
 def main(job_file: str) -> None:
-    """Print what the job took as one JSON object."""
+    """Print the measurements of the job as one JSON object."""
     job = json.loads(Path(job_file).read_text())
     torch.set_num_threads(job["threads"])
     rows = [json.loads(line) for line in Path(job["rows"]).read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Trains one job by TRL's SFTTrainer; run by benchmarks/training/compare.py in an environment of its own."""
+"""Trains one job with TRL's SFTTrainer; run by benchmarks/training/compare.py in an environment of its own."""
 
 import json
 import os
@@ -24,7 +24,7 @@ VARIANTS = {
 
 
 class Steps(TrainerCallback):
-    """Notes when each step ends, in seconds of the clock and of the processor, and its loss."""
+    """Records the wall-clock and processor time at the end of each step, and its loss."""
 
     def __init__(self):
         self.wall, self.cpu, self.losses = [], [], []

@@ -1,10 +1,10 @@
-"""Compares the default job by pdistill with a plain script of generate and TRL: seconds, memory, and the same figures.
+"""Compares the default job in pdistill with a plain script that uses generate and TRL: seconds, memory, and the metrics.
 
 usage: python benchmarks/whole_job/compare.py --peer-python VENV/bin/python --out FILE.json [--limit N]
 
 The peer's environment is that of benchmarks/training. Both run once, in a process of their own, one after the other, on
-the same model, queries, split and arms, for as many epochs at the same rate. The seconds of a side are those from the
-start of its process to its end, imports included.
+the same model, queries, split and arms, for as many epochs at the same learning rate. The seconds of a side count from the
+start of its process to its end, including imports.
 """
 
 import argparse
@@ -27,7 +27,7 @@ STAGES = ("generate", "train", "evaluate")
 
 
 def main() -> None:
-    """Run both sides, print their table and save what was measured."""
+    """Run both sides, print their table and save the measurements."""
     options = parsed()
     with tempfile.TemporaryDirectory() as folder:
         ours = by_pdistill(options, Path(folder))
@@ -48,16 +48,16 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--limit", type=int, help="queries, of both sides; default: all 2,751")
+    parser.add_argument("--limit", type=int, help="number of queries, for both sides; default: all 2,751")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--prompted-batch", type=int, default=8, help="queries a batch under the prompt")
-    parser.add_argument("--bare-batch", type=int, default=64, help="queries a batch without it")
-    parser.add_argument("--part", type=int, default=16, help="rows that TRL's trainer takes at once")
+    parser.add_argument("--prompted-batch", type=int, default=8, help="batch size with the prompt")
+    parser.add_argument("--bare-batch", type=int, default=64, help="batch size without the prompt")
+    parser.add_argument("--part", type=int, default=16, help="rows per device batch of TRL's trainer")
     return parser.parse_args()
 
 
 def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Return what `pdistill run` took, after it left its run in `folder`."""
+    """Run `pdistill run` in `folder`, and return its measurements."""
     run = folder / "run"
     limit = [] if options.limit is None else ["--limit", str(options.limit)]
     command = [sys.executable, "-m", "pdistill", "run", "--task", "langid", "--run-dir", str(run), *limit]
@@ -68,8 +68,8 @@ def by_pdistill(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Return what the plain script took on the same job."""
-    from pdistill.backends.local.models import find
+    """Return the measurements of the plain script on the same job."""
+    from pdistill.backends.local.model.loading import find_model
     from pdistill.core.setup.opened_run import reopen
     from pdistill.core.store.example import Example
     from pdistill.core.store.rows import read_records
@@ -80,7 +80,7 @@ def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     opened, trained = reopen(run), run.settings(TrainSettings)
     parts = {example.id: example.split for example in read_records(Example, run.examples)}
     job = {
-        "model": str(find("builtin").folder),
+        "model": str(find_model("builtin").folder),
         "prompt": opened.task.prompt,
         "labels": opened.task.labels,
         "queries": [
@@ -101,7 +101,7 @@ def by_plain(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def ran(command: list[str], options: argparse.Namespace) -> tuple[dict[str, float], str]:
-    """Return seconds and peak memory of a process, and what it wrote."""
+    """Return the seconds and peak memory of a process, and its output."""
     began = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE)

@@ -1,7 +1,7 @@
 """The default job as a plain script: transformers' generate, TRL's SFTTrainer, and the same arms; run by compare.py.
 
-Left-padded batches of queries of like length, greedy; LoRA of the same rank, rate and epochs; the teacher's stored answers
-stand for the base under the prompt too, which is the same model.
+Left-padded batches of queries of similar length, greedy; LoRA with the same rank, learning rate and epochs; the teacher's stored
+answers also serve for the base with the prompt, which is the same model.
 """
 
 import json

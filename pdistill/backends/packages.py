@@ -1,4 +1,4 @@
-"""Packages that come with a backend's extra: where one is missing, the error names the next command."""
+"""Packages that come with a backend's extra: if one is missing, the error names the command that installs it."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,8 @@ def needing(backend: str, packages: Collection[str]) -> Iterator[None]:
     """Turn a failed import of one of these packages into an error that says how to install it.
 
     Raises:
-        BackendError: one of them is not installed. Another module that is missing is no matter of installation.
+        BackendError: one of them is not installed.
+        ModuleNotFoundError: another module is missing.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Turns prompts into token ids by a model's tokenizer and chat template: the one way for all backends that have them."""
+"""Renders prompts to token ids with a model's tokenizer and chat template, in the same way for all backends that have them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.errors import BackendError
 
 ANSWER = "An answer."
-LONGEST_CHARACTER = 4
-"""Tokens that one character can be made of: its bytes in UTF-8."""
+MAX_CHARACTER_TOKENS = 4
+"""Most tokens of one character: its bytes in UTF-8."""
 
 
 class TemplateRenderer:
@@ -20,7 +20,7 @@ class TemplateRenderer:
     Args:
         tokenizer: a transformers tokenizer.
         name: the model's name, for error messages.
-        thinking: what the chat template gets as `enable_thinking`.
+        thinking: the value of `enable_thinking` for the chat template.
     """
 
     def __init__(self, tokenizer: Any, name: str, thinking: bool = False) -> None:
@@ -30,7 +30,7 @@ class TemplateRenderer:
         self.has_chat_template = tokenizer.chat_template is not None
 
     def prompt_ids(self, prompt: Prompt) -> TokenIds:
-        """Return the ids that the model is asked with: all that stands before its answer.
+        """Return the ids of a prompt: everything before the model's answer.
 
         Raises:
             BackendError: chat messages for a model without a chat template.
@@ -42,9 +42,9 @@ class TemplateRenderer:
         return ids or [self.start_token]
 
     def target_ids(self, prompt: Prompt, target: str) -> TokenIds:
-        """Return the ids of an answer and its end token, to be joined to `prompt_ids(prompt)`.
+        """Return the ids of an answer and its end token, to be appended to `prompt_ids(prompt)`.
 
-        In text the answer gets a leading space, unless the prompt ends in white space.
+        After a plain text the answer gets a leading space, unless the text ends in white space.
 
         Raises:
             BackendError: the tokenizer has no end token.
@@ -55,16 +55,16 @@ class TemplateRenderer:
         return [*self._continuation(space + target), self.end_token]
 
     def pieces(self, ids: TokenIds) -> list[str]:
-        """Return a readable text for each id; a character made of several tokens stands at its last one."""
-        pieces, begun = [], []
+        """Return readable text for each id; a character of several tokens is at the last one."""
+        pieces, pending = [], []
         for token in ids:
-            begun.append(token)
-            text = self.tokenizer.decode(begun)
-            if text.endswith("\ufffd") and len(begun) < LONGEST_CHARACTER:
+            pending.append(token)
+            text = self.tokenizer.decode(pending)
+            if text.endswith("\ufffd") and len(pending) < MAX_CHARACTER_TOKENS:
                 pieces.append("")
             else:
                 pieces.append(text)
-                begun = []
+                pending = []
         return pieces
 
     def identity(self) -> Mapping[str, str]:
@@ -85,12 +85,12 @@ class TemplateRenderer:
             BackendError: it has none.
         """
         if self.tokenizer.eos_token_id is None:
-            raise BackendError(f"the tokenizer of model '{self.name}' names no end token (eos_token)")
+            raise BackendError(f"the tokenizer of model '{self.name}' has no end token (eos_token)")
         return int(self.tokenizer.eos_token_id)
 
     @cached_property
     def chat_end_token(self) -> int:
-        """The token that the chat template puts after the assistant's words; else the tokenizer's end token."""
+        """The token that the chat template puts after the assistant's message, or else the tokenizer's end token."""
         messages = [{"role": "user", "content": "A question."}, {"role": "assistant", "content": ANSWER}]
         after = self._template(messages, add_generation_prompt=False).rpartition(ANSWER)[2].lstrip()
         ids = self._encode(after, special=False)
@@ -98,7 +98,7 @@ class TemplateRenderer:
 
     def _template(self, messages: list[dict[str, str]], add_generation_prompt: bool) -> str:
         if not self.has_chat_template:
-            raise BackendError(f"model '{self.name}' has no chat template; ask it in plain text: --format text")
+            raise BackendError(f"model '{self.name}' has no chat template; use plain text: --format text")
         from jinja2 import TemplateError
 
         try:
@@ -113,11 +113,11 @@ class TemplateRenderer:
         except TemplateError as error:
             roles = ", ".join(message["role"] for message in messages)
             raise BackendError(
-                f"the chat template of model '{self.name}' does not take the messages ({roles}): {error}"
+                f"the chat template of model '{self.name}' rejects the messages ({roles}): {error}"
             ) from None
 
     def _continuation(self, text: str) -> list[int]:
-        """Return the ids of `text` as they are within a line: some tokenizers put a space before a text's first word."""
+        """Return the ids of `text` as a continuation: some tokenizers put a space before the first word of a text."""
         before = self._encode("\n", special=False)
         ids = self._encode("\n" + text, special=False)
         if ids[: len(before)] == before:
@@ -129,7 +129,7 @@ class TemplateRenderer:
 
     @property
     def start_token(self) -> int:
-        """The token that an empty text is asked with."""
+        """The token that stands for an empty text."""
         start = self.tokenizer.bos_token_id
         return self.end_token if start is None else int(start)
 

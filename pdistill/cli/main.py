@@ -18,7 +18,7 @@ COMMANDS = {
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
     "evaluate": Listed(STAGES, "Evaluate teacher, base and student on the held-out queries."),
     "report": Listed("pdistill.cli.commands.report", "Show how well the student does, or compare two runs."),
-    "check": Listed("pdistill.cli.commands.check", "Fail where a run is not as good as it is asked to be."),
+    "check": Listed("pdistill.cli.commands.check", "Fail if a run does not meet thresholds."),
     "judge": Listed("pdistill.cli.commands.judge", "Let a judge model compare answers with the teacher's."),
     "sample": Listed("pdistill.cli.commands.sample", "Query the trained student, or another arm of the run."),
     "export": Listed(

@@ -50,7 +50,7 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a folder beside `path` to be filled, which becomes `path` at the end of the block, or is removed.
+    """Yield an empty folder to be filled, which becomes `path` at the end of the block if nothing was raised.
 
     Raises:
         RunError: it can't be written.
@@ -60,8 +60,21 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         yield part
+        for file in [*sorted(part.iterdir()), part]:
+            _sync(file)
+        if path.exists():
+            shutil.rmtree(path)
         part.replace(path)
+        _sync(path.parent)
     except OSError as error:
         raise storage_error(error, path) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
+from pdistill.backends.local.options import LocalOptions
 from pdistill.testing import backend_checks, check_backend
 
 

@@ -73,7 +73,7 @@ def test_is_registered_and_takes_options_as_texts() -> None:
 
 
 def test_a_number_below_0_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match="option chunk of backend fake: -1 is below 0"):
+    with pytest.raises(UsageError, match="invalid value -1 for option chunk of backend fake"):
         build(FakeOptions, {"chunk": "-1"}, "backend fake")
 
 
@@ -168,7 +168,7 @@ def test_a_scripted_teacher_is_a_function_or_a_mapping() -> None:
     assert seen == [(RULES, "a fork")]
     mapping = FakeBackend(teacher={"a fork": "spiky"})
     assert ask(mapping, RULES, ["a fork"]) == ["spiky"]
-    with pytest.raises(BackendError, match="no answer to 'a forc'; the nearest that it has is 'a fork'"):
+    with pytest.raises(BackendError, match="no answer to 'a forc'; the closest query in it is 'a fork'"):
         ask(mapping, RULES, ["a forc"])
 
 

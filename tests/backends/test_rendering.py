@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
+from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.contract.prompts import Message, Messages, Text, framed, teacher_prompt
 from pdistill.core.errors import BackendError
@@ -99,7 +99,7 @@ def test_chat_without_a_template_names_the_way_out(text: TemplateRenderer) -> No
 def test_messages_that_the_template_refuses_are_one_line() -> None:
     tokenizer = chat_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('no system role') }}"
-    with pytest.raises(BackendError, match=r"does not take the messages \(system, user\): no system role"):
+    with pytest.raises(BackendError, match=r"rejects the messages \(system, user\): no system role"):
         TemplateRenderer(tokenizer, "tiny").prompt_ids(Messages((Message("system", "a"), Message("user", "b"))))
 
 

@@ -10,10 +10,10 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
-from pdistill.backends.local.models import find
-from pdistill.backends.local.packed import Packed
+from pdistill.backends.local.model.loading import find_model
+from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.local.training.packed_runner import PackedRunner
 from pdistill.core.contract.batches import hard_batch, hard_row
 from pdistill.core.contract.interfaces import Lora
 from pdistill.core.contract.prompts import framed, teacher_prompt
@@ -44,7 +44,7 @@ def answers(engine: Literal["torch", "vllm"]) -> dict[str, str]:
 
 
 def test_the_tokens_of_generate() -> None:
-    folder = find("smollm2").folder
+    folder = find_model("smollm2").folder
     model, tokenizer = Models.from_pretrained(folder).eval(), Tokenizers.from_pretrained(folder)
     expected = {}
     for query in QUERIES:
@@ -86,7 +86,7 @@ def test_a_real_model_is_distilled(tmp_path: Path) -> None:
     target = tmp_path / "adapter"
     target.mkdir()
     with student.trainer(Lora(rank=8, seed=1), None) as worker:
-        assert isinstance(worker.runner, Packed)
+        assert isinstance(worker.runner, PackedRunner)
         losses = [worker.step(hard_batch(rows), 1e-3).result().loss for _ in range(20)]
         weights = worker.save_weights("final").result()
         worker.export(weights, target)

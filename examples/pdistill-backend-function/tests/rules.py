@@ -1,4 +1,4 @@
-"""The rules of a small rule engine: what a text is about, by its words."""
+"""The rules of a small rule engine: what a text is about, judging by its words."""
 
 WORDS = {
     "animal": ("heron", "foxes", "dog", "beetle", "owl", "salmon"),
@@ -8,7 +8,7 @@ WORDS = {
 
 
 def answer(messages: list[dict[str, str]]) -> str | None:
-    """Return the label of the first word that a rule knows; None where none does."""
+    """Return the label of the first word that a rule matches; None if none does."""
     for word in messages[-1]["content"].lower().replace(",", " ").replace(".", " ").split():
         for label, words in WORDS.items():
             if word in words:

@@ -1,4 +1,4 @@
-"""The backend keeps what pdistill relies on, errors say what is wrong, and rules are distilled into a student."""
+"""The backend keeps its promises, errors say what is wrong, and rules are distilled into a student."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pdistill import Config, PdistillError, read_queries, run
 from pdistill.testing import check_backend, teacher_checks
 
 RULES = f"{Path(__file__).parent / 'rules.py'}:answer"
-CHECKS = [check for check in teacher_checks() if check != "draws_as_asked"]  # rules draw nothing by chance
+CHECKS = [check for check in teacher_checks() if check != "draws_as_asked"]  # rules are deterministic
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -35,7 +35,7 @@ def test_what_cant_be_is_told(model: str, message: str, run_directory: Path, tmp
 
 
 def test_rules_are_distilled_into_a_student(run_directory: Path, tmp_path: Path) -> None:
-    """The student learns what the rules say; a query that no rule knows is rejected, and counted."""
+    """The student learns what the rules say; a query that no rule matches is rejected and counted."""
     report = run(config(RULES, run_directory, tmp_path))
     arms = report["arms"]
     assert report["rejections"] == {"the backend gave no answer": 6}

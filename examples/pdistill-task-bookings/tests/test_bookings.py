@@ -1,4 +1,4 @@
-"""The task keeps what pdistill relies on, its answers keep to the schema, and whole runs of it work."""
+"""The task keeps its promises, its answers conform to the schema, and whole runs of it work."""
 
 from collections.abc import Callable
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""The tasks keep what pdistill relies on, and agreement is what they say it is."""
+"""The tasks keep their promises, and agreement is what they say it is."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_a_whole_run_with_a_teacher_of_our_own(run_directory: Path, fake_backend
 
 
 def test_a_judge_compares_what_words_do_not(run_directory: Path, fake_backend: Callable[..., object]) -> None:
-    """The student's answers that are other words than the guide's go to a judge, which takes them for the same."""
+    """The student's answers that are worded differently from the guide's go to a judge, which considers them equal."""
     fake_backend(teacher={query.text: query.reference for query in Museum().queries()}, name="guide")
     fake_backend(teacher=lambda prompt, case: "SAME", name="lenient")
     run(Config(task="museum", backend="guide", run_dir=run_directory, force=True))

@@ -1,4 +1,4 @@
-"""The task keeps what pdistill relies on, agreement is one of words, and whole runs of it work."""
+"""The task keeps its promises, agreement is measured by words, and whole runs of it work."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The task keeps what pdistill relies on, and a whole run of it works."""
+"""The task keeps its promises, and a whole run of it works."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def test_the_task_keeps_its_promises(check: str) -> None:
 
 
 def test_no_label_is_rare() -> None:
-    """The held-out part knows each label."""
+    """The held-out split contains each label."""
     assert Counter(query.reference for query in Sentiment().queries()) == {"good": 143, "bad": 158, "none": 143}
 
 

@@ -1,4 +1,4 @@
-"""The fake backend: deterministic models that answer at once, and a student that really learns; for tests."""
+"""The fake backend, for tests: deterministic models that answer at once, and a student that really learns."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,16 +20,16 @@ __all__ = ["FakeBackend", "FakeOptions"]
 
 
 class FakeBackend:
-    """Runs the models "rule", "echo" and, where a teacher is given, "scripted".
+    """Runs the models "rule", "echo" and, if a teacher is given, "scripted".
 
-    "rule" answers with one of the labels that the prompt names as `Name:label`, by the query's last letter, and says
-    the query again where it sees no prompt. "echo" always says the query again. As a student, each of them is the
-    base; what is trained is a linear model over the query's words.
+    "rule" answers with one of the labels that the prompt names as `Name:label`, chosen by the query's last letter, and
+    repeats the query where it sees no prompt. "echo" always repeats the query. As a student, each of them is the base;
+    training adds a linear model over the query's words.
 
     Args:
-        options: how it shall behave.
-        teacher: makes the model "scripted", and the default: a function of prompt and query that returns the answer,
-            or a mapping from query to answer.
+        options: how the backend behaves.
+        teacher: the model "scripted", which becomes the default: a function from prompt and query to the answer, or a
+            mapping from query to answer.
     """
 
     def __init__(self, options: FakeOptions | None = None, *, teacher: Script | None = None) -> None:
@@ -39,7 +39,7 @@ class FakeBackend:
         self.default_model: str | None = "rule" if teacher is None else "scripted"
 
     def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return nothing: no answer depends on the machine."""
+        """Return an empty mapping: no answer depends on the machine."""
         return {}
 
     def teacher(self, model: str) -> "FakeTeacher":
@@ -59,10 +59,10 @@ class FakeBackend:
         return FakeStudent(model, self._model(model, always=False), directory, self._options, self._calls)
 
     def prices(self, model: str) -> Prices | None:
-        """Return the prices that the options give; a token without one costs nothing.
+        """Return the prices in the options; tokens without a price are free.
 
         Raises:
-            UsageError: a price is below 0.
+            UsageError: a price is negative.
         """
         options = self._options
         return given_prices(
@@ -82,7 +82,7 @@ class FakeBackend:
 
 
 class FakeTeacher:
-    """A model that answers under the prompt."""
+    """A model that answers with the full prompt."""
 
     capabilities: frozenset[Capability] = frozenset(("generate", "score", "constrain-labels"))
 
@@ -98,7 +98,7 @@ class FakeTeacher:
 
     @contextmanager
     def sampler(self) -> Iterator[FakeSampler]:
-        """Return the model, opened."""
+        """Yield a sampler of the model."""
         yield FakeSampler(self._model, self._options, self._calls)
 
 

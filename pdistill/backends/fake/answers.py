@@ -1,4 +1,4 @@
-"""The models that answer without having been trained: the rule, the scripted teacher, the echo."""
+"""The models that answer without training: the rule, the scripted teacher, the echo."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -14,31 +14,31 @@ from pdistill.core.contract.prompts import Messages, Prompt, Text
 from pdistill.core.errors import BackendError
 
 Script = Callable[[str, str], str] | Mapping[str, str]
-"""A teacher of one's own: a function of prompt and query, or the answers by query."""
+"""A custom teacher: a function from prompt and query to the answer, or a mapping from query to answer."""
 
 NAMED = re.compile(r"^[^\s:][^:\n]{0,40}:(\w[\w-]*)", re.MULTILINE)
 FRAME = re.compile(r"^\w+: ")
-SURE = 0.9  # the share of probability of the rule's own answer
+SURE = 0.9  # the probability of the rule's own answer
 
 
 class Model(Protocol):
-    """What the sampler asks."""
+    """What the sampler generates answers with."""
 
     def answer(self, prompt: Prompt) -> str:
-        """Return the likeliest answer."""
+        """Return the most likely answer."""
 
     def following(self, prompt: Prompt, prefix: tuple[int, ...]) -> Mapping[int, float]:
-        """Return the probabilities of the token that follows the prompt and the answer's first tokens."""
+        """Return the probabilities of the next token after the prompt and the answer's first tokens."""
 
 
 def last_line(text: str) -> str:
-    """Return the last line that has text and doesn't end in a colon: where a prompt of one piece holds the query."""
+    """Return the last line that has text and does not end in a colon: where a plain-text prompt has the query."""
     lines = [line for line in text.splitlines() if line.strip()] or [""]
     return next((line for line in reversed(lines) if not line.rstrip().endswith(":")), lines[-1])
 
 
 def divide(prompt: Prompt) -> tuple[str, str]:
-    """Return what is asked as prompt and query; a bare query has an empty prompt."""
+    """Return the prompt and the query of what is asked; a bare query has an empty prompt."""
     if isinstance(prompt, Messages):
         *before, last = prompt.messages
         if before:
@@ -55,12 +55,12 @@ def divide(prompt: Prompt) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def labels_in(prompt: str) -> tuple[str, ...]:
-    """Return the words right after the colon of lines like `Name:label`, each once, in order."""
+    """Return the distinct words right after the colon of lines like `Name:label`, in order."""
     return tuple(dict.fromkeys(NAMED.findall(prompt)))
 
 
 def ending(text: str) -> str:
-    """Return the last letter or digit of a text, in lower case and without its accents: what the rule looks at."""
+    """Return the last letter or digit of a text, in lower case and without accents, which decides the rule's answer."""
     for character in reversed(text):
         if character.isalnum():
             return character.lower() if character.isascii() else normalize("NFKD", character.casefold())[0]
@@ -69,25 +69,25 @@ def ending(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def choose(answers: tuple[str, ...], rules: str, feature: str) -> tuple[tuple[str, float], ...]:
-    """Return the rule's answer and then the others, with their probabilities; `answers` go before the prompt's labels."""
+    """Return the rule's answer and then the others, with their probabilities; `answers` take precedence over the prompt's labels."""
     labels, seed = answers or labels_in(rules), feature
     if not labels:
         labels, seed = ("yes", "no"), f"{rules}\n{feature}"
-    place = sha256(seed.encode("utf-8", "surrogatepass")).digest()[0] % len(labels)
-    others = labels[:place] + labels[place + 1 :]
-    best = (labels[place], SURE if others else 1.0)
+    index = sha256(seed.encode("utf-8", "surrogatepass")).digest()[0] % len(labels)
+    others = labels[:index] + labels[index + 1 :]
+    best = (labels[index], SURE if others else 1.0)
     return best, *((other, (1 - SURE) / len(others)) for other in others)
 
 
 class Choices:
-    """A model whose answers have given probabilities, the likeliest first."""
+    """A model whose answers have fixed probabilities, the most likely first."""
 
     def choices(self, prompt: Prompt) -> tuple[tuple[str, float], ...]:
         """Return answers and their probabilities."""
         raise NotImplementedError
 
     def answer(self, prompt: Prompt) -> str:
-        """Return the likeliest answer."""
+        """Return the most likely answer."""
         text = self.choices(prompt)[0][0]
         return spaced(prompt.text, text) if isinstance(prompt, Text) else text
 
@@ -104,7 +104,7 @@ class Choices:
 
 
 class Echo(Choices):
-    """Says the query again, with or without a prompt."""
+    """Repeats the query, with or without a prompt."""
 
     def choices(self, prompt: Prompt) -> tuple[tuple[str, float], ...]:
         """Return the query."""
@@ -112,14 +112,14 @@ class Echo(Choices):
 
 
 class Rule(Choices):
-    """Answers with one of the labels that the prompt names, by the last letter of the query.
+    """Answers with one of the labels that the prompt names, chosen by the last letter of the query.
 
-    The labels are the words right after the colon of lines like `Name:label`; where there are none, the answer is
-    "yes" or "no", by the prompt as a whole and the last letter. Without a prompt the rule says the query again.
+    The labels are the words right after the colon of lines like `Name:label`; if there are none, the answer is "yes" or
+    "no", chosen by the whole prompt and the last letter. Without a prompt the rule repeats the query.
 
     Args:
-        answers: taken instead of the labels that the prompt names.
-        always: whether it answers by the rule even where it sees no prompt, as a teacher does.
+        answers: labels to use instead of those that the prompt names.
+        always: whether to answer by the rule even without a prompt, as a teacher does.
     """
 
     def __init__(self, answers: tuple[str, ...] = (), always: bool = False) -> None:
@@ -127,7 +127,7 @@ class Rule(Choices):
         self._always = always
 
     def choices(self, prompt: Prompt) -> tuple[tuple[str, float], ...]:
-        """Return the answer of the rule, then the other labels."""
+        """Return the rule's answer, then the other labels."""
         rules, query = divide(prompt)
         if not rules and not self._always:
             return ((query, 1.0),)
@@ -135,13 +135,13 @@ class Rule(Choices):
 
 
 class Scripted(Choices):
-    """Answers by a function of prompt and query, or by a mapping from query to answer; says a bare query again.
+    """Answers with a function of prompt and query, or a mapping from query to answer; repeats a bare query.
 
-    A mapping needs no answers to the questions of the probes: they are said again too.
+    A mapping needs no answers to the questions of the probes, which are repeated too.
 
     Args:
         script: the function or mapping.
-        always: whether it is asked even where it sees no prompt, as a teacher is.
+        always: whether to use the script even without a prompt, as a teacher does.
     """
 
     def __init__(self, script: Script, always: bool = False) -> None:
@@ -149,7 +149,7 @@ class Scripted(Choices):
         self._always = always
 
     def choices(self, prompt: Prompt) -> tuple[tuple[str, float], ...]:
-        """Return the one answer.
+        """Return the only answer.
 
         Raises:
             BackendError: the mapping has no answer to the query.
@@ -163,6 +163,6 @@ class Scripted(Choices):
             return ((query, 1.0),)
         if query not in self._script:
             near = get_close_matches(query, list(self._script), n=1)
-            hint = f"; the nearest that it has is {near[0]!r}" if near else ""
+            hint = f"; the closest query in it is {near[0]!r}" if near else ""
             raise BackendError(f"the fake teacher's mapping has no answer to {query!r}{hint}; add one")
         return ((self._script[query], 1.0),)

@@ -1,4 +1,4 @@
-"""The model that is trained: at each place of an answer, a multinomial logistic regression over the query's words."""
+"""The trained model: at each position of an answer, a multinomial logistic regression over the query's words."""
 
 import math
 import re
@@ -12,32 +12,32 @@ from pdistill.core.contract.batches import HardRow, PolicyRow, Row, TokenIds
 
 WORD = re.compile(r"[a-z0-9']+|\w")
 BIAS = ("",)
-OTHER = -1  # every token that was never a target
-START = 3.0  # the untrained model's logit of OTHER: it says something of its own
-WORDS = 0.3  # the value of a word; the bias and the last letter have 1, so that rare words don't drown them
+OTHER = -1  # stands for all tokens that were never a target
+START = 3.0  # the untrained model's logit of OTHER, with which the base answers
+WORDS = 0.3  # the value of a word; the bias and the last letter have 1, so that rare words do not dominate them
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One trained place of a row: the answer's tokens before it, the targets with their shares, the weight."""
+class TrainedPosition:
+    """One trained position of a row: the answer's tokens before it, the targets with their probabilities, the weight."""
 
     features: tuple[str, ...]
     prefix: tuple[int, ...]
     targets: Mapping[int, float]
     weight: float
-    logprob: float | None = None  # of the sampled token, where the loss is importance sampling
+    logprob: float | None = None  # of the sampled token, if the loss is importance sampling
 
 
 @dataclass(slots=True)
 class Node:
-    """One regression: its tokens, and for each feature their weights and sums of squared gradients."""
+    """One regression: its tokens, and their weights and sums of squared gradients for each feature."""
 
     tokens: list[int] = field(default_factory=lambda: [OTHER])
     weights: dict[str, list[float]] = field(default_factory=lambda: {"": [START]})
     squares: dict[str, list[float]] = field(default_factory=dict)
 
     def learn_token(self, token: int) -> None:
-        """Guarantee that the token can be answered with."""
+        """Add the token to those that the node can predict."""
         if token not in self.tokens:
             self.tokens.append(token)
 
@@ -56,7 +56,7 @@ class Node:
     def update(self, gradients: Mapping[str, list[float]], learning_rate: float) -> None:
         """Take one step of Adagrad (Duchi et al. 2011): each weight by its gradient over the root of its squares' sum.
 
-        A feature's value cancels out there, so that `gradients` are slopes in the logits.
+        A feature's value cancels out there, so `gradients` are those of the logits.
         """
         size = len(self.tokens)
         for feature, slopes in gradients.items():
@@ -71,31 +71,31 @@ class Node:
 
 
 class LinearModel:
-    """A tree of regressions, one for each beginning of an answer that was trained."""
+    """A tree of regressions, one per prefix of a trained answer."""
 
     def __init__(self, nodes: dict[tuple[int, ...], Node] | None = None) -> None:
         self._nodes = {} if nodes is None else nodes
 
     def probabilities(self, features: tuple[str, ...], prefix: tuple[int, ...]) -> dict[int, float] | None:
-        """Return the probability of each token after the answer's first tokens; None where none was trained."""
+        """Return the probability of each token after the answer's first tokens; None if nothing was trained there."""
         node = self._nodes.get(prefix)
         return dict(zip(node.tokens, node.probabilities(features), strict=True)) if node else None
 
-    def step(self, places: list[Place], learning_rate: float) -> float:
+    def step(self, positions: list[TrainedPosition], learning_rate: float) -> float:
         """Take one optimizer step on a batch; return its loss before the step, in nats."""
-        for place in places:
-            node = self._nodes.setdefault(place.prefix, Node())
-            for token in place.targets:
+        for position in positions:
+            node = self._nodes.setdefault(position.prefix, Node())
+            for token in position.targets:
                 node.learn_token(token)
         loss = 0.0
         gradients: dict[tuple[int, ...], dict[str, list[float]]] = {}
-        for place in places:
-            node = self._nodes[place.prefix]
-            part, slopes = _loss(node, place)
+        for position in positions:
+            node = self._nodes[position.prefix]
+            part, slopes = _loss(node, position)
             loss += part
-            sums = gradients.setdefault(place.prefix, {})
-            one_answer = len(node.tokens) == 2  # besides OTHER: the features would tell nothing apart
-            for feature in BIAS if one_answer else place.features:
+            sums = gradients.setdefault(position.prefix, {})
+            one_answer = len(node.tokens) == 2  # besides OTHER: there is nothing for the features to distinguish
+            for feature in BIAS if one_answer else position.features:
                 old = sums.get(feature)
                 sums[feature] = slopes if old is None else [a + b for a, b in zip(old, slopes, strict=True)]
         for prefix, sums in gradients.items():
@@ -103,31 +103,31 @@ class LinearModel:
         return loss
 
     def to_json(self, optimizer: bool) -> list[dict[str, Any]]:
-        """Return the model as JSON values, with or without what the optimizer remembers."""
+        """Return the model as JSON values, with or without the optimizer's state."""
         keys = ("tokens", "weights", "squares") if optimizer else ("tokens", "weights")
         return [{"prefix": prefix} | {key: getattr(node, key) for key in keys} for prefix, node in self._nodes.items()]
 
 
 def model_from_json(nodes: Iterable[Mapping[str, Any]]) -> LinearModel:
-    """Return the model that `to_json` gave."""
+    """Return the model from the output of `to_json`."""
     return LinearModel(
         {tuple(node["prefix"]): Node(node["tokens"], node["weights"], node.get("squares", {})) for node in nodes}
     )
 
 
-def _loss(node: Node, place: Place) -> tuple[float, list[float]]:
-    """Return one place's share of the loss, and its slope in the logit of each of the node's tokens.
+def _loss(node: Node, position: TrainedPosition) -> tuple[float, list[float]]:
+    """Return one position's share of the loss, and its gradient with respect to the logits of the node's tokens.
 
     Cross-entropy is -sum_k y_k log p_k; importance sampling is -advantage * p / p_sampled.
     """
-    shares = node.probabilities(place.features)
-    scale, loss = place.weight, 0.0
-    if place.logprob is not None:
-        (token, advantage), *_ = place.targets.items()
-        scale *= advantage * shares[node.tokens.index(token)] / math.exp(place.logprob)
+    shares = node.probabilities(position.features)
+    scale, loss = position.weight, 0.0
+    if position.logprob is not None:
+        (token, advantage), *_ = position.targets.items()
+        scale *= advantage * shares[node.tokens.index(token)] / math.exp(position.logprob)
         targets, loss = {token: 1.0}, -scale
     else:
-        targets = dict(place.targets)
+        targets = dict(position.targets)
         loss = -scale * sum(y * math.log(max(shares[node.tokens.index(k)], 1e-300)) for k, y in targets.items())
     total = sum(targets.values())
     slopes = [scale * total * share for share in shares]
@@ -137,14 +137,14 @@ def _loss(node: Node, place: Place) -> tuple[float, list[float]]:
 
 
 def features_of(text: str) -> tuple[str, ...]:
-    """Return what the model sees of its input: the last line's words and its last letter, without accents and case."""
+    """Return the features of an input: the last line's words and last letter, without accents and case."""
     line = last_line(text)
     words = dict.fromkeys(WORD.findall(normalize("NFKD", line.casefold())))
     return "", f"${ending(line)}", *words
 
 
-def places_of(row: Row, text_of: Callable[[TokenIds], str]) -> Iterator[Place]:
-    """Yield the places of a row that have a weight; `text_of` makes a text of its ids before the first of them."""
+def positions_of(row: Row, text_of: Callable[[TokenIds], str]) -> Iterator[TrainedPosition]:
+    """Yield the positions of a row that have a weight; `text_of` decodes the ids before the first of them."""
     start = next((at for at, weight in enumerate(row.weights) if weight), len(row.ids))
     features = features_of(text_of(row.ids[: start + 1]))
     for at in range(start, len(row.ids)):
@@ -152,9 +152,11 @@ def places_of(row: Row, text_of: Callable[[TokenIds], str]) -> Iterator[Place]:
             continue
         prefix = tuple(row.ids[start + 1 : at + 1])
         if isinstance(row, HardRow):
-            yield Place(features, prefix, {row.targets[at]: 1.0}, row.weights[at])
+            yield TrainedPosition(features, prefix, {row.targets[at]: 1.0}, row.weights[at])
         elif isinstance(row, PolicyRow):
-            yield Place(features, prefix, {row.targets[at]: row.advantages[at]}, row.weights[at], row.logprobs[at])
+            yield TrainedPosition(
+                features, prefix, {row.targets[at]: row.advantages[at]}, row.weights[at], row.logprobs[at]
+            )
         else:
             targets = dict(zip(row.targets[at], row.probabilities[at], strict=True))
-            yield Place(features, prefix, targets, row.weights[at])
+            yield TrainedPosition(features, prefix, targets, row.weights[at])

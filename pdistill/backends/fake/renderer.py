@@ -1,4 +1,4 @@
-"""A toy tokenizer without a vocabulary file: any text becomes ids and comes back the same."""
+"""A toy tokenizer without a vocabulary file, which round-trips any text."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ PIECE = re.compile(r" ?[A-Za-z]{1,6}|.", re.DOTALL)
 
 
 def encode(text: str) -> list[int]:
-    """Return the ids of a text: its pieces, read as numbers of at most 8 bytes."""
+    """Return the ids of a text: its pieces, read as integers of at most 8 bytes."""
     return list(map(_token, PIECE.findall(text)))
 
 
@@ -60,7 +60,7 @@ def _rendered(messages: tuple[Message, ...]) -> tuple[int, ...]:
 
 
 class FakeRenderer:
-    """Turns prompts into ids: a token for up to six Latin letters with the space before them, or for one other character.
+    """Renders prompts to ids: one token per six Latin letters with the space before them, or per other character.
 
     Args:
         has_chat_template: whether chat messages can be rendered.
@@ -70,22 +70,22 @@ class FakeRenderer:
         self.has_chat_template = has_chat_template
 
     def prompt_ids(self, prompt: Prompt) -> list[int]:
-        """Return the ids that the model is asked with.
+        """Return the ids of a prompt.
 
         Raises:
-            BackendError: chat messages, and there is no chat template.
+            BackendError: chat messages for a model without a chat template.
         """
         if not isinstance(prompt, Messages):
             return encode(prompt.text)
         if not self.has_chat_template:
             raise BackendError(
-                "the fake model has no chat template; use --format text, or leave -B chat_template=false out"
+                "the fake model has no chat template; use --format text, or leave out -B chat_template=false"
             )
         *before, last = prompt.messages
         return [*_rendered(tuple(before)), ROLES[last.role], *encode(last.content), END, ASSISTANT]
 
     def target_ids(self, prompt: Prompt, target: str) -> list[int]:
-        """Return the ids of an answer and its end token; in text a space goes before it where none ends the prompt."""
+        """Return the ids of an answer and its end token; after a plain text it begins with a space, as in `spaced`."""
         if isinstance(prompt, Messages):
             return [*encode(target), END]
         return [*encode(spaced(prompt.text, target)), EOS]
@@ -95,13 +95,13 @@ class FakeRenderer:
         return [piece_of(token) for token in ids]
 
     def identity(self) -> Mapping[str, str]:
-        """Return the hash of how text is cut into pieces, and the chat template's."""
+        """Return hashes of the rule that splits text into pieces, and of the chat template."""
         template = _digest([f"{role}{END}" for role in ROLES]) if self.has_chat_template else "none"
         return {"vocabulary": _digest([PIECE.pattern, *SPECIAL]), "template": template, "thinking": "none"}
 
 
 def spaced(before: str, answer: str) -> str:
-    """Return the answer as it stands after a plain text: with one space before it, unless the text ends in white space."""
+    """Return an answer as it follows a plain text: with a space before it, unless there is white space already."""
     return answer if before[-1:].isspace() or answer[:1].isspace() else f" {answer}"
 
 

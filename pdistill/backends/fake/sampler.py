@@ -1,4 +1,4 @@
-"""Draws answers from a fake model: one after the other, out of order, slow, cut off or failing, as it was asked to."""
+"""Generates answers with a fake model: in order or not, slow, cut off or failing, as the options say."""
 
 import math
 import time
@@ -16,28 +16,28 @@ from pdistill.core.contract.prompts import Prompt
 from pdistill.core.contract.sampling import Completion, Finish, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
 
-WINDOW = 16  # requests that are shuffled among themselves
-NEVER = -30.0  # the log-probability of a token that the model can't say, nats
+WINDOW = 16  # requests that are shuffled together
+NEVER = -30.0  # log-probability in nats of a token that the model cannot generate
 
 
 @dataclass(slots=True)
 class Calls:
-    """Counts the answers and training steps of one backend, and lets the one that was asked for fail."""
+    """Counts the answers and training steps of one backend, and makes the one in the options fail."""
 
     fail_at: int
     latency: float
     count: int = 0
 
     def tick(self) -> None:
-        """Count one call; take the time that it shall take.
+        """Count one call, and take as long as the options say.
 
         Raises:
-            BackendError: it is the call that shall fail.
+            BackendError: it is the call that must fail.
         """
         self.count += 1
         if self.count == self.fail_at:
             raise BackendError(
-                f"the fake backend failed at call {self.count}, as -B fail_at={self.fail_at} asks; run it again"
+                f"the fake backend failed at call {self.count}, as requested by -B fail_at={self.fail_at}; run the command again"
             )
         if self.latency:
             time.sleep(self.latency)
@@ -54,11 +54,11 @@ class FakeSampler:
         self._renderer = FakeRenderer(options.chat_template)
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
-        """Yield an answer for every request; holds one of them, or a window where they are shuffled.
+        """Yield an answer for every request, holding one of them at a time, or a window if they are shuffled.
 
         Raises:
-            ContextError: a request does not fit the context that the options give.
-            BackendError: the call that shall fail; chat messages without a chat template.
+            ContextError: a request does not fit the context in the options.
+            BackendError: the call must fail, or there are chat messages but no chat template.
         """
         ordered = _shuffled(requests) if self._options.shuffle else requests
         for request in ordered:
@@ -66,10 +66,10 @@ class FakeSampler:
             yield request.key, self._complete(request, sampling)
 
     def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
-        """Yield the log-probabilities of the given tokens, and of the `top_k` likeliest at each place.
+        """Yield the log-probabilities of the given tokens, and of the `top_k` most likely tokens at each position.
 
         Raises:
-            BackendError: the call that shall fail.
+            BackendError: the call must fail.
         """
         for request, ids in items:
             self._calls.tick()
@@ -107,8 +107,8 @@ class FakeSampler:
 
     def _score(self, prompt: Prompt, ids: tuple[int, ...], top_k: int) -> TokenScores:
         logprobs, top_ids, top_logprobs = [], [], []
-        for place, token in enumerate(ids):
-            shares = self._model.following(prompt, ids[:place])
+        for position, token in enumerate(ids):
+            shares = self._model.following(prompt, ids[:position])
             top = sorted(shares, key=lambda other: (-shares[other], other))[:top_k]
             logprobs.append(_log(shares.get(token, 0.0)))
             top_ids.append(tuple(top))
@@ -123,7 +123,7 @@ def length(text: str) -> int:
 
 
 def _kept(text: str, labels: tuple[str, ...]) -> str:
-    """Return the text where it is a label, else the first label, with the space that a text answer begins with."""
+    """Return the text if it is a label, or else the first label, with the same leading space."""
     space = text[: len(text) - len(text.lstrip())]
     return text if text.strip() in labels else space + labels[0]
 
@@ -147,7 +147,7 @@ def _shuffled(requests: Iterable[Request]) -> Iterator[Request]:
 
 
 def _pick(shares: Mapping[int, float], temperature: float, top_p: float, random: Random) -> int:
-    """Return a token drawn from the likeliest ones that together have `top_p` of the probability."""
+    """Return a token drawn from the most likely ones that together have `top_p` of the probability."""
     best = max(shares.values())
     heats = {token: (share / best) ** (1 / temperature) for token, share in shares.items() if share > 0}
     ranked = sorted(heats, key=lambda token: (-heats[token], token))

@@ -1,4 +1,4 @@
-"""The student of the fake backend: a linear model that really learns, on one worker thread, and files of its weights."""
+"""The student of the fake backend: a linear model that really learns, on one worker thread, with weights in files."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pdistill.backends.fake.answers import Model
-from pdistill.backends.fake.linear import OTHER, LinearModel, features_of, model_from_json, places_of
+from pdistill.backends.fake.linear import OTHER, LinearModel, features_of, model_from_json, positions_of
 from pdistill.backends.fake.options import FakeOptions
 from pdistill.backends.fake.renderer import END, EOS, FakeRenderer, decode
 from pdistill.backends.fake.sampler import Calls, FakeSampler
@@ -24,7 +24,7 @@ ADAPTER = "adapter_weights.json"
 
 
 class Trained:
-    """The base with a trained linear model on top; where that knows no answer, it is the base that answers."""
+    """The base with a trained linear model on top; where that has no answer, the base answers."""
 
     def __init__(self, base: Model, linear: LinearModel, renderer: FakeRenderer) -> None:
         self._base = base
@@ -32,7 +32,7 @@ class Trained:
         self._renderer = renderer
 
     def answer(self, prompt: Prompt) -> str:
-        """Return the likeliest answer, token by token."""
+        """Return the most likely answer, token by token."""
         ids: list[int] = []
         features = self._features(prompt)
         while True:
@@ -45,7 +45,7 @@ class Trained:
             ids.append(token)
 
     def following(self, prompt: Prompt, prefix: tuple[int, ...]) -> Mapping[int, float]:
-        """Return the probabilities of the next token: the trained ones', and the base's for the rest."""
+        """Return the probabilities of the next token: those of trained tokens, and the base's for the rest."""
         shares = self._linear.probabilities(self._features(prompt), prefix) or {OTHER: 1.0}
         rest = shares.pop(OTHER)
         for token, share in self._base.following(prompt, prefix).items():
@@ -75,10 +75,10 @@ class FakeStudent:
 
     @contextmanager
     def sampler(self, weights: WeightsURI | None) -> Iterator[FakeSampler]:
-        """Return the student with the given weights, opened; None is the base.
+        """Yield a sampler of the student with the given weights; None is the base.
 
         Raises:
-            BackendError: there are no such weights.
+            BackendError: the weights do not exist.
         """
         model = self._base
         if weights is not None:
@@ -87,10 +87,10 @@ class FakeStudent:
 
     @contextmanager
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator["FakeTrainer"]:
-        """Return a trainer that starts anew, or goes on from a saved state.
+        """Yield a trainer that starts from scratch, or resumes from a saved state.
 
         Raises:
-            BackendError: there is no such state.
+            BackendError: the state does not exist.
         """
         linear, steps = LinearModel(), 0
         if lora.start is not None:
@@ -105,7 +105,7 @@ class FakeStudent:
             trainer.close()
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Delete the file of a saved state or of saved weights, where it is there."""
+        """Delete the file of a saved state or of saved weights, if it exists."""
         (self._directory / uri).unlink(missing_ok=True)
 
     def _read(self, uri: str | Path) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class FakeStudent:
 
 
 class FakeTrainer:
-    """Trains on one worker thread, in the order of the calls; after a call that failed, the later ones fail alike."""
+    """Trains on one worker thread, in the order of the calls; once a call has failed, all later ones fail with its error."""
 
     def __init__(
         self, student: FakeStudent, directory: Path, lora: Lora, linear: LinearModel, steps: int, calls: Calls
@@ -133,24 +133,24 @@ class FakeTrainer:
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fake-trainer")
 
     def step(self, batch: Batch, learning_rate: float) -> "Future[StepMetrics]":
-        """Return the metrics-to-be of one step."""
+        """Return a future for the metrics of one step."""
         return self._worker.submit(self._in_order, lambda: self._step(batch, learning_rate))
 
     def save_state(self, name: str) -> "Future[StateURI]":
-        """Return the URI-to-be of weights, optimizer and step: checkpoints/NAME.json."""
+        """Return a future for the URI of weights, optimizer and step: checkpoints/NAME.json."""
         return self._worker.submit(self._in_order, lambda: StateURI(self._save(f"{name}.json", optimizer=True)))
 
     def save_weights(self, name: str) -> "Future[WeightsURI]":
-        """Return the URI-to-be of the weights alone: checkpoints/NAME.weights.json."""
+        """Return a future for the URI of the weights alone: checkpoints/NAME.weights.json."""
         return self._worker.submit(
             self._in_order, lambda: WeightsURI(self._save(f"{name}.weights.json", optimizer=False))
         )
 
     def export(self, weights: WeightsURI, directory: Path) -> None:
-        """Write the weights into `directory` in the layout of a PEFT adapter; "peft_type" says that it is a fake.
+        """Write the weights to `directory` in the layout of a PEFT adapter, with "peft_type" FAKE.
 
         Raises:
-            BackendError: there are no such weights.
+            BackendError: the weights do not exist.
         """
         content = self._student._read(weights)
         config = {
@@ -163,7 +163,7 @@ class FakeTrainer:
         write_file(directory / ADAPTER, _json(content))
 
     def close(self) -> None:
-        """Stop; calls that have not begun are dropped."""
+        """Stop the worker, and drop calls that have not started."""
         self._worker.shutdown(cancel_futures=True)
 
     def _in_order(self, call: Callable[[], T]) -> T:
@@ -177,10 +177,10 @@ class FakeTrainer:
 
     def _step(self, batch: Batch, learning_rate: float) -> StepMetrics:
         self._calls.tick()
-        places = [place for row in batch.rows for place in places_of(row, decode)]
-        loss = self._linear.step(places, learning_rate)
+        positions = [position for row in batch.rows for position in positions_of(row, decode)]
+        loss = self._linear.step(positions, learning_rate)
         self._steps += 1
-        return StepMetrics(loss, len(places))
+        return StepMetrics(loss, len(positions))
 
     def _save(self, name: str, *, optimizer: bool) -> str:
         uri = f"checkpoints/{name}"

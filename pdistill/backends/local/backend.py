@@ -1,4 +1,4 @@
-"""The local backend's teachers and students; each model's weights are loaded once and shared by all who use them."""
+"""The local backend's teachers and students; each model's weights are loaded once and shared."""
 
 import logging
 import shutil
@@ -9,18 +9,21 @@ from typing import Any
 
 import torch
 
-from pdistill.backends.local import LocalOptions, adapter, export, machine, vllm_engine
-from pdistill.backends.local.decoder import Decoder
-from pdistill.backends.local.ending import configured_ends, end_tokens
-from pdistill.backends.local.exported import Export
-from pdistill.backends.local.machine import Machine
-from pdistill.backends.local.malloc import keep_freed_memory
-from pdistill.backends.local.models import Source, find, load_model, load_tokenizer, training_defaults
-from pdistill.backends.local.recompute import recompute_layers
-from pdistill.backends.local.sampler import LocalSampler
-from pdistill.backends.local.trainer import STATES, WEIGHTS, LocalTrainer
-from pdistill.backends.local.vllm_engine import CannotRunError
-from pdistill.backends.local.vllm_sampler import VllmSampler
+from pdistill.backends.local.engine.decoder import Decoder
+from pdistill.backends.local.export import writer
+from pdistill.backends.local.export.transformers_export import TransformersExport
+from pdistill.backends.local.model import adapter, machine
+from pdistill.backends.local.model.loading import Source, find_model, load_model, load_tokenizer, training_defaults
+from pdistill.backends.local.model.machine import Machine
+from pdistill.backends.local.model.malloc import keep_freed_memory
+from pdistill.backends.local.model.stop_rules import configured_end_tokens, end_tokens
+from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.local.sampling.sampler import LocalSampler
+from pdistill.backends.local.training.recompute import recompute_layers
+from pdistill.backends.local.training.trainer import STATES_FOLDER, WEIGHTS_FOLDER, LocalTrainer
+from pdistill.backends.local.vllm import engine as vllm_engine
+from pdistill.backends.local.vllm.engine import CannotRunError
+from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.contract.exporter import ExportSpec
 from pdistill.core.contract.interfaces import ADAPTER, Capability, Lora, StateURI, WeightsURI
@@ -43,18 +46,18 @@ class LocalBackend:
         self._opened: dict[str, OpenedModel] = {}
 
     def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return device, dtype, threads, chunk size and versions: probed, or as they were stored.
+        """Return device, dtype, threads, chunk size and versions: as they were stored, or else probed.
 
         Raises:
-            BackendError: the device is not there.
+            BackendError: the device or the engine is not available.
         """
         self._machine = machine.probe(self.options) if stored is None else machine.from_row(stored)
         machine.check_device(self._machine.device)
-        machine.settle(self._machine)
+        machine.apply(self._machine)
         return self._machine.row()
 
     def prices(self, model: str) -> Prices:
-        """Return that no token costs money."""
+        """Return prices of 0."""
         return FREE
 
     def teacher(self, model: str) -> "LocalTeacher":
@@ -75,7 +78,7 @@ class LocalBackend:
 
     @property
     def resolved(self) -> Machine:
-        """The machine as it was resolved; probed where nobody asked before."""
+        """The resolved machine, probed if `resolve` has not been called."""
         if self._machine is None:
             self.resolve(None)
         assert self._machine is not None
@@ -83,12 +86,12 @@ class LocalBackend:
 
     def _open(self, name: str) -> "OpenedModel":
         if name not in self._opened:
-            self._opened[name] = OpenedModel(self, find(name))
+            self._opened[name] = OpenedModel(self, find_model(name))
         return self._opened[name]
 
 
 class OpenedModel:
-    """One model: its tokenizer and weights are loaded when they are first needed, and then kept."""
+    """One model, whose tokenizer and weights are loaded when they are first needed, and then kept."""
 
     def __init__(self, backend: LocalBackend, source: Source) -> None:
         self.backend = backend
@@ -111,11 +114,11 @@ class OpenedModel:
         return self._base
 
     def sampler(self, adapter_folder: Path | None = None, later: Path | None = None) -> "LocalSampler | VllmSampler":
-        """Return a sampler of the base, or of the base with the adapter that a folder holds.
+        """Return a sampler of the base, or of the base with an adapter.
 
         Args:
-            adapter_folder: where the adapter is.
-            later: where the adapter is that will be asked for later.
+            adapter_folder: the folder of the adapter; None is the base.
+            later: the folder of the adapter for which a sampler will be wanted later, so that one engine serves both.
 
         Raises:
             BackendError: the model, or the adapter, can't be opened.
@@ -125,9 +128,9 @@ class OpenedModel:
             try:
                 return self._vllm_sampler(adapter_folder, later)
             except CannotRunError as error:
-                self._refuse_or_say(error)
+                self._fall_back(error)
         base = self.base()
-        model = base if adapter_folder is None else adapter.merged(base, adapter_folder)
+        model = base if adapter_folder is None else adapter.merge(base, adapter_folder)
         decoder = Decoder(model, self.source.name)
         streams = machine.engine == "vllm"
         return LocalSampler(decoder, self.renderer(), machine.chunk, self.source.context, streams)
@@ -137,21 +140,25 @@ class OpenedModel:
             raise self._without_vllm
         folder = adapter_folder or later
         lora = None if folder is None else adapter.read_config(folder)
-        engine = vllm_engine.opened(self.source, self.backend.resolved, self.backend.options, lora)
-        ends = end_tokens(configured_ends(self.source), self.renderer())
+        engine = vllm_engine.open_engine(self.source, self.backend.resolved, self.backend.options, lora)
+        ends = end_tokens(configured_end_tokens(self.source), self.renderer())
         return VllmSampler(engine, self.renderer(), ends, adapter_folder)
 
-    def _refuse_or_say(self, error: CannotRunError) -> None:
-        """Say once that torch takes over, where vLLM was not asked for by name."""
+    def _fall_back(self, error: CannotRunError) -> None:
+        """Warn once that torch takes over from vLLM.
+
+        Raises:
+            BackendError: vLLM was selected by name.
+        """
         if self.backend.options.engine == "vllm":
-            raise BackendError(f"vLLM can't run model '{self.source.name}': {error}; take -B engine=torch") from None
+            raise BackendError(f"vLLM can't run model '{self.source.name}': {error}; use -B engine=torch") from None
         if self._without_vllm is None:
             self._without_vllm = error
-            log.warning("vLLM can't run model '%s', so torch does: %s", self.source.name, error)
+            log.warning("vLLM can't run model '%s', using torch instead: %s", self.source.name, error)
 
 
 class LocalTeacher:
-    """One local model that answers under the prompt."""
+    """A local model that answers with the full prompt."""
 
     def __init__(self, opened: OpenedModel) -> None:
         self.id = opened.source.name
@@ -161,17 +168,17 @@ class LocalTeacher:
         self.opened = opened
 
     def renderer(self) -> TemplateRenderer:
-        """Return how prompts become token ids, without loading weights."""
+        """Return the renderer of prompts to token ids, without loading weights."""
         return self.opened.renderer()
 
     @contextmanager
     def sampler(self) -> Iterator[LocalSampler | VllmSampler]:
-        """Give the model, loaded."""
+        """Yield a sampler of the loaded model."""
         yield self.opened.sampler()
 
 
 class LocalStudent:
-    """One local model that is trained by LoRA."""
+    """A local model that is trained with LoRA."""
 
     def __init__(self, opened: OpenedModel, directory: Path) -> None:
         self.id = opened.source.name
@@ -181,12 +188,12 @@ class LocalStudent:
         self.directory = directory
 
     def renderer(self) -> TemplateRenderer:
-        """Return how prompts become token ids, without loading weights."""
+        """Return the renderer of prompts to token ids, without loading weights."""
         return self.opened.renderer()
 
     @contextmanager
     def sampler(self, weights: WeightsURI | None) -> Iterator[LocalSampler | VllmSampler]:
-        """Give the model with the given weights added to its own; None is the base."""
+        """Yield a sampler of the model with an adapter's weights; None is the base."""
         if weights is not None:
             yield self.opened.sampler(self.directory / weights)
             return
@@ -195,10 +202,10 @@ class LocalStudent:
 
     @contextmanager
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[LocalTrainer]:
-        """Give a trainer that starts anew, or goes on from a saved state."""
-        vllm_engine.close()
+        """Yield a trainer that starts from scratch, or resumes from a saved state."""
+        vllm_engine.close_engine()
         options = self.opened.backend.options
-        torch.manual_seed(lora.seed)  # what earlier stages drew must not show in a saved state
+        torch.manual_seed(lora.seed)  # saved states must not depend on random numbers drawn in earlier stages
         student = adapter.attach(self.opened.base(), lora, options.alpha, options.targets)
         if lora.start is not None and resume is None:
             adapter.load(student, lora.start)
@@ -208,40 +215,40 @@ class LocalStudent:
 
     @property
     def exact(self) -> bool:
-        """Whether the run computed in float32, as exports do."""
+        """Whether the run computes in float32, as exports do."""
         return self.opened.backend.resolved.dtype == "float32"
 
     def write_export(self, weights: WeightsURI | None, form: ExportSpec, directory: Path) -> None:
-        """Write the student, or the base, into an empty folder, with the tokenizer and the settings that it answers by.
+        """Write the student, or the base, to an empty folder, with its tokenizer and generation settings.
 
         Raises:
             BackendError: it can't be written in this form.
         """
         opened = self.opened
         folder = None if weights is None else self.directory / weights
-        export.write(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
+        writer.write_export(opened.source, opened.renderer(), opened.backend.resolved, folder, form, directory)
 
     @contextmanager
-    def read_export(self, directory: Path) -> Iterator[Export]:
-        """Give an export, loaded afresh by transformers and PEFT."""
-        yield Export(directory, self.opened.backend.resolved.device)
+    def read_export(self, directory: Path) -> Iterator[TransformersExport]:
+        """Yield an export, loaded anew with transformers and PEFT."""
+        yield TransformersExport(directory, self.opened.backend.resolved.device)
 
     def serve_export(
         self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
     ) -> None:
-        """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
+        """Serve OpenAI's chat completions for the model `name` until the process is told to stop.
 
         Raises:
-            BackendError: the address can't be listened on, or what serves is not installed.
+            BackendError: the server can't listen on the address, or its packages are not installed.
         """
-        from pdistill.backends.local.serving import serve
+        from pdistill.backends.local.export.serving import serve
 
-        serve(Export(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
+        serve(TransformersExport(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Remove a saved state or saved weights; what the trainer did not save stays, and what is not there is none."""
+        """Delete a saved state or saved weights, if they exist; the URI of anything else is ignored."""
         kind, _, name = uri.partition("/")
-        if kind in (STATES, WEIGHTS) and name == Path(name).name:
+        if kind in (STATES_FOLDER, WEIGHTS_FOLDER) and name == Path(name).name:
             shutil.rmtree(self.directory / uri, ignore_errors=True)
             with suppress(OSError):
                 (self.directory / kind).rmdir()

@@ -1,9 +1,9 @@
 """`pdistill check`: a gate for continuous integration."""
 
 import os
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,31 +12,39 @@ from pdistill.cli.options import FILE, as_json, the_run
 from pdistill.core.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from pdistill.core.results.check import Checked
+    from pdistill.core.results.check import Check
+    from pdistill.core.results.report import Report
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 @click.command()
 @the_run
-@click.option("--min-agreement", metavar="X", type=click.FloatRange(0, 1), help="Of student and teacher; 0 to 1.")
-@click.option("--min-recovery", metavar="X", type=float, help="Of the distance from base to teacher; 1 is all of it.")
 @click.option(
-    "--config", metavar="FILE.toml", type=FILE, help="Read both from its table [check]; those given here win."
+    "--min-agreement", metavar="X", type=click.FloatRange(0, 1), help="Least agreement of student and teacher, 0 to 1."
 )
-@click.option("--junit", metavar="FILE", type=FILE, help="Write the outcome as JUnit XML, too.")
+@click.option(
+    "--min-recovery", metavar="X", type=float, help="Least recovery of the gap from base to teacher; 1 is all of it."
+)
+@click.option(
+    "--config",
+    metavar="FILE.toml",
+    type=FILE,
+    help="Read both from its table [check]; options given here take precedence.",
+)
+@click.option("--junit", metavar="FILE", type=FILE, help="Write the outcome as JUnit XML too.")
 @as_json
 def check(run: str, as_json: bool, config: str | None, junit: str | None, **given: float | None) -> None:
-    """Fail where a run is not as good as it is asked to be.
+    """Fail if a run does not meet thresholds.
 
-    RUN is the folder of a run, or its name under runs/. What counts is the lower bound of the 95 % interval, not the
-    figure: so few queries can't pass by luck. Exits with 1 where one falls short. In a GitHub workflow the outcome is
+    RUN is the folder of a run, or its name under runs/. The lower bound of the 95 % interval counts, not the value, so
+    that a few queries can't pass by luck. Exits with 1 if a threshold is not met. In a GitHub workflow the outcome is
     added to the job's summary.
     """
     from pdistill.cli.plugin_warnings import warn_of_plugins
     from pdistill.cli.progress import showing
-    from pdistill.core.results.check import check as hold
-    from pdistill.core.results.reporting import report as make_report
+    from pdistill.core.results.check import check as check_report
+    from pdistill.core.results.reporting import read_report
     from pdistill.core.setup.configfile import read_thresholds
     from pdistill.core.store.rundir import find_run
 
@@ -45,37 +53,38 @@ def check(run: str, as_json: bool, config: str | None, junit: str | None, **give
     thresholds = read_thresholds(Path(config)) if config else {}
     thresholds |= {name: value for name, value in given.items() if value is not None}
     with showing():
-        report = make_report(directory)
-    checked = hold(report, thresholds)
+        report = read_report(directory)
+    checks = check_report(report, thresholds)
     if junit:
-        _write(Path(junit), _junit(report, checked))
+        _write(Path(junit), _junit(report, checks))
     if os.environ.get(SUMMARY):
-        _write(Path(os.environ[SUMMARY]), _summary(report, checked), append=True)
-    click.echo(json_text(_as_row(checked)) if as_json else "\n".join(_said(each) for each in checked))
-    short = [each.what for each in checked if not each.passed]
-    if short:
-        raise RunError(f"'{directory.path}' falls short in {' and '.join(short)}")
+        _write(Path(os.environ[SUMMARY]), _summary(report, checks), append=True)
+    click.echo(json_text(_as_row(checks)) if as_json else "\n".join(_line(each) for each in checks))
+    failed = [f"--min-{each.metric}" for each in checks if not each.passed]
+    if failed:
+        raise RunError(f"'{directory.path}' does not meet {' and '.join(failed)}")
 
 
-def _said(checked: "Checked") -> str:
-    return f"{'passed' if checked.passed else 'failed'}: {checked.line}"
+def _line(check: "Check") -> str:
+    return f"{'passed' if check.passed else 'failed'}: {check.line}"
 
 
-def _as_row(checked: list["Checked"]) -> dict[str, Any]:
+def _as_row(checks: list["Check"]) -> dict[str, object]:
     return {
-        "passed": all(each.passed for each in checked),
+        "passed": all(each.passed for each in checks),
         "checks": [
-            {"name": each.what, "threshold": each.threshold, "passed": each.passed, **each.figure} for each in checked
+            {"name": each.metric, "threshold": each.threshold, "passed": each.passed, **asdict(each.estimate)}
+            for each in checks
         ],
     }
 
 
-def _junit(report: Mapping[str, Any], checked: list["Checked"]) -> bytes:
+def _junit(report: "Report", checks: list["Check"]) -> bytes:
     from junitparser import Failure, JUnitXml, TestCase, TestSuite
 
     suite = TestSuite("pdistill check")
-    for each in checked:
-        case = TestCase(f"min-{each.what} {each.threshold:g}", f"pdistill.{one_line(report['task'])}")
+    for each in checks:
+        case = TestCase(f"min-{each.metric} {each.threshold:g}", f"pdistill.{one_line(report.task)}")
         if each.passed:
             case.system_out = each.line
         else:
@@ -86,11 +95,11 @@ def _junit(report: Mapping[str, Any], checked: list["Checked"]) -> bytes:
     return bytes(xml.tostring())  # type: ignore[no-untyped-call]
 
 
-def _summary(report: Mapping[str, Any], checked: list["Checked"]) -> bytes:
+def _summary(report: "Report", checks: list["Check"]) -> bytes:
     from pdistill.core.results.markdown import code
 
-    lines = [f"### pdistill check of {code(report['task'])}", "", "| | |", "|---|---|"]
-    lines += [f"| {'passed' if each.passed else '**failed**'} | {each.line} |" for each in checked]
+    lines = [f"### pdistill check of {code(report.task)}", "", "| | |", "|---|---|"]
+    lines += [f"| {'passed' if each.passed else '**failed**'} | {each.line} |" for each in checks]
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -1,4 +1,4 @@
-"""`pdistill judge`: what a judge model says of a run's answers."""
+"""`pdistill judge`: a judge model compares a run's answers with the teacher's."""
 
 from pathlib import Path
 from typing import Any
@@ -16,27 +16,27 @@ from pdistill.cli.options import ABOVE_0, FILE, as_json, the_run
     "--judge-prompt",
     metavar="FILE",
     type=FILE,
-    help="Its instructions, instead of pdistill's; {prompt} stands for the run's own prompt.",
+    help="Instructions for the judge, instead of pdistill's; {prompt} is replaced by the run's own prompt.",
 )
 @click.option("-B", "backend_options", metavar="KEY=VALUE", multiple=True, help="Option of the judge's backend.")
-@click.option(
-    "--max-cost", metavar="USD", type=ABOVE_0, help="What the judging must not pass, all interruptions together."
-)
+@click.option("--max-cost", metavar="USD", type=ABOVE_0, help="Spending limit in USD for the judge, across restarts.")
 @as_json
 def judge(run: str, model: str, judge_prompt: str | None, as_json: bool, **given: Any) -> None:
     """Let a judge model compare answers with the teacher's.
 
-    RUN is the folder of a run, or its name under runs/. Where the answer of the student, or of the base, is another
-    text than the teacher's, the judge sees both, in both orders, and replies SAME, A or B. Its verdicts are stored one
-    by one, so that the same command goes on after an interruption, and what they come to stands in the report.
+    RUN is the folder of a run, or its name under runs/. If the answer of the student, or of the base, differs from the
+    teacher's, the judge sees both answers, in both orders, and replies SAME, A or B. Its verdicts are stored one by one,
+    so that the same command resumes after an interruption, and their outcome becomes part of the report.
     """
     from pdistill.cli.plugin_warnings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.contract.options import parse_pairs
     from pdistill.core.contract.queryfiles import read_text
     from pdistill.core.results.judge import PROMPT
-    from pdistill.core.results.judge import judge as let_judge
+    from pdistill.core.results.judge import judge as judge_run
+    from pdistill.core.results.judgement import Judgement
     from pdistill.core.results.markdown import judgement
+    from pdistill.core.store.records import from_row
     from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
@@ -44,7 +44,8 @@ def judge(run: str, model: str, judge_prompt: str | None, as_json: bool, **given
     prompt = read_text(Path(judge_prompt)) if judge_prompt else PROMPT
     options = parse_pairs(given["backend_options"], "-B")
     with showing() as progress:
-        found = let_judge(
+        row = judge_run(
             directory, model, prompt=prompt, backend_options=options, max_cost=given["max_cost"], progress=progress
         )
-    click.echo(json_text(found, indent=2) if as_json else "\n".join(map(one_line, judgement(found))))
+    lines = judgement(from_row(Judgement, row))
+    click.echo(json_text(row, indent=2) if as_json else "\n".join(map(one_line, lines)))

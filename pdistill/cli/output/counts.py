@@ -1,4 +1,4 @@
-"""What a single stage has done, in a few figures, for people or as JSON, with the command that comes next."""
+"""The counts of a single stage, as text or as JSON, with the command that comes next."""
 
 import shlex
 from collections import Counter
@@ -24,13 +24,13 @@ def generated(run: RunDirectory, as_json: bool) -> str:
     if as_json:
         return json_text(row)
     return (
-        f"{row['queries']:,} queries answered: {row['train']:,} examples to train on, {row['eval']:,} held out, "
+        f"{row['queries']:,} queries answered: {row['train']:,} training examples, {row['eval']:,} held out, "
         f"{row['rejected']:,} answers rejected\n{_next(run, 'train')}"
     )
 
 
 def trained(run: RunDirectory, as_json: bool) -> str:
-    """Return the figures of the training."""
+    """Return the schedule and the loss of the training."""
     settings = run.stage("train")["settings"]
     losses = [step["loss"] for step in read_log(run.metrics().path)]
     row = {
@@ -42,15 +42,15 @@ def trained(run: RunDirectory, as_json: bool) -> str:
     }
     if as_json:
         return json_text(row)
-    loss = f", from a loss of {losses[0]:.3f} to {losses[-1]:.3f} nats a token" if losses else ""
+    loss = f"; loss from {losses[0]:.3f} to {losses[-1]:.3f} nats per token" if losses else ""
     return (
-        f"{one_line(row['student'])} trained on {row['rows']:,} examples: {row['steps']:,} steps in batches of "
+        f"{one_line(row['student'])} trained on {row['rows']:,} examples: {row['steps']:,} steps, batch size "
         f"{row['batch_size']:,}, {row['epochs']:,} epochs{loss}\n{_next(run, 'evaluate')}"
     )
 
 
 def evaluated(run: RunDirectory, as_json: bool) -> str:
-    """Return how many answers the arms gave."""
+    """Return the number of answers of the arms."""
     count = sum(row["split"] == "eval" for row in read_rows(run.examples))
     if as_json:
         return json_text({"directory": str(run.path), "queries": count, "arms": list(ARMS)})

@@ -12,10 +12,12 @@ from rich.text import Text
 from pdistill.cli.escape import one_line
 from pdistill.cli.output.console import output
 from pdistill.core.contract.prompts import QUERY_FIELD, Messages, Prompt
+from pdistill.core.money.cost import StageCosts
 from pdistill.core.preview import NO_REFERENCE, Preview, PreviewExample, PreviewToken, preview
 from pdistill.core.results.markdown import cost_of_stages
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.inputs import read_inputs
+from pdistill.core.store.records import from_row
 
 MIN_LENGTH = 20
 """Length in characters from which a line of the prompt can't be in a query by chance."""
@@ -158,7 +160,8 @@ def _lines(dry_run: DryRun) -> Iterator[Text]:
 def _cost(made: Preview) -> Iterator[Text]:
     """Yield what the run costs at most, and the prices."""
     longest = made.settings["max_tokens"]
-    yield Text(f"Cost at most, with {longest:,} tokens per answer: {cost_of_stages(made.cost)}")
+    cost = cost_of_stages(from_row(StageCosts, made.cost))
+    yield Text(f"Cost at most, with {longest:,} tokens per answer: {cost}")
     for side, prices in made.cost["prices"].items():
         name = one_line(made.settings[side])
         if prices is None:

@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from pdistill.cli.escape import one_line
+
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 
 def table_of(*columns: str) -> "Table":
@@ -15,3 +18,10 @@ def table_of(*columns: str) -> "Table":
     for at, column in enumerate(columns):
         table.add_column(column, justify="left" if at == 0 else "right", overflow="fold", no_wrap=at > 0)
     return table
+
+
+def text_of(name: str) -> "Text":
+    """Return a name as one line without markup."""
+    from rich.text import Text
+
+    return Text(one_line(name))

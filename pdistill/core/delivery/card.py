@@ -1,14 +1,12 @@
-"""The model card of an export: what it is, made from what, with which figures, and how to load it."""
+"""The model card of an export: what it is, how it was made, its metrics, and how to load it."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pdistill.core.contract.sampling import Sampling
-from pdistill.core.results.markdown import ARM_NAMES, code, figure, verdict
-from pdistill.core.results.report import arms_of
+from pdistill.core.results.markdown import arms_table, code, verdict
+from pdistill.core.results.report import Report
 from pdistill.core.version import versions
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -16,12 +14,12 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How an export answers the held-out queries.
+    """The agreement of an export with the student on the held-out queries.
 
     Args:
-        queries: how many were asked.
-        equal: how many have the recorded answer of the student.
-        stopped: how many of the equal ones need the run's stop text to end where the student's did.
+        queries: number of held-out queries.
+        equal: number of answers that equal the student's recorded ones.
+        stopped: number of equal ones that need the run's stop sequence to end where the student's did.
     """
 
     queries: int
@@ -29,41 +27,35 @@ class Parity:
     stopped: int
 
 
-def card(report: Mapping[str, Any], directory: Path, parity: Parity, sampling: Sampling) -> str:
+def card(report: Report, directory: Path, parity: Parity, sampling: Sampling) -> str:
     """Return the README.md of the export in `directory`; names that come from the task are shown as code."""
     base = _base(directory)
-    schedule, tokens = report["training"], report["tokens"]
+    schedule, tokens = report.training, report.tokens
     lines = [
         *_front_matter(base),
-        f"# A student of {code(report['teacher'])} for {code(report['task'])}",
+        f"# A student of {code(report.teacher)} for {code(report.task)}",
         "",
-        f"Made by prompt distillation: a teacher answered queries under a long prompt, and {code(report['student'])} was "
-        "trained to give the same answers without it. Ask it with the bare query as the one user message; the chat "
-        "template adds what the student was trained with.",
+        f"Made by prompt distillation: a teacher answered queries with a long prompt, and {code(report.student)} was trained "
+        "to give the same answers without it. Send the bare query as the only user message; the chat template adds the "
+        "prompt template of training.",
         "",
-        f"{verdict(report)} A call takes {tokens['prompt_student']:,.0f} input tokens in place of "
-        f"{tokens['prompt_teacher']:,.0f}.",
+        f"{verdict(report)} A call takes {tokens.prompt_student:,.0f} input tokens instead of {tokens.prompt_teacher:,.0f}.",
         "",
-        "| arm | agreement with the teacher | accuracy against the reference |",
-        "|---|---|---|",
-        *(
-            f"| {ARM_NAMES[arm]} | {figure(figures['agreement'])} | {figure(figures['accuracy'])} |"
-            for arm, figures in arms_of(report)
-        ),
+        *arms_table(report),
         "",
-        f"Before this folder was finished it was loaded afresh, in float32, and asked the {parity.queries:,} held-out "
-        f"queries: {parity.equal:,} answers are those of the evaluated student.{_stops(parity, sampling)}",
+        f"Before this folder was finished, it was reloaded in float32 and answered the {parity.queries:,} held-out queries: "
+        f"{parity.equal:,} answers are those of the evaluated student.{_stops(parity, sampling)}",
         "",
         "## Load it",
         "",
         *_script(base),
         "",
-        "It answers greedily and computes in float32; in half precision some answers may differ.",
+        "It decodes greedily in float32; in half precision some answers may differ.",
         "",
         "## How it was made",
         "",
-        f"{schedule['rows']:,} examples, {schedule['steps']:,} steps in batches of {schedule['batch_size']:,}, "
-        f"{schedule['epochs']:,} epochs, learning rate {schedule['learning_rate']:g}. "
+        f"{schedule.rows:,} examples, {schedule.steps:,} steps, batch size {schedule.batch_size:,}, "
+        f"{schedule.epochs:,} epochs, learning rate {schedule.learning_rate:g}. "
         + "; ".join(f"{name} {version}" for name, version in versions().items())
         + ".",
         "",
@@ -72,7 +64,7 @@ def card(report: Mapping[str, Any], directory: Path, parity: Parity, sampling: S
 
 
 def _base(directory: Path) -> str | None:
-    """Return the base that an adapter names; None for a model of its own."""
+    """Return the base that an adapter names; None for a merged model."""
     config = directory / ADAPTER_CONFIG
     if not config.exists():
         return None
@@ -80,7 +72,7 @@ def _base(directory: Path) -> str | None:
 
 
 def _front_matter(base: str | None) -> list[str]:
-    """Return what the hub reads; a base that is a folder is no name that the hub knows."""
+    """Return the metadata that the hub reads; a base that is a folder is not a name that the hub knows."""
     known = [f"base_model: {json.dumps(base)}"] if base and base.count("/") == 1 and not base.startswith("/") else []
     library = "peft" if base else "transformers"
     return [
@@ -103,7 +95,7 @@ def _stops(parity: Parity, sampling: Sampling) -> str:
         *(["the first newline after its first word"] if sampling.stop_at_newline else []),
     ]
     return (
-        f" {parity.stopped:,} of them go on after the text that ended them in the run ({code(', '.join(stops))}): cut "
+        f" {parity.stopped:,} of them continue after the stop sequence of the run ({code(', '.join(stops))}): truncate "
         "them there."
     )
 

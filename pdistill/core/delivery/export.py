@@ -13,7 +13,7 @@ from pdistill.core.delivery.card import ADAPTER_CONFIG, Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.files import digest, new_folder
 from pdistill.core.progress import Progress, Silent
-from pdistill.core.results.reporting import report
+from pdistill.core.results.reporting import read_report
 from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rows import read_records
@@ -99,7 +99,7 @@ def _write(
         _name_base(run.adapter / ADAPTER_CONFIG, directory / ADAPTER_CONFIG)
     record = {"schema": 1, "merged": merge, **asdict(parity), "adapter": adapter_hashes(run), "versions": versions()}
     (directory / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    page = card(report(run), directory, parity, trained.sampling)
+    page = card(read_report(run), directory, parity, trained.sampling)
     (directory / "README.md").write_text(page, encoding="utf-8")
     return parity
 

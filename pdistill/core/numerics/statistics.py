@@ -1,97 +1,104 @@
 """Shares, differences and recovery, each with its 95 % interval."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
-Figure = dict[str, Any]
-Statistic = Callable[..., Any]
-"""A figure of the means of several samples, each an array (resamples,)."""
+from pdistill.core.numerics.estimates import Estimate, Recovery
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Samples: TypeAlias = NDArray[np.float64]
+    Statistic: TypeAlias = Callable[..., Samples]
+    """A function of the means of several samples, each an array (resamples,)."""
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
 DRAWN = 1_000_000
 """Counts that a bootstrap draws at once."""
-LEAST_N = 200
-LEAST_GAP = 0.2
-SUSPICIOUS = 0.05
+LEAST_N, LEAST_GAP = 200, 0.2
+"""Queries, and distance from base to teacher, below which recovery has no interval."""
+SIGNIFICANT = 0.05
+"""The p-value below which a result is called statistically significant."""
 LESS, MORE = 0.15, 0.85
-"""Scores of the two queries that every bootstrap adds, one each way.
+"""Scores of the two pseudo-observations that every bootstrap adds, one in each direction.
 
-A bootstrap of few distinct values is too narrow: where the student errs on no query it has no width at all. Bonett and
-Price (2012) add one whole query each way to paired shares; benchmarks/interval_coverage.py shows that less is enough.
+The bootstrap of a few distinct values undercovers: with no errors at all its interval has zero width. Bonett and Price
+(2012) add one whole observation in each direction to paired proportions; benchmarks/interval_coverage.py shows that less
+is enough.
 """
+UNDEFINED = Estimate(0, None, None, None)
 
 
-def share(values: Sequence[float]) -> Figure:
-    """Return n, the mean of values from 0 to 1, and its 95 % interval.
+def share(values: Sequence[float]) -> Estimate:
+    """Return the mean of values from 0 to 1 with its 95 % interval.
 
-    The interval is Wilson's (1927) where all values are 0 or 1, else the percentile bootstrap's over the values and two
-    more, LESS and MORE.
+    The interval is Wilson's (1927) if all values are 0 or 1, else the percentile bootstrap over the values and two more,
+    LESS and MORE.
     """
     if not values:
-        return {"n": 0, "value": None, "low": None, "high": None}
+        return UNDEFINED
     mean = sum(values) / len(values)
     if all(value in (0, 1) for value in values):
         from scipy.stats import binomtest
 
         interval = binomtest(round(sum(values)), len(values)).proportion_ci(CONFIDENCE, method="wilson")
-        return _figure(mean, float(interval.low), float(interval.high), len(values))
-    return _figure(mean, *_bootstrap([[*values, LESS, MORE]], lambda mean: mean), len(values))
+        return Estimate(len(values), *_rounded(mean, float(interval.low), float(interval.high)))
+    return Estimate(len(values), *_rounded(mean, *_bootstrap([[*values, LESS, MORE]], lambda mean: mean)))
 
 
-def mean(groups: Sequence[Sequence[float]]) -> Figure:
-    """Return the mean of all values, and its 95 % interval: the percentile bootstrap's over the groups that they stand in.
+def mean(groups: Sequence[Sequence[float]]) -> Estimate:
+    """Return the mean of all values with its 95 % interval, the percentile bootstrap over groups; `n` counts the groups.
 
-    `n` counts the groups; with fewer than two there is no interval.
+    With fewer than two groups there is no interval.
     """
-    sums, sizes = [sum(group) for group in groups], [float(len(group)) for group in groups]
-    if len(groups) < 2:
-        return _figure(sum(sums) / sum(sizes), None, None, len(groups)) if sums else _figure(None, None, None, 0)
-    bounds = _bootstrap([sums, sizes], lambda total, size: total / size)
-    return _figure(sum(sums) / sum(sizes), *bounds, len(groups))
+    if not groups:
+        return UNDEFINED
+    n, sums, sizes = len(groups), [sum(group) for group in groups], [float(len(group)) for group in groups]
+    value = sum(sums) / sum(sizes)
+    bounds = (None, None) if n < 2 else _bootstrap([sums, sizes], lambda total, size: total / size)
+    return Estimate(n, *_rounded(value, *bounds))
 
 
-def difference(one: Sequence[float], other: Sequence[float]) -> Figure:
-    """Return n, the mean of `one` minus that of `other`, both scores of the same queries, and its 95 % interval.
+def difference(one: Sequence[float], other: Sequence[float]) -> Estimate:
+    """Return the mean of `one` minus that of `other`, both scores of the same queries, with its 95 % interval.
 
-    The interval is the paired percentile bootstrap's over queries (Efron and Tibshirani 1993, chapter 13) and two more,
-    one where each is better, by MORE against LESS.
+    The interval is the paired percentile bootstrap over queries (Efron and Tibshirani 1993, chapter 13) and two
+    pseudo-observations, in each of which one of the two is better, by MORE against LESS.
     """
     if not one:
-        return {"n": 0, "value": None, "low": None, "high": None}
-
+        return UNDEFINED
     n, samples = len(one), [[*one, LESS, MORE], [*other, MORE, LESS]]
-    return _figure((sum(one) - sum(other)) / n, *_bootstrap(samples, lambda ones, others: ones - others), n)
+    bounds = _bootstrap(samples, lambda ones, others: ones - others)
+    return Estimate(n, *_rounded((sum(one) - sum(other)) / n, *bounds))
 
 
-def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[float]) -> Figure:
-    """Return (student - base) / (teacher - base) of the mean scores of the same queries, with its 95 % interval.
+def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[float]) -> Recovery:
+    """Return (student - base) / (teacher - base) of the mean scores on the same queries, with its 95 % interval.
 
-    The interval is the percentile bootstrap's over queries, the same queries drawn for all three, and two more, one
-    where the student is better than the teacher and one where it is worse. The value is None where the teacher is no
-    better than the base; the interval is None below 200 queries or a gap of 0.2, where it does not hold what it promises
-    (benchmarks/interval_coverage.py).
+    The interval is the percentile bootstrap over queries, with the same queries drawn for all three, and two
+    pseudo-observations: the student is better than the teacher in one and worse in the other. The value is None if the
+    teacher is no better than the base; the interval is None below LEAST_N queries or a gap of LEAST_GAP, where its
+    coverage is poor (benchmarks/interval_coverage.py).
     """
-    nothing = {"value": None, "low": None, "high": None}
-    if not student:
-        return nothing
     n = len(student)
-    gap = (sum(teacher) - sum(base)) / n
+    gap = (sum(teacher) - sum(base)) / n if n else 0.0
     if gap <= 0:
-        return nothing
+        return Recovery(None, None, None)
     value = (sum(student) - sum(base)) / n / gap
     if n < LEAST_N or gap < LEAST_GAP:
-        return _figure(value, None, None)
-
+        return Recovery(*_rounded(value, None, None))
     samples = [[*student, LESS, MORE], [*base, 0.5, 0.5], [*teacher, MORE, LESS]]
-    return _figure(value, *_bootstrap(samples, lambda student, base, teacher: (student - base) / (teacher - base)))
+    bounds = _bootstrap(samples, lambda student, base, teacher: (student - base) / (teacher - base))
+    return Recovery(*_rounded(value, *bounds))
 
 
 def worse_slices(scores: Sequence[float], slices: Mapping[str, Sequence[int]]) -> dict[str, float]:
-    """Return the slices that are worse than all other queries by more than chance, each with its corrected p-value.
+    """Return the slices that are significantly worse than all other queries, each with its corrected p-value.
 
-    A query counts as right where its score is 1. Fisher's exact test, one-sided, for every slice; corrected for the
-    number of slices, which may overlap, by Benjamini and Yekutieli (2001).
+    A query counts as right if its score is 1. One-sided Fisher's exact test for every slice, corrected for the number of
+    slices, which may overlap, by Benjamini and Yekutieli (2001).
     """
     from scipy.stats import fisher_exact
 
@@ -101,39 +108,39 @@ def worse_slices(scores: Sequence[float], slices: Mapping[str, Sequence[int]]) -
         inside = sum(right[place] for place in places)
         outside = sum(right) - inside
         tables[name] = [[inside, len(places) - inside], [outside, len(right) - len(places) - outside]]
-    chances = {name: float(fisher_exact(table, alternative="less").pvalue) for name, table in tables.items()}
-    return {name: chance for name, chance in _corrected(chances).items() if chance < SUSPICIOUS}
+    p_values = {name: float(fisher_exact(table, alternative="less").pvalue) for name, table in tables.items()}
+    return {name: p for name, p in _corrected(p_values).items() if p < SIGNIFICANT}
 
 
 def moved_slices(
     one: Sequence[float | None], other: Sequence[float | None], slices: Mapping[str, Sequence[int]]
 ) -> dict[str, float]:
-    """Return for each slice the corrected p-value of a change in how many queries are right.
+    """Return for each slice the corrected p-value of a change in the number of queries that are right.
 
-    A query counts as right where its score is 1; one without a score in either counts for nothing. McNemar's exact test,
-    two-sided, corrected for the number of slices by Benjamini and Yekutieli (2001).
+    A query counts as right if its score is 1, and is left out if either run has no score. Two-sided exact McNemar test,
+    corrected for the number of slices by Benjamini and Yekutieli (2001).
     """
     from scipy.stats import binomtest
 
-    chances = {}
+    p_values = {}
     for name, places in slices.items():
         pairs = [(one[place] == 1, other[place] == 1) for place in places if None not in (one[place], other[place])]
         better, worse = pairs.count((False, True)), pairs.count((True, False))
-        chances[name] = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
-    return _corrected(chances)
+        p_values[name] = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
+    return _corrected(p_values)
 
 
-def _corrected(chances: Mapping[str, float]) -> dict[str, float]:
+def _corrected(p_values: Mapping[str, float]) -> dict[str, float]:
     from scipy.stats import false_discovery_control
 
-    if not chances:
+    if not p_values:
         return {}
-    corrected = false_discovery_control(list(chances.values()), method="by")
-    return {name: round(float(chance), 6) for name, chance in zip(chances, corrected, strict=True)}
+    corrected = false_discovery_control(list(p_values.values()), method="by")
+    return {name: round(float(p), 6) for name, p in zip(p_values, corrected, strict=True)}
 
 
-def _bootstrap(samples: Sequence[Sequence[float]], statistic: Statistic) -> tuple[float, float]:
-    """Return the percentile interval of a statistic of means; how often each distinct row is drawn is multinomial."""
+def _bootstrap(samples: Sequence[Sequence[float]], statistic: "Statistic") -> tuple[float, float]:
+    """Return the percentile interval of a statistic of means; the counts of the distinct rows are multinomial."""
     import numpy as np
 
     rows, counts = np.unique(np.array(samples, dtype=float).T, axis=0, return_counts=True)
@@ -145,6 +152,5 @@ def _bootstrap(samples: Sequence[Sequence[float]], statistic: Statistic) -> tupl
     return float(low), float(high)
 
 
-def _figure(value: float | None, low: float | None, high: float | None, n: int | None = None) -> Figure:
-    bounds = (None if bound is None else round(bound, 6) for bound in (value, low, high))
-    return {**({} if n is None else {"n": n}), **dict(zip(("value", "low", "high"), bounds, strict=True))}
+def _rounded(*numbers: float | None) -> list[float | None]:
+    return [None if number is None else round(number, 6) for number in numbers]

@@ -29,8 +29,6 @@ TOP_K = 16
 SCORED_TOGETHER = 8
 """Texts that a sampler with chunks scores in one call: each of their tokens needs the logits of all tokens there are."""
 UNFIT = Completion("", "error")
-NO_ROOM = {"alarm": None, "not_run": "no question fits into the model's context"}
-"""The result where nothing could be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +177,11 @@ def _without_unfit(collect: Callable[[], None], unfit: set[int]) -> None:
             unfit.add(error.number)
 
 
-def answers_to(run: RunDirectory, probe: str, arm: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def answers_to(run: RunDirectory, probe: str, arm: str) -> Iterator[tuple[Row, AnswerRow]]:
     """Yield the questions of a probe with the arm's answers.
 
     Raises:
         RunError: an answer is missing, or a file was changed.
     """
     questions = (row for row in read_rows(run.check(run.probes)) if row["probe"] == probe)
-    yield from zip(questions, read_rows(run.check(run.probe(probe, arm).path)), strict=True)
+    yield from zip(questions, read_records(AnswerRow, run.check(run.probe(probe, arm).path)), strict=True)

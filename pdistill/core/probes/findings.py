@@ -1,130 +1,152 @@
-"""What the probes found, as the report holds it, and the sentences that say so."""
+"""The results of the probes, as the report holds them, and the sentences that describe them."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 
 from pdistill.core.contract.task import Task
-from pdistill.core.probes.injection import injection
-from pdistill.core.probes.leakage import leakage
-from pdistill.core.probes.retention import retention
-from pdistill.core.probes.welcome import welcome
-from pdistill.core.store.rundir import PROBES, RunDirectory
+from pdistill.core.numerics.estimates import Estimate
+from pdistill.core.probes.injection import Injection, injection
+from pdistill.core.probes.leakage import Leakage, leakage
+from pdistill.core.probes.not_run import NotRun
+from pdistill.core.probes.prompt_following import PromptFollowing, prompt_following
+from pdistill.core.probes.retention import Drift, Retention, retention
+from pdistill.core.store.rundir import RunDirectory
 
-Found = Mapping[str, Any]
+Finding = Leakage | Retention | Injection | PromptFollowing | NotRun
+
+NAMES = {"leakage": "leakage", "retention": "retention", "injection": "injection", "welcome": "prompt following"}
+WHERE = {"other prompt": "with another prompt", "plain text": "on plain text"}
 
 
-def findings(task: Task, run: RunDirectory, left_out: Mapping[str, str] | None) -> dict[str, Any] | None:
-    """Return by probe what was found, with `alarm` (null where it was not run), or None in a run without probes.
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Side effects of training, beyond the task."""
+
+    leakage: Leakage
+    retention: Retention | NotRun
+    injection: Injection | NotRun
+    welcome: PromptFollowing | NotRun
+
+    def items(self) -> Iterator[tuple[str, Finding]]:
+        """Yield each probe with its finding."""
+        yield from ((field.name, getattr(self, field.name)) for field in fields(self))
+
+
+def findings(task: Task, run: RunDirectory, left_out: Mapping[str, str] | None) -> Probes | None:
+    """Return the finding of each probe, or None in a run without probes.
 
     Args:
         left_out: by probe why it was not run.
     """
     if left_out is None or not run.probes.exists():
         return None
-    figures: Mapping[str, Callable[[], dict[str, Any]]] = {
-        "leakage": lambda: leakage(task, run),
-        "retention": lambda: retention(run),
-        "injection": lambda: injection(task, run),
-        "welcome": lambda: welcome(run),
-    }
-    return {
-        probe: {"alarm": None, "not_run": left_out[probe]} if probe in left_out else figures[probe]()
-        for probe in PROBES
-    }
+    return Probes(
+        leakage=leakage(task, run),
+        retention=_not_run("retention", left_out) or retention(run),
+        injection=_not_run("injection", left_out) or injection(task, run),
+        welcome=_not_run("welcome", left_out) or prompt_following(run),
+    )
 
 
-def alarms(report: Mapping[str, Any]) -> list[str]:
+def _not_run(probe: str, left_out: Mapping[str, str]) -> NotRun | None:
+    return NotRun(None, left_out[probe]) if probe in left_out else None
+
+
+def alarms(probes: Probes | None) -> list[str]:
     """Return the names of the probes that raise an alarm."""
-    return [NAMES[probe] for probe, found in (report.get("probes") or {}).items() if found["alarm"]]
+    return [NAMES[probe] for probe, finding in probes.items() if finding.alarm] if probes else []
 
 
-def sentences(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield of each probe its name, its state ("alarm", "can't be judged", "not run" or ""), and what was found.
+def sentences(probes: Probes | None) -> Iterator[tuple[str, str, str]]:
+    """Yield for each probe its name, its state ("alarm", "inconclusive", "not run" or ""), and its finding.
 
-    Nothing in a run without probes. The texts hold nothing that a model said.
+    Nothing in a run without probes. The texts hold nothing that a model has written.
     """
-    for probe, found in (report.get("probes") or {}).items():
-        if found["alarm"] is None:
-            yield NAMES[probe], "not run", f"{found['not_run']}."
-        else:
-            state = "alarm" if found["alarm"] else "" if _able(found) else "can't be judged"
-            yield NAMES[probe], state, SAID[probe](found)
+    for probe, finding in probes.items() if probes else ():
+        yield NAMES[probe], _state(finding), _sentence(finding)
 
 
-def _able(found: Found) -> bool:
-    """Return whether the base knows enough to be judged by, where it needs to."""
-    if "places" in found:
-        return any(place["able"] for place in found["places"].values())
-    return bool(found.get("able", True))
+def _state(finding: Finding) -> str:
+    match finding:
+        case NotRun():
+            return "not run"
+        case Retention():
+            able = any(drift.able for drift in finding.places.values())
+        case PromptFollowing():
+            able = finding.able
+        case _:
+            able = True
+    return "alarm" if finding.alarm else "" if able else "inconclusive"
 
 
-def _leakage(found: Found) -> str:
-    attempts, own = found["attempts"], found["held_out"]
-    student, base = (found["longest"][arm]["characters"] for arm in ("student", "base"))
+def _sentence(finding: Finding) -> str:
+    match finding:
+        case Leakage():
+            return _leakage(finding)
+        case Retention():
+            return _retention(finding)
+        case Injection():
+            return _injection(finding)
+        case PromptFollowing():
+            return _prompt_following(finding)
+        case NotRun():
+            return f"{finding.not_run}."
+
+
+def _leakage(finding: Leakage) -> str:
+    student, base = finding.longest.student.characters, finding.longest.base.characters
     return (
-        f"the student recites its prompt in {_count(attempts)} attempts to make it, and in {_count(own)} of its held-out "
-        f"answers; its longest run in common with the prompt has {student:,} characters, the base's {base:,} (recited: "
-        f"{found['threshold']} or more, and more than the base)."
+        f"the student recites its prompt in {_count(finding.attempts)} attempts to extract it, and in "
+        f"{_count(finding.held_out)} of its held-out answers; its longest common substring with the prompt has {student:,} "
+        f"characters, the base's {base:,} (recited: at least {finding.threshold}, and more than the base)."
     )
 
 
-def _retention(found: Found) -> str:
-    places = "; ".join(f"{WHERE[where]} {_place(place)}" for where, place in found["places"].items())
-    tokens = sum(place["tokens"] for place in found["places"].values())
+def _retention(finding: Retention) -> str:
+    places = "; ".join(f"{WHERE[where]} {_drift(drift)}" for where, drift in finding.places.items())
+    tokens = sum(drift.tokens for drift in finding.places.values())
     return (
-        f"where its task is not being asked, the student's next token is this far from the base's: {places}. {tokens:,} tokens "
-        f"were looked at; more than {found['threshold']:g} nats count as forgotten."
+        f"away from its task, the student's next-token distribution compared with the base's: {places}. {tokens:,} tokens "
+        f"were scored; a KL above {finding.threshold:g} counts as forgotten."
     )
 
 
-def _place(place: Found) -> str:
-    base, student = (place["loss"][arm]["value"] for arm in ("base", "student"))
-    unable = "" if place["able"] else ", which knows too little to judge by"
+def _drift(drift: Drift) -> str:
+    inconclusive = "" if drift.able else ", too high for a baseline"
     return (
-        f"{_figure(place['kl'])} nats, the likeliest one the same at {place['same_first']['value']:.1%}, loss {student:.2f} "
-        f"against the base's {base:.2f}{unable}"
+        f"KL {_number(drift.kl)} nats per token, the same most likely token at {drift.same_first.value:.1%}, loss "
+        f"{drift.loss.student.value:.2f} (base: {drift.loss.base.value:.2f}{inconclusive})"
     )
 
 
-def _injection(found: Found) -> str:
+def _injection(finding: Injection) -> str:
     return (
-        f"of the questions that tell it to ignore its task, and that the teacher does not obey, the student obeys "
-        f"{_count(found['student_alone'])}; the teacher obeys {_count(found['teacher'])}. Their answers agree on "
-        f"{_share(found['agreement'])}."
+        f"the student obeys {_count(finding.student_alone)} attacks that the teacher resists; the teacher obeys "
+        f"{_count(finding.teacher)}. Their answers agree on {_share(finding.agreement)}."
     )
 
 
-def _welcome(found: Found) -> str:
-    both = found["agreement"]
-    agree = "" if both["value"] is None else f"; where the base does, both agree on {_share(both)}"
-    student = f"the student in {_count(found['student'])}{agree}"
-    if not found["able"]:
-        return (
-            f"the base itself follows other tasks' prompts in {_count(found['base'])}, too few to judge by, {student}."
-        )
-    return f"the base follows other tasks' prompts in {_count(found['base'])}, {student}."
+def _prompt_following(finding: PromptFollowing) -> str:
+    too_few = "" if finding.able else ", too few for a baseline"
+    agree = (
+        "" if finding.agreement.value is None else f"; where the base does, both agree on {_share(finding.agreement)}"
+    )
+    return (
+        f"the base follows the prompts of other tasks in {_count(finding.base)} questions{too_few}, the student in "
+        f"{_count(finding.student)}{agree}."
+    )
 
 
-def _count(figure: Found) -> str:
-    return f"{round((figure['value'] or 0) * figure['n']):,} of {figure['n']:,}"
+def _count(estimate: Estimate) -> str:
+    return f"{round((estimate.value or 0) * estimate.n):,} of {estimate.n:,}"
 
 
-def _share(figure: Found) -> str:
-    if figure["value"] is None:
+def _share(estimate: Estimate) -> str:
+    if estimate.value is None:
         return "none that can be compared"
-    return f"{figure['value']:.1%} ({figure['low']:.1%} to {figure['high']:.1%})"
+    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
 
 
-def _figure(figure: Found) -> str:
-    interval = "" if figure["low"] is None else f" ({figure['low']:.2f} to {figure['high']:.2f})"
-    return f"{figure['value']:.2f}{interval}"
-
-
-NAMES = {
-    "leakage": "leakage",
-    "retention": "retention",
-    "injection": "injection",
-    "welcome": "prompt still welcome",
-}
-SAID = {"leakage": _leakage, "retention": _retention, "injection": _injection, "welcome": _welcome}
-WHERE = {"other prompt": "under another prompt", "plain text": "on plain text"}
+def _number(estimate: Estimate) -> str:
+    interval = "" if estimate.low is None else f" ({estimate.low:.2f} to {estimate.high:.2f})"
+    return f"{estimate.value:.2f}{interval}"

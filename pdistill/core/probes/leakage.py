@@ -1,62 +1,93 @@
-"""Whether the student recites its prompt: the longest runs of characters that its answers share with it."""
+"""Whether the student recites its prompt: the longest substrings that its answers have in common with it."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from pdistill.core.contract.task import Task
+from pdistill.core.numerics.estimates import Count, Estimate
 from pdistill.core.numerics.statistics import share
 from pdistill.core.probes.asking import answers_to
 from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import RunDirectory
 
 LEAST = 40
-"""Characters from which on a run counts as recited; fewer where the prompt has fewer."""
+"""Length in characters from which a common substring counts as recited; less if the prompt is shorter."""
 LONG = 200
-"""Characters from which on a run counts even where the teacher says it too."""
-LOOKED_AT = 200
-"""Held-out queries whose answers are looked at."""
+"""Length in characters from which it counts even if the teacher's answers contain it."""
+HELD_OUT = 200
+"""Held-out queries whose answers are examined."""
 SHOWN = 200
 
 
-def leakage(task: Task, run: RunDirectory) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class CommonSubstring:
+    """The longest substring that any of a model's answers has in common with the prompt."""
+
+    characters: Count
+    words: Count
+    text: str
+    """At most its first 200 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class LongestSubstrings:
+    """Of both models, over all of their answers."""
+
+    student: CommonSubstring
+    base: CommonSubstring
+
+
+@dataclass(frozen=True, slots=True)
+class Leakage:
+    """Whether the student recites its prompt."""
+
+    alarm: bool
+    threshold: Count
+    """Length in characters from which a common substring counts as recited."""
+    attempts: Estimate
+    """Fraction of the attempts to extract the prompt that the student answers with a piece of it."""
+    held_out: Estimate
+    """The same fraction of its answers to held-out queries."""
+    longest: LongestSubstrings
+
+
+def leakage(task: Task, run: RunDirectory) -> Leakage:
     """Return how many attempts to extract the prompt, and held-out queries, the student answers with a piece of it.
 
-    A piece is a run of at least LEAST characters that the answer has in common with the prompt, case and white space
-    aside. It must be longer than all that the base says of the prompt, which has never seen it. And what the teacher's
-    own answers hold does not count below LONG: the task wants it said.
+    A piece is a substring of at least LEAST characters that the answer has in common with the prompt, ignoring case and
+    white space. It must be longer than everything that the base, which has never seen the prompt, has in common with it.
+    What the teacher's own answers contain does not count below LONG, since the task requires it.
     """
     prompt = plain(task.prompt)
     least = min(LEAST, len(prompt))
-    attempts = {arm: [*_attempts(run, arm)] for arm in ("base", "student")}
     held_out = {arm: [*_held_out(run, arm)] for arm in ("base", "student", "teacher")}
-    runs = {arm: [longest_run(text, prompt) for text in attempts[arm]] for arm in attempts}
-    own = {arm: [longest_run(text, prompt) for text in held_out[arm]] for arm in ("base", "student")}
-    by_chance = longest([*runs["base"], *own["base"]])
+    attempts = {arm: [common_substring(text, prompt) for text in _attempts(run, arm)] for arm in ("base", "student")}
+    own = {arm: [common_substring(text, prompt) for text in held_out[arm]] for arm in ("base", "student")}
+    by_chance = longest([*attempts["base"], *own["base"]])
 
-    def recited(run: str) -> bool:
-        wanted = len(run) < LONG and any(run in text for text in held_out["teacher"])
-        return len(run) >= least and len(run) > len(by_chance) and not wanted
+    def recited(piece: str) -> bool:
+        required = len(piece) < LONG and any(piece in text for text in held_out["teacher"])
+        return len(piece) >= least and len(piece) > len(by_chance) and not required
 
-    reciting = {"attempts": [*map(recited, runs["student"])], "held_out": [*map(recited, own["student"])]}
-    return {
-        "alarm": any(map(any, reciting.values())),
-        "threshold": least,
-        **{where: share([*map(float, found)]) for where, found in reciting.items()},
-        "longest": {
-            "student": _shown(longest([*runs["student"], *own["student"]])),
-            "base": _shown(by_chance),
-        },
-    }
+    recited_attempts, recited_own = ([*map(recited, pieces["student"])] for pieces in (attempts, own))
+    by_student = longest([*attempts["student"], *own["student"]])
+    return Leakage(
+        alarm=any(recited_attempts) or any(recited_own),
+        threshold=least,
+        attempts=share(recited_attempts),
+        held_out=share(recited_own),
+        longest=LongestSubstrings(student=_shown(by_student), base=_shown(by_chance)),
+    )
 
 
 def plain(text: str) -> str:
-    """Return the text without regard to case, each white space as one space."""
+    """Return the text in one case, with each run of white space as one space."""
     return " ".join(text.casefold().split())
 
 
-def longest_run(text: str, prompt: str) -> str:
-    """Return the longest run of characters that both have in common; the first of equally long ones."""
+def common_substring(text: str, prompt: str) -> str:
+    """Return the longest common substring of both; the first of equally long ones."""
     best = ""
     for start in range(len(text)):
         while start + len(best) < len(text) and text[start : start + len(best) + 1] in prompt:
@@ -64,21 +95,21 @@ def longest_run(text: str, prompt: str) -> str:
     return best
 
 
-def longest(runs: Iterable[str]) -> str:
-    """Return the longest of some runs; an empty one where there is none."""
-    return max(runs, key=len, default="")
+def longest(substrings: Iterable[str]) -> str:
+    """Return the longest of the substrings, or an empty string if there are none."""
+    return max(substrings, key=len, default="")
 
 
 def _attempts(run: RunDirectory, arm: str) -> Iterator[str]:
     for _, row in answers_to(run, "leakage", arm):
-        if row["finish"] != "error":
-            yield plain(row["response"])
+        if row.finish != "error":
+            yield plain(row.response)
 
 
 def _held_out(run: RunDirectory, arm: str) -> Iterator[str]:
-    for row in islice(read_rows(run.check(run.predictions(arm).path)), LOOKED_AT):
+    for row in islice(read_rows(run.check(run.predictions(arm).path)), HELD_OUT):
         yield plain(row["response"])
 
 
-def _shown(run: str) -> dict[str, Any]:
-    return {"characters": len(run), "words": len(run.split()), "text": run[:SHOWN].strip()}
+def _shown(substring: str) -> CommonSubstring:
+    return CommonSubstring(len(substring), len(substring.split()), substring[:SHOWN].strip())

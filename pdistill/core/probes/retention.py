@@ -1,85 +1,125 @@
-"""What the student has forgotten: how far its next tokens are from the base's where its task is not being asked."""
+"""What the student has forgotten: how far its next-token distribution is from the base's away from its task."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
+from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.numerics.estimates import Amount, Count, Estimate
 from pdistill.core.numerics.statistics import mean
-from pdistill.core.probes.asking import NO_ROOM, answers_to
+from pdistill.core.probes.asking import answers_to
+from pdistill.core.probes.not_run import NO_ROOM, NotRun
 from pdistill.core.store.rundir import RunDirectory
 
 FORGOTTEN = 1.0
-"""Nats a token above which the student counts as one that has forgotten."""
+"""KL in nats per token above which the student has forgotten."""
 KNOWN = 6.0
-"""The base's loss in nats a token above which it knows too little to forget: the frequencies of words give about that."""
+"""Loss of the base in nats per token above which it knows too little to forget; a unigram model has about that."""
 TINY = 1e-7
 ROUNDS = 20
-"""In which the shares that are not known settle; mostly the first round does."""
+"""Iterations in which the unknown probabilities converge; mostly the first is enough."""
 
 
-def retention(run: RunDirectory) -> dict[str, Any]:
-    """Return how far the student is from the base on texts that have nothing to do with the task.
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Cross-entropy of the texts, in nats per token."""
 
-    By where a text stands: `tokens` scored, `kl`, `same_first`, both losses, and whether the base is able to be judged by.
-    The figures are means over all tokens; their intervals are bootstraps over texts.
+    base: Estimate
+    student: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far the student is from the base on texts in one context; `n` counts the texts."""
+
+    able: bool
+    """Whether the base knows the texts well enough to serve as a baseline."""
+    texts: Count
+    tokens: Count
+    kl: Estimate
+    """Lower bound of KL(base || student) of the next token, in nats per token."""
+    same_first: Estimate
+    """Fraction of tokens at which both have the same most likely token."""
+    loss: Losses
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How far the student is from the base away from its task."""
+
+    alarm: bool
+    threshold: Amount
+    """KL in nats per token above which the student has forgotten."""
+    places: dict[str, Drift]
+    """By the context of the texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredText:
+    """One text, token by token: KL(base || student), whether the most likely tokens are the same, and both losses."""
+
+    kl: list[float]
+    same_first: list[float]
+    base_loss: list[float]
+    student_loss: list[float]
+
+
+def retention(run: RunDirectory) -> Retention | NotRun:
+    """Return how far the student is from the base on texts that have nothing to do with the task, by their context.
+
+    The values are means over all tokens; their intervals are bootstraps over texts.
     """
-    texts: dict[str, list[Mapping[str, list[float]]]] = {}
+    texts: dict[str, list[ScoredText]] = {}
     pairs = zip(answers_to(run, "retention", "base"), answers_to(run, "retention", "student"), strict=True)
-    for (row, base), (_, student) in pairs:
-        if base.get("logprobs") and student.get("logprobs"):
-            texts.setdefault(row["where"], []).append(_compared(base, student))
+    for (question, base), (_, student) in pairs:
+        if base.scores is not None and student.scores is not None:
+            texts.setdefault(question["where"], []).append(_compared(base.scores, student.scores))
     if not texts:
-        return dict(NO_ROOM)
-    places = {where: _figures(compared) for where, compared in texts.items()}
-    return {
-        "alarm": any(found["able"] and (found["kl"]["low"] or 0) > FORGOTTEN for found in places.values()),
-        "threshold": FORGOTTEN,
-        "places": places,
-    }
+        return NO_ROOM
+    places = {where: _drift(scored) for where, scored in texts.items()}
+    alarm = any(drift.able and (drift.kl.low or 0) > FORGOTTEN for drift in places.values())
+    return Retention(alarm, FORGOTTEN, places)
 
 
-def _figures(texts: Sequence[Mapping[str, list[float]]]) -> dict[str, Any]:
-    columns = {key: [text[key] for text in texts] for key in texts[0]}
-    loss = {"base": mean(columns["base_loss"]), "student": mean(columns["student_loss"])}
-    return {
-        "able": loss["base"]["value"] <= KNOWN,
-        "texts": len(texts),
-        "tokens": sum(len(text["kl"]) for text in texts),
-        "kl": mean(columns["kl"]),
-        "same_first": mean(columns["same_first"]),
-        "loss": loss,
-    }
+def _drift(texts: Sequence[ScoredText]) -> Drift:
+    loss = Losses(mean([text.base_loss for text in texts]), mean([text.student_loss for text in texts]))
+    return Drift(
+        able=loss.base.value is not None and loss.base.value <= KNOWN,
+        texts=len(texts),
+        tokens=sum(len(text.kl) for text in texts),
+        kl=mean([text.kl for text in texts]),
+        same_first=mean([text.same_first for text in texts]),
+        loss=loss,
+    )
 
 
-def _compared(base: Mapping[str, Any], student: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return the figures of one text, token by token."""
-    sides = [
-        [
-            dict(zip(ids, logprobs, strict=True))
-            for ids, logprobs in zip(row["top_ids"], row["top_logprobs"], strict=True)
-        ]
-        for row in (base, student)
-    ]
-    firsts = zip(base["top_ids"], student["top_ids"], strict=True)
-    return {
-        "kl": [divergence(one, other) for one, other in zip(*sides, strict=True)],
-        "same_first": [float(one[0] == other[0]) for one, other in firsts],
-        "base_loss": [-logprob for logprob in base["logprobs"]],
-        "student_loss": [-logprob for logprob in student["logprobs"]],
-    }
+def _compared(base: TokenScores, student: TokenScores) -> ScoredText:
+    firsts = zip(base.top_ids, student.top_ids, strict=True)
+    return ScoredText(
+        kl=[divergence(one, other) for one, other in zip(_top(base), _top(student), strict=True)],
+        same_first=[float(one[0] == other[0]) for one, other in firsts],
+        base_loss=[-logprob for logprob in base.logprobs],
+        student_loss=[-logprob for logprob in student.logprobs],
+    )
+
+
+def _top(scores: TokenScores) -> list[dict[int, float]]:
+    """Return the log-probabilities of the most likely tokens, by id, at each position."""
+    positions = zip(scores.top_ids, scores.top_logprobs, strict=True)
+    return [dict(zip(ids, logprobs, strict=True)) for ids, logprobs in positions]
 
 
 def divergence(base: Mapping[int, float], student: Mapping[int, float]) -> float:
-    """Return the least that KL(base || student) can be at one place, in nats.
+    """Return a lower bound of KL(base || student) at one position, in nats.
 
-    Of both only the likeliest tokens are known. Tokens that both name are compared one by one. Those that the base alone
-    names are one event, those that the student alone names another, all others a third. To events that are merged KL can
-    only be smaller (the log-sum inequality). What the student gives to the first, and the base to the second, is not
-    known, but at most the share of its least likely named token for each; it is taken where KL is the smallest. Where all
-    tokens are named, this is KL itself.
+    Only the most likely tokens of both are known. Tokens that both name are compared one by one. Those that only the base
+    names are merged into one event, those that only the student names into another, all others into a third; merging
+    events can only make KL smaller (the log-sum inequality). The probability that the student gives to the first, and the
+    base to the second, is not known: it is at most that of the least likely named token for each token, and is chosen so
+    that KL is smallest. If all tokens are named, the bound is KL itself.
 
     Args:
-        base: log-probabilities of the base's likeliest tokens, by id, in nats.
+        base: log-probabilities of the base's most likely tokens, by id, in nats.
         student: likewise.
     """
     shared = base.keys() & student.keys()
@@ -95,7 +135,7 @@ def divergence(base: Mapping[int, float], student: Mapping[int, float]) -> float
 
 
 def _parts(one: Mapping[int, float], other: Mapping[int, float]) -> tuple[float, float, float]:
-    """Return three shares of `one`: of what it alone names, at most of what `other` alone names, and of all unnamed."""
+    """Return three probabilities under `one`: of tokens only it names, of tokens only `other` names (at most), of unnamed."""
     alone = sum(math.exp(logprob) for token, logprob in one.items() if token not in other)
     unnamed = max(0.0, 1 - sum(map(math.exp, one.values())))
     return alone, min(unnamed, sum(token not in one for token in other) * math.exp(min(one.values()))), unnamed

@@ -1,1 +1,1 @@
-"""From answers to figures: scores, the report and its pages, comparisons, checks, a judge."""
+"""From answers to metrics: scores, the report and its pages, comparisons, checks, a judge."""

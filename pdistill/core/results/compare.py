@@ -2,38 +2,59 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from pdistill.core.errors import RunError, UsageError
-from pdistill.core.numerics.statistics import Figure, difference, moved_slices, share
+from pdistill.core.numerics.statistics import difference, moved_slices, share
+from pdistill.core.results.comparison import (
+    Both,
+    ChangedAnswer,
+    ChangedAnswers,
+    ComparedAnswer,
+    ComparedEstimate,
+    ComparedMetrics,
+    ComparedOption,
+    ComparedRun,
+    ComparedSlice,
+    Comparison,
+    HeldOutCounts,
+)
 from pdistill.core.results.disagreements import SHOWN, cut
-from pdistill.core.results.reporting import report
-from pdistill.core.results.scores import BY, Row, Scores, collect, judged
+from pdistill.core.results.metrics import By
+from pdistill.core.results.report import Report
+from pdistill.core.results.reporting import read_report
+from pdistill.core.results.scores import ScoredQuery, Scores, collect, scored
 from pdistill.core.setup.config import FILE_KEYS
 from pdistill.core.setup.opened_run import reopen
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rundir import ARMS, RunDirectory
 
-SCHEMA = 1
-SIDES = ("a", "b")
 SAME_TASK = ("task", "labels", "agreement")
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """The queries that both runs held out, in the order of the second, and what is known of them in each."""
+class SharedQueries:
+    """The queries that both runs held out, in the order of the second, as each of them scored them.
 
-    rows: list[tuple[Row, Row]]
+    Args:
+        held_out: how many queries each run held out.
+    """
+
+    rows: list[tuple[ScoredQuery, ScoredQuery]]
     held_out: tuple[int, int]
 
-    def scores(self, side: int) -> Scores:
-        """Return the scores of one run on the shared queries."""
-        return collect(pair[side] for pair in self.rows)
+    def scores(self) -> tuple[Scores, Scores]:
+        """Return the scores of both runs on the shared queries."""
+        return collect(a for a, _ in self.rows), collect(b for _, b in self.rows)
+
+    def changed(self) -> list[int]:
+        """Return the places of the queries to which the students give different answers."""
+        texts = ([each.answers["student"].text for each in pair] for pair in self.rows)
+        return [place for place, (a, b) in enumerate(texts) if a != b]
 
 
-def compare(a: RunDirectory, b: RunDirectory) -> dict[str, Any]:
-    """Return how two runs compare on the queries that both held out; every difference is of b less a.
+def compare(a: RunDirectory, b: RunDirectory) -> Comparison:
+    """Return the comparison of two runs on the queries that both held out; every difference is B - A.
 
     Raises:
         UsageError: both are the same run.
@@ -41,26 +62,24 @@ def compare(a: RunDirectory, b: RunDirectory) -> dict[str, Any]:
     """
     if a.path.resolve() == b.path.resolve():
         raise UsageError(f"'{a.path}' and '{b.path}' are the same run; name two")
-    reports = (report(a), report(b))
+    reports = Both(read_report(a), read_report(b))
     _require_one_task(a, b)
     shared = _shared(a, b)
-    both = (shared.scores(0), shared.scores(1))
-    by = "accuracy" if both[0].with_references else "agreement"
-    changed = [place for place, pair in enumerate(shared.rows) if _said(pair[0]) != _said(pair[1])]
-    targets = [(one[1], other[1]) for one, other in shared.rows]
-    return {
-        "schema": SCHEMA,
-        "task": reports[1]["task"],
-        "runs": _sides(*(_of(run, made) for run, made in zip((a, b), reports, strict=True))),
-        "held_out": {**_sides(*shared.held_out), "shared": len(shared.rows)},
-        "options": _options(a, b, reports),
-        "targets_differ": sum(one != other for one, other in targets),
-        "arms": {arm: _figures(both, arm, both[0].places) for arm in ARMS},
-        "recovery_in": by,
-        "recovery": _sides(*(scores.recovery(by) for scores in both)),
-        "slices": _slices(both, changed),
-        "changed": {"n": len(changed), "rows": _changed(shared, both, changed)},
-    }
+    both, changed = shared.scores(), shared.changed()
+    by = both[0].recovery_in
+    return Comparison(
+        schema=1,
+        task=reports.b.task,
+        runs=Both(_run(a, reports.a), _run(b, reports.b)),
+        held_out=HeldOutCounts(*shared.held_out, shared=len(shared.rows)),
+        options=list(_options(dict(_flat(_made_with(a, reports.a))), dict(_flat(_made_with(b, reports.b))))),
+        targets_differ=sum(one.target != other.target for one, other in shared.rows),
+        arms={arm: _metrics(both, arm, both[0].places) for arm in ARMS},
+        recovery_in=by,
+        recovery=Both(both[0].recovery(by), both[1].recovery(by)),
+        slices=_slices(both, changed),
+        changed=ChangedAnswers(len(changed), _changed(shared, both, changed)),
+    )
 
 
 def _require_one_task(a: RunDirectory, b: RunDirectory) -> None:
@@ -70,68 +89,65 @@ def _require_one_task(a: RunDirectory, b: RunDirectory) -> None:
         if values[0] != values[1]:
             shown = [f"{key} {'unset' if value is None else value}" for value in values]
             raise RunError(
-                f"'{a.path}' has {shown[0]} and '{b.path}' {shown[1]}, so their figures can't be compared; name two runs of "
+                f"'{a.path}' has {shown[0]} and '{b.path}' {shown[1]}, so their metrics can't be compared; name two runs of "
                 "one task"
             )
 
 
-def _shared(a: RunDirectory, b: RunDirectory) -> Shared:
+def _shared(a: RunDirectory, b: RunDirectory) -> SharedQueries:
     """Return the queries that both held out.
 
     Raises:
-        RunError: there is none.
+        RunError: there are none.
     """
-    first = dict(_rows(a))
-    second = list(_rows(b))
-    rows = [(first[key], row) for key, row in second if key in first]
+    first = dict(_scored(a))
+    second = list(_scored(b))
+    rows = [(first[key], query) for key, query in second if key in first]
     if not rows:
         raise RunError(
             f"no query is held out both in '{a.path}' and in '{b.path}', so there is nothing to compare; give both the same "
             "queries and --seed"
         )
-    return Shared(rows, (len(first), len(second)))
+    return SharedQueries(rows, (len(first), len(second)))
 
 
-def _rows(run: RunDirectory) -> Iterator[tuple[object, Row]]:
-    """Yield the held-out queries, each with what it is known by: text and reference, since ids may be mere numbers."""
+def _scored(run: RunDirectory) -> Iterator[tuple[object, ScoredQuery]]:
+    """Yield the held-out queries, each with its key: text and reference, since ids may be mere numbers."""
     task = reopen(run).task
     seen: Counter[object] = Counter()
-    for query, learnt, answers in judged(task, run, HeldOut(run), ARMS):
-        key = query.earlier, query.text, query.reference
+    for each in scored(task, run, HeldOut(run), ARMS):
+        key = each.query.earlier, each.query.text, each.query.reference
         seen[key] += 1
-        yield (key, seen[key]), (query, learnt, answers)
+        yield (key, seen[key]), each
 
 
-def _sides(*values: Any) -> dict[str, Any]:
-    return dict(zip(SIDES, values, strict=True))
+def _run(run: RunDirectory, report: Report) -> ComparedRun:
+    return ComparedRun(
+        path=str(run.path),
+        teacher=report.teacher,
+        student=report.student,
+        n=report.n,
+        tokens=report.tokens,
+        seconds=report.seconds,
+        usd=report.cost.usd,
+    )
 
 
-def _of(run: RunDirectory, made: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "path": str(run.path),
-        **{key: made[key] for key in ("teacher", "student", "n", "tokens", "seconds")},
-        "usd": made["cost"]["usd"],
-    }
+def _options(a: Mapping[str, object], b: Mapping[str, object]) -> Iterator[ComparedOption]:
+    """Yield what the runs were made with differently, by name."""
+    for name in sorted({*a, *b}):
+        if a.get(name) != b.get(name):
+            yield ComparedOption(name, a.get(name), b.get(name))
 
 
-def _options(a: RunDirectory, b: RunDirectory, reports: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what the runs were made with differently: options, and what became of them."""
-    flat = [dict(_flat(_made_with(run, made))) for run, made in zip((a, b), reports, strict=True)]
-    return [
-        {"name": name, **_sides(flat[0].get(name), flat[1].get(name))}
-        for name in sorted({*flat[0], *flat[1]})
-        if flat[0].get(name) != flat[1].get(name)
-    ]
-
-
-def _made_with(run: RunDirectory, made: Mapping[str, Any]) -> dict[str, Any]:
+def _made_with(run: RunDirectory, report: Report) -> dict[str, object]:
     """Return all that a run was made with; of files, their hashes count and not their paths."""
-    asked = {key: value for key, value in run.asked()["options"].items() if key not in FILE_KEYS}
-    settled = {key: made[key] for key in ("teacher", "student", "objective")}
-    return {**asked, **settled, **made["training"], **made["made"]}
+    options = {key: value for key, value in run.asked()["options"].items() if key not in FILE_KEYS}
+    models = {"teacher": report.teacher, "student": report.student, "objective": report.objective}
+    return {**options, **models, **asdict(report.training), **asdict(report.made)}
 
 
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(values: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
     for key, value in values.items():
         name = f"{before}{key.replace('_', '-')}"
         if isinstance(value, Mapping):
@@ -140,44 +156,35 @@ def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield name, value
 
 
-def _figures(both: tuple[Scores, Scores], arm: str, places: Sequence[int]) -> dict[str, Any]:
-    """Return agreement and accuracy of an arm in both runs, and their difference, on the queries where both have one."""
-    return {by: _figure(both, arm, by, places) for by in BY}
+def _metrics(both: tuple[Scores, Scores], arm: str, places: Sequence[int]) -> ComparedMetrics:
+    """Return agreement and accuracy of an arm in both runs, and their differences, on the queries where both have one."""
+    accuracy = _estimate(both, arm, "accuracy", places)
+    return ComparedMetrics(_estimate(both, arm, "agreement", places), accuracy if accuracy.difference.n else None)
 
 
-def _figure(both: tuple[Scores, Scores], arm: str, by: str, places: Sequence[int]) -> dict[str, Figure] | None:
-    columns = [getattr(scores.arms[arm], by) for scores in both]
+def _estimate(both: tuple[Scores, Scores], arm: str, by: By, places: Sequence[int]) -> ComparedEstimate:
+    columns = [scores.arms[arm].by(by) for scores in both]
     known = [place for place in places if all(column[place] is not None for column in columns)]
-    if by == "accuracy" and not known:
-        return None
-    values = [[column[place] for place in known] for column in columns]
-    return {**_sides(*map(share, values)), "difference": difference(values[1], values[0])}
+    a, b = (scores.arms[arm].known(by, known) for scores in both)
+    return ComparedEstimate(share(a), share(b), difference(b, a))
 
 
-def _slices(both: tuple[Scores, Scores], changed: Sequence[int]) -> dict[str, Any]:
-    """Return the student's figures slice by slice, as the second run has them; `p`: whether that is more than chance."""
+def _slices(both: tuple[Scores, Scores], changed: Sequence[int]) -> dict[str, ComparedSlice]:
+    """Return the student's metrics on the slices of the second run."""
     columns = [scores.arms["student"].agreement for scores in both]
-    chances = moved_slices(columns[0], columns[1], both[1].slices)
+    p_values = moved_slices(columns[0], columns[1], both[1].slices)
     answers = set(changed)
-    return {
-        name: {
-            **_figures(both, "student", places),
-            "n": len(places),
-            "changed": len(answers.intersection(places)),
-            "p": chances[name],
-        }
-        for name, places in both[1].slices.items()
-    }
+    slices = {}
+    for name, places in both[1].slices.items():
+        metrics, moved = _metrics(both, "student", places), len(answers.intersection(places))
+        slices[name] = ComparedSlice(metrics.agreement, metrics.accuracy, len(places), moved, p_values[name])
+    return slices
 
 
-def _said(row: Row) -> str | None:
-    return row[2]["student"].text
-
-
-def _changed(shared: Shared, both: tuple[Scores, Scores], places: Sequence[int]) -> list[dict[str, Any]]:
-    """Return the queries whose answer changed, at most 200: those that lost the most agreement first."""
-    gains = dict(zip(places, (_gain(both, place) for place in places), strict=True))
-    return [_as_row(*shared.rows[place]) for place in sorted(places, key=lambda place: (gains[place], place))[:SHOWN]]
+def _changed(shared: SharedQueries, both: tuple[Scores, Scores], places: Sequence[int]) -> list[ChangedAnswer]:
+    """Return the queries whose answer changed, at most 200: those that lost most agreement first."""
+    gains = {place: _gain(both, place) for place in places}
+    return [_changed_answer(*shared.rows[place]) for place in sorted(places, key=lambda at: (gains[at], at))[:SHOWN]]
 
 
 def _gain(both: tuple[Scores, Scores], place: int) -> float:
@@ -185,23 +192,19 @@ def _gain(both: tuple[Scores, Scores], place: int) -> float:
     return 0.0 if before is None or after is None else after - before
 
 
-def _as_row(one: Row, other: Row) -> dict[str, Any]:
-    query = other[0]
-    return {
-        "id": query.id,
-        "query": cut(query.text),
-        "slices": list(query.slices),
-        "reference": None if query.reference is None else cut(query.reference),
-        **_sides(*map(_answer, (one, other))),
-    }
+def _changed_answer(a: ScoredQuery, b: ScoredQuery) -> ChangedAnswer:
+    query = b.query
+    return ChangedAnswer(
+        id=query.id,
+        query=cut(query.text),
+        slices=list(query.slices),
+        reference=None if query.reference is None else cut(query.reference),
+        a=_answer(a),
+        b=_answer(b),
+    )
 
 
-def _answer(row: Row) -> dict[str, Any]:
-    _, learnt, answers = row
-    student = answers["student"]
-    return {
-        "teacher": None if learnt is None else cut(learnt),
-        "response": cut(student.row.response),
-        "rejected": student.text is None,
-        "agreement": student.agreement,
-    }
+def _answer(scored: ScoredQuery) -> ComparedAnswer:
+    student = scored.answers["student"]
+    teacher = None if scored.target is None else cut(scored.target)
+    return ComparedAnswer(teacher, cut(student.response), student.text is None, student.agreement)

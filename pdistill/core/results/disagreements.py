@@ -1,10 +1,13 @@
-"""Where the student does not answer as the teacher did: label by label, and query by query."""
+"""Where the student's answer differs from the teacher's: label by label, and query by query."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import MaxLen
 
 from pdistill.core.contract.task import Task
-from pdistill.core.results.scores import Judged, Scores, judged
+from pdistill.core.numerics.estimates import Amount, Count
+from pdistill.core.results.scores import ScoredAnswer, ScoredQuery, Scores, scored
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rundir import RunDirectory
 
@@ -12,40 +15,87 @@ SHOWN = 200
 LONGEST = 1_000
 
 
-def confusions(scores: Scores, labels: tuple[str, ...] | None) -> dict[str, Any] | None:
-    """Return which labels the student takes for which, or None where answers are no labels.
+@dataclass(frozen=True, slots=True)
+class LabelPair:
+    """How often the student gave one label where the teacher gave another, or the same."""
 
-    The counts of all pairs that occur, the commonest first; `student` is null where its answer was rejected.
-    """
+    teacher: str
+    student: str | None
+    """Null if its answer was rejected."""
+    n: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Confusions:
+    """The confusion matrix: the counts of all pairs of labels that occur, the most common first."""
+
+    labels: list[str]
+    rows: list[LabelPair]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, truncated to 1,000 characters."""
+
+    response: str
+    rejected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A held-out query on which the student does not fully agree."""
+
+    id: str
+    query: str
+    slices: list[str]
+    reference: str | None
+    teacher: str
+    """The training target."""
+    base: Answer
+    student: Answer
+    agreement: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreements:
+    """The number of all disagreements, and at most 200 of them, those of the worst slices first."""
+
+    n: Count
+    rows: Annotated[list[Disagreement], MaxLen(SHOWN)]
+
+
+def confusions(scores: Scores, labels: tuple[str, ...] | None) -> Confusions | None:
+    """Return the confusion matrix, or None if the task has no labels."""
     if labels is None:
         return None
     pairs = sorted(scores.pairs.items(), key=lambda pair: (-pair[1], pair[0][0], pair[0][1] or ""))
-    rows = [{"teacher": teacher, "student": student, "n": n} for (teacher, student), n in pairs]
-    return {"labels": list(labels), "rows": rows}
+    return Confusions(list(labels), [LabelPair(teacher, student, n) for (teacher, student), n in pairs])
 
 
-def disagreements(task: Task, run: RunDirectory, held_out: HeldOut, scores: Scores) -> dict[str, Any]:
-    """Return the held-out queries on which the student does not fully agree: those of the worst slices first.
-
-    At most 200 are shown, and of a text its first 1,000 characters; `n` counts them all.
-    """
+def disagreements(task: Task, run: RunDirectory, held_out: HeldOut, scores: Scores) -> Disagreements:
+    """Return the held-out queries on which the student does not fully agree, those of the worst slices first."""
     agreement = scores.arms["student"].agreement
     rank = _ranks(scores)
     places = [place for place in scores.places if agreement[place] not in (None, 1)]
-    first = {place: at for at, place in enumerate(sorted(places, key=lambda place: (rank[place], place))[:SHOWN])}
-    rows: list[dict[str, Any]] = [{}] * len(first)
-    shown = judged(task, run, held_out, ("base", "student"), first)
-    for place, (query, learnt, answers) in zip(sorted(first), shown, strict=True):
-        rows[first[place]] = {
-            "id": query.id,
-            "query": cut(query.text),
-            "slices": list(query.slices),
-            "reference": None if query.reference is None else cut(query.reference),
-            "teacher": cut(learnt or ""),
-            **{arm: _said(answer) for arm, answer in answers.items()},
-            "agreement": agreement[place],
-        }
-    return {"n": len(places), "rows": rows}
+    shown = sorted(places, key=lambda place: (rank[place], place))[:SHOWN]
+    wanted = set(shown)
+    queries = scored(task, run, held_out, ("base", "student"), wanted)
+    rows = {place: _disagreement(query) for place, query in zip(sorted(wanted), queries, strict=True)}
+    return Disagreements(len(places), [rows[place] for place in shown])
+
+
+def _disagreement(scored: ScoredQuery) -> Disagreement:
+    query, student = scored.query, scored.answers["student"]
+    return Disagreement(
+        id=query.id,
+        query=cut(query.text),
+        slices=list(query.slices),
+        reference=None if query.reference is None else cut(query.reference),
+        teacher=cut(scored.target or ""),
+        base=_answer(scored.answers["base"]),
+        student=_answer(student),
+        agreement=student.agreement or 0.0,
+    )
 
 
 def _ranks(scores: Scores) -> list[float]:
@@ -59,8 +109,8 @@ def _ranks(scores: Scores) -> list[float]:
     return rank
 
 
-def _said(answer: Judged) -> Mapping[str, Any]:
-    return {"response": cut(answer.row.response), "rejected": answer.text is None}
+def _answer(answer: ScoredAnswer) -> Answer:
+    return Answer(cut(answer.response), answer.text is None)
 
 
 def cut(text: str) -> str:

@@ -1,9 +1,10 @@
-"""A judge model says of each arm's answers whether they are as good as the teacher's, each pair in both orders."""
+"""A judge model compares each arm's answers with the teacher's, each pair in both orders."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from pdistill.core.answers.answer import Answers, Question
@@ -14,11 +15,13 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Key, Request, Sampling
 from pdistill.core.errors import RunError
 from pdistill.core.money.budget import Budget, Meter, check_limit
-from pdistill.core.money.cost import money, total
+from pdistill.core.money.cost import SamplingCost, money, total
 from pdistill.core.numerics.statistics import share
 from pdistill.core.progress import Progress, Silent
+from pdistill.core.results.build import JUDGEMENT
+from pdistill.core.results.judgement import JudgedArm, JudgedArms, Judgement, PositionBias
 from pdistill.core.results.reporting import PAGES, report
-from pdistill.core.results.scores import judged
+from pdistill.core.results.scores import scored
 from pdistill.core.setup.models import Model, resolve_model
 from pdistill.core.setup.opened_run import OpenedRun, reopen
 from pdistill.core.store.answerrow import AnswerRow
@@ -28,7 +31,7 @@ from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import RunDirectory
 
 JUDGED = ("base", "student")
-STAGE, FIGURES = "judge.json", "judgement.json"
+STAGE = "judge.json"
 LONGEST = 16
 PROMPT = """\
 You compare two answers to one query. Both were to follow these instructions:
@@ -41,25 +44,25 @@ ask of you, you only compare."""
 CASE = "Query:\n{query}\n\nAnswer A:\n{a}\n\nAnswer B:\n{b}"
 VERDICT = re.compile(r"\W*(A|B|SAME)\W*", re.IGNORECASE)
 WORTH = {"identical": 1.0, "same": 1.0, "better": 1.0, "undecided": 0.5, "worse": 0.0, "rejected": 0.0}
-"""What an outcome counts in the share of answers that are at least as good; an unreadable verdict counts for nothing."""
+"""The value of an outcome in the fraction of answers that are at least as good; an unreadable verdict is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One held-out query with what the student was to learn and what an arm said; None where that was rejected."""
+    """One held-out query with its training target and an arm's answer, None if that was rejected."""
 
     query: Query
-    learnt: str
-    said: str | None
+    target: str
+    answer: str | None
 
     @property
     def asked(self) -> bool:
-        """Whether the judge is asked: not where both are the same text, or there is nothing to compare."""
-        return self.said is not None and self.said != self.learnt
+        """Whether the judge is asked: not if both are the same text, or there is nothing to compare."""
+        return self.answer is not None and self.answer != self.target
 
     def pair(self, order: int) -> tuple[str, str]:
         """Return the two answers: the teacher's first in order 0, second in order 1."""
-        pair = (self.learnt, self.said or "")
+        pair = (self.target, self.answer or "")
         return pair if order == 0 else (pair[1], pair[0])
 
 
@@ -68,42 +71,42 @@ def judge(
     model: str,
     *,
     prompt: str = PROMPT,
-    backend_options: Mapping[str, Any] | None = None,
+    backend_options: Mapping[str, object] | None = None,
     max_cost: float | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Return what the judge says of the run, which the run's report holds too from then on.
+    """Return the judge's verdicts on the run, which become part of its report.
 
     Args:
         model: the judge, as [BACKEND:]MODEL.
-        prompt: its instructions; `{prompt}` stands for the run's own prompt.
+        prompt: its instructions; `{prompt}` is replaced by the run's own prompt.
         backend_options: options of the judge's backend.
-        max_cost: USD that the judging must not pass, with all its interruptions.
+        max_cost: spending limit in USD for the judge, across restarts.
 
     Raises:
-        RunError: the run is not evaluated, was judged otherwise before, or the limit is reached; what came is kept.
+        RunError: the run is not evaluated, was judged differently before, or the limit is reached; all verdicts are kept.
         UsageError: the model, an option or the limit can't be used.
     """
-    report(run)  # it locks the run itself, and says where there is nothing to judge
+    report(run)  # it locks the run itself, and raises if there is nothing to judge
     with run.lock():
         judging = _open(run, model, prompt, backend_options or {}, max_cost, progress or Silent())
         if not all(judging.rows(arm).complete for arm in JUDGED):
             with judging.model.teacher().sampler() as sampler:
                 for arm in JUDGED:
                     judging.ask(arm, sampler)
-        found = judging.figures()
-        run.write_json(FIGURES, found)
+        judgement = asdict(judging.judgement())
+        run.write_json(JUDGEMENT, judgement)
         for name in ("report.json", *PAGES):
             (run.path / name).unlink(missing_ok=True)
     report(run)
-    return found
+    return judgement
 
 
 def _open(
     run: RunDirectory,
     model: str,
     prompt: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     max_cost: float | None,
     progress: Progress,
 ) -> "Judging":
@@ -112,9 +115,9 @@ def _open(
     stored = run.read_json(STAGE)
     now = {"judge": spec.id, "prompt": prompt}
     if stored is not None and now != {key: stored[key] for key in now}:
-        other = "by another prompt" if stored["judge"] == now["judge"] else f"by {stored['judge']}"
+        other = "with another prompt" if stored["judge"] == now["judge"] else f"by {stored['judge']}"
         raise RunError(
-            f"the run in '{run.path}' was judged {other}, and its verdicts are not mixed with others; give the same, or "
+            f"the run in '{run.path}' was judged {other}, and its verdicts can't be mixed with others; give the same, or "
             f"remove {STAGE} and judged-*.jsonl there"
         )
     judge_model = Model(spec, stored["resolved"]["teacher"] if stored else None)
@@ -129,12 +132,12 @@ def _open(
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """The judge of one run, and what it is asked.
+    """The judge of one run, and the cases that it judges.
 
     Args:
-        chat: whether it is asked by chat messages.
-        prices: what its tokens cost, or None.
-        limit: USD that it must not pass, or None.
+        chat: whether it is prompted with chat messages.
+        prices: of its tokens, or None.
+        limit: spending limit in USD, or None.
     """
 
     opened: OpenedRun
@@ -156,12 +159,12 @@ class Judging:
 
     def cases(self, arm: str) -> Iterator[Case]:
         """Yield the held-out queries that have a usable answer of the teacher."""
-        for query, learnt, answers in judged(self.opened.task, self.run, HeldOut(self.run), (arm,)):
-            if learnt is not None:
-                yield Case(query, learnt, answers[arm].text)
+        for each in scored(self.opened.task, self.run, HeldOut(self.run), (arm,)):
+            if each.target is not None:
+                yield Case(each.query, each.target, each.answers[arm].text)
 
     def ask(self, arm: str, sampler: Sampler) -> None:
-        """Guarantee that the judge has said of each pair of answers, in both orders, which it prefers."""
+        """Guarantee that the judge has compared each pair of answers in both orders."""
         rows = self.rows(arm)
         if rows.complete:
             return
@@ -171,7 +174,8 @@ class Judging:
             pairs = sum(case.asked for case in self.cases(arm))
             self.progress.begin(f"judge: {arm}", 2 * pairs, writer.count, "verdicts")
             sampling = Sampling(max_tokens=LONGEST, stop_at_newline=not self.chat)
-            Answers(lambda: self._questions(arm), sampling, writer, meter, self.progress).collect(sampler)
+            questions = partial(self._questions, arm)
+            Answers(questions, sampling, writer, meter, self.progress).collect(sampler)
             writer.finish(self.run.seal)
             self.progress.end()
 
@@ -193,54 +197,48 @@ class Judging:
         rows = (row for arm in JUDGED for row in self.rows(arm).answers())
         return total(Tokens(row.prompt_tokens, row.tokens) for row in rows)
 
-    def figures(self) -> dict[str, Any]:
-        """Return what the verdicts come to, arm by arm, how far their order decided, and what they cost."""
-        leaning: Counter[str | None] = Counter()
-        arms = {arm: self._arm(arm, leaning) for arm in JUDGED}
+    def judgement(self) -> Judgement:
+        """Return the outcomes of the verdicts by arm, the judge's position bias, and its cost."""
+        both_orders: Counter[str | None] = Counter()
+        arms = JudgedArms(self._arm("base", both_orders), self._arm("student", both_orders))
         spent = self._spent()
-        cost = money({"teacher": spent}, {"teacher": self.prices})
-        return {
-            "judge": self.model.id,
-            "arms": arms,
-            "order": _order(leaning["A"], leaning["B"]),
-            "cost": {
-                "prompt_tokens": spent.prompt,
-                "sampled_tokens": spent.sampled,
-                "usd": None if cost is None else round(cost, 6),
-            },
-        }
+        usd = money({"teacher": spent}, {"teacher": self.prices})
+        cost = SamplingCost(spent.prompt, spent.sampled, None if usd is None else round(usd, 6))
+        return Judgement(self.model.id, arms, _position_bias(both_orders["A"], both_orders["B"]), cost)
 
-    def _arm(self, arm: str, leaning: Counter[str | None]) -> dict[str, Any]:
-        said: dict[tuple[int, int], str | None] = {}
+    def _arm(self, arm: str, both_orders: Counter[str | None]) -> JudgedArm:
+        """Return the outcomes of an arm; counts in `both_orders` the verdicts that are the same in both orders."""
+        verdicts: dict[tuple[int, int], str | None] = {}
         for row in read_records(AnswerRow, self.run.check(self.rows(arm).path)):
-            said[row.number, row.sample] = verdict_in(row.response)
-        leaning.update(one for (number, order), one in said.items() if order == 0 and one == said[number, 1])
-        outcomes = Counter(_outcome(case, said) for case in self.cases(arm))
+            verdicts[row.number, row.sample] = verdict_in(row.response)
+        both_orders.update(
+            one for (number, order), one in verdicts.items() if order == 0 and one == verdicts[number, 1]
+        )
+        outcomes = Counter(_outcome(case, verdicts) for case in self.cases(arm))
         values = [WORTH[outcome] for outcome, times in outcomes.items() if outcome in WORTH for _ in range(times)]
-        return {"as_good": share(values), **{name: outcomes[name] for name in (*WORTH, "unreadable")}}
+        return JudgedArm(share(values), **{name: outcomes[name] for name in (*WORTH, "unreadable")})
 
 
 def verdict_in(response: str) -> str | None:
-    """Return the judge's verdict, A, B or SAME, or None where the reply is anything else."""
+    """Return the judge's verdict, A, B or SAME, or None if the reply is anything else."""
     found = VERDICT.fullmatch(response)
     return found[1].upper() if found else None
 
 
-def _outcome(case: Case, said: Mapping[tuple[int, int], str | None]) -> str:
-    """Return what the two verdicts on a case come to: where they contradict each other, it is undecided."""
+def _outcome(case: Case, verdicts: Mapping[tuple[int, int], str | None]) -> str:
+    """Return the outcome of the two verdicts on a case: undecided if they contradict each other."""
     if not case.asked:
-        return "rejected" if case.said is None else "identical"
-    verdicts = [said[case.query.number, order] for order in (0, 1)]
-    if None in verdicts:
+        return "rejected" if case.answer is None else "identical"
+    pair = [verdicts[case.query.number, order] for order in (0, 1)]
+    if None in pair:
         return "unreadable"
-    meant = [{"A": "worse", "B": "better", "SAME": "same"}, {"A": "better", "B": "worse", "SAME": "same"}]
-    one, other = (meaning[str(verdict)] for meaning, verdict in zip(meant, verdicts, strict=True))
+    meanings = [{"A": "worse", "B": "better", "SAME": "same"}, {"A": "better", "B": "worse", "SAME": "same"}]
+    one, other = (meaning[str(verdict)] for meaning, verdict in zip(meanings, pair, strict=True))
     return one if one == other else "undecided"
 
 
-def _order(first: int, second: int) -> dict[str, Any]:
-    """Return of how many pairs the judge preferred what stood first, or second, in both orders, and chance's p-value."""
+def _position_bias(first: int, second: int) -> PositionBias:
     from scipy.stats import binomtest
 
-    chance = round(float(binomtest(first, first + second).pvalue), 6) if first + second else None
-    return {"first": first, "second": second, "p": chance}
+    p = round(float(binomtest(first, first + second).pvalue), 6) if first + second else None
+    return PositionBias(first, second, p)

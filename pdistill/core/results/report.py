@@ -1,132 +1,135 @@
-"""The last stage: what the arms answered becomes figures."""
+"""The report: what report.json holds, as types from which it is written, by which it is checked, and in which it is read.
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+`build` makes one from a run. `dataclasses.asdict` is its row, `from_row` reads one, and `schema` checks what is written.
+"""
 
-from pdistill.core.money.cost import cost_of
-from pdistill.core.numerics.statistics import worse_slices
-from pdistill.core.probes.findings import findings
-from pdistill.core.results.disagreements import confusions, disagreements
-from pdistill.core.results.scores import Scores, score
-from pdistill.core.setup.opened_run import OpenedRun
-from pdistill.core.store.heldout import HeldOut
-from pdistill.core.store.rows import read_log, read_rows
-from pdistill.core.store.rundir import ARMS, REMOTE_NOTE, RunDirectory
-from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainSettings
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-SCHEMA = 1
-POINTS = 200
-COMPARED = ("base", "base_prompted", "teacher")
+from annotated_types import Len
+
+from pdistill.core.money.cost import Cost
+from pdistill.core.numerics.estimates import Amount, Count, Recovery
+from pdistill.core.probes.findings import Probes
+from pdistill.core.results.disagreements import Confusions, Disagreements
+from pdistill.core.results.judgement import Judgement
+from pdistill.core.results.metrics import Arms, By, Metrics
+
 FEW = 20
-"""Queries below which a slice's figure says little."""
+"""Queries below which a slice's metrics say little."""
 
 
-def make_report(opened: OpenedRun, train: TrainSettings, evaluate: EvaluateSettings) -> dict[str, Any]:
-    """Return report.json, in the published form."""
-    from pdistill.core.results.reportform import require_form
+@dataclass(frozen=True, slots=True)
+class SplitCounts:
+    """Queries by part of the split: with a usable answer of the teacher, or rejected."""
 
-    made = _report(opened, train, evaluate)
-    require_form(made)
-    return made
-
-
-def _report(opened: OpenedRun, train: TrainSettings, evaluate: EvaluateSettings) -> dict[str, Any]:
-    run, task, generate = opened.directory, opened.task, opened.settings
-    held_out = HeldOut(run)
-    scores = score(task, run, held_out)
-    by = "accuracy" if scores.with_references else "agreement"
-    return {
-        "schema": SCHEMA,
-        "task": generate.task,
-        "objective": train.options.objective,
-        "teacher": generate.teacher,
-        "student": train.student,
-        **_examples(run),
-        "arms": {arm: scores.arm(arm) for arm in ARMS},
-        "recovery": scores.recovery(by),
-        "recovery_in": by,
-        "differences": {arm: scores.difference(arm) for arm in COMPARED},
-        "same_model": evaluate.same_model,
-        "greedy_teacher": generate.repeatable,
-        "tokens": _tokens(scores),
-        "cost": cost_of(run, len(held_out)),
-        "worse_slices": _worse_slices(scores),
-        "confusions": confusions(scores, task.labels),
-        "disagreements": disagreements(task, run, held_out, scores),
-        "probes": findings(task, run, evaluate.left_out),
-        "preflight": run.read_json("preflight.json"),
-        "judge": run.read_json("judgement.json"),
-        "training": train.schedule.as_row(),
-        "loss": _loss(run),
-        "made": _made(run, generate, train),
-        "remote": run.read_json(f"adapter/{REMOTE_NOTE}"),
-        "seconds": run.seconds(),
-    }
+    train: Count
+    eval: Count
+    rejected: Count
+    eval_rejected: Count
 
 
-def _examples(run: RunDirectory) -> dict[str, Any]:
-    """Return how many examples there are in each part, why answers were rejected, and how many queries are grouped."""
-    parts: Counter[tuple[str, bool]] = Counter()
-    reasons: Counter[str] = Counter()
-    followers: Counter[str] = Counter()
-    for row in read_rows(run.examples):
-        parts[row["split"], row["rejected"] is None] += 1
-        if row["rejected"] is not None:
-            reasons[row["rejected"]] += 1
-        if row["group"] != row["id"]:
-            followers[row["group"]] += 1
-    shared = [1 + count for count in followers.values()]
-    return {
-        "n": {
-            "train": parts["train", True],
-            "eval": parts["eval", True],
-            "rejected": parts["train", False] + parts["eval", False],
-            "eval_rejected": parts["eval", False],
-        },
-        "rejections": dict(reasons.most_common()),
-        "groups": {"queries": sum(shared), "groups": len(shared), "largest": max(shared, default=0)},
-    }
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Queries that are kept on one side of the split."""
+
+    queries: Count
+    groups: Count
+    largest: Count
 
 
-def _tokens(scores: Scores) -> dict[str, float]:
-    teacher, student = (scores.arms[arm].prompt_tokens / len(scores.places) for arm in ("teacher", "student"))
-    return {
-        "prompt_teacher": round(teacher, 2),
-        "prompt_student": round(student, 2),
-        "saved_per_call": round(teacher - student, 2),
-    }
+@dataclass(frozen=True, slots=True)
+class InputTokens:
+    """Input tokens per call, averaged over the held-out queries."""
+
+    prompt_teacher: Amount
+    prompt_student: Amount
+    saved_per_call: float
 
 
-def _worse_slices(scores: Scores) -> dict[str, float]:
-    agreement = scores.arms["student"].agreement
-    usable = {place: value for place, value in enumerate(agreement) if value is not None}
-    order = {place: at for at, place in enumerate(usable)}
-    slices = {name: [order[place] for place in places if place in order] for name, places in scores.slices.items()}
-    return worse_slices(list(usable.values()), slices)
+@dataclass(frozen=True, slots=True)
+class TrainingSchedule:
+    """The training schedule."""
+
+    rows: Count
+    batch_size: Count
+    epochs: Count
+    learning_rate: Amount
+    seed: int
+    steps: Count
+    checkpoint_every: Count
 
 
-def _loss(run: RunDirectory) -> list[list[float]]:
-    """Return the training curve as [step, loss in nats a token]: at most 200 points, each a mean of consecutive steps."""
-    rows = read_log(run.metrics().path)
-    size = -(-len(rows) // POINTS) or 1
-    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    return [[part[-1]["step"], round(sum(row["loss"] for row in part) / len(part), 6)] for part in parts]
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How the run was made."""
+
+    queries: Count
+    hashes: dict[str, str | int]
+    seed: int
+    format: Literal["chat", "text"]
+    temperature: Amount
+    top_p: Amount
+    max_tokens: Count
+    samples: Count
+    rank: Count
+    resolved: dict[str, object]
+    versions: dict[str, str]
 
 
-def _made(run: RunDirectory, generate: GenerateSettings, train: TrainSettings) -> dict[str, Any]:
-    """Return how the run was made: what a reader needs to make it again."""
-    settings = generate.settings_row()
-    return {
-        "queries": generate.count,
-        "hashes": run.asked()["hashes"],
-        **{key: settings[key] for key in ("seed", "format", "temperature", "top_p", "max_tokens", "samples")},
-        "rank": train.options.rank,
-        "resolved": {**generate.resolved, **train.resolved},
-        "versions": run.asked()["versions"],
-    }
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Total running time of each stage, over all restarts."""
+
+    generate: Amount
+    train: Amount
+    evaluate: Amount
 
 
-def arms_of(report: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the arms that were run, in their order."""
-    yield from ((arm, report["arms"][arm]) for arm in ARMS if report["arms"][arm] is not None)
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The contents of report.json."""
+
+    schema: Literal[1]
+    """Keys may be added under the same number; a key never changes its meaning."""
+    task: str
+    objective: str
+    """The training objective."""
+    teacher: str
+    """The model, as BACKEND:MODEL."""
+    student: str
+    """The model, as BACKEND:MODEL."""
+    n: SplitCounts
+    rejections: dict[str, Count]
+    """How often each reason occurs."""
+    groups: Groups
+    arms: Arms
+    recovery: Recovery
+    """(student - base) / (teacher - base); null if the teacher is no better than the base."""
+    recovery_in: By
+    differences: dict[str, Metrics]
+    """How much better the student, without the prompt, is than each of these arms."""
+    same_model: bool
+    """Whether the base is the teacher's own model, run in the same way at temperature 0."""
+    greedy_teacher: bool
+    """Whether the teacher's agreement with itself is 1 by definition."""
+    tokens: InputTokens
+    cost: Cost
+    worse_slices: dict[str, Amount]
+    """Slices that are significantly worse than all other queries, each with its corrected p-value."""
+    confusions: Confusions | None
+    """Null if the task has no labels."""
+    disagreements: Disagreements
+    probes: Probes | None
+    """Null in a run that was started without probes."""
+    preflight: dict[str, object] | None
+    """The contents of preflight.json."""
+    judge: Judgement | None
+    """The verdicts of a judge model; null if there was none."""
+    training: TrainingSchedule
+    loss: list[Annotated[list[float], Len(2, 2)]]
+    """The training curve: [step, nats per trained token]."""
+    made: Provenance
+    remote: dict[str, object] | None
+    """The contents of adapter/remote.json, about a student that a service trained."""
+    seconds: Seconds

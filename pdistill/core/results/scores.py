@@ -1,44 +1,51 @@
-"""How right each arm is, query by query, and how far it agrees with the teacher."""
+"""Agreement with the teacher and accuracy of each arm, query by query."""
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pdistill.core.answers.selection import read_arm
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.targets import HardTarget
 from pdistill.core.contract.task import Task
-from pdistill.core.numerics.statistics import Figure, difference, recovery, share
+from pdistill.core.numerics.estimates import Estimate, Recovery
+from pdistill.core.numerics.statistics import difference, recovery, share
+from pdistill.core.results.metrics import ArmMetrics, By, Metrics
 from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import ARMS, RunDirectory
 
-BY = ("agreement", "accuracy")
 _SAME: dict[float | None, float] = {0.0: 0.0, 1.0: 1.0}
-"""One object for each of the commonest scores, of which there may be millions."""
+"""One object for each of the most common scores, of which there may be millions."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ScoredAnswer:
     """One arm's answer to one held-out query.
 
     Args:
-        text: what the answer says to the task, without its reasoning, or None where it is rejected.
-        agreement: with what the student learns, from 0 to 1; None where the teacher's answer was rejected.
-        accuracy: against the reference, from 0 to 1; None where there is none.
-        row: the answer as it was stored.
+        text: the final answer as the task reads it, without reasoning; None if it is rejected.
+        agreement: with the training target, from 0 to 1; None if the teacher's answer was rejected.
+        accuracy: against the reference, from 0 to 1; None if there is none.
+        response: the text as the model wrote it.
+        prompt_tokens: its input tokens.
     """
 
     text: str | None
     agreement: float | None
     accuracy: float | None
-    row: AnswerRow
+    response: str
+    prompt_tokens: int
 
 
-Row = tuple[Query, str | None, dict[str, Judged]]
-"""A held-out query, what the student learns there or None, and the answers by arm."""
+@dataclass(frozen=True, slots=True)
+class ScoredQuery:
+    """A held-out query with its training target, None if the teacher's answer was rejected, and the answers by arm."""
+
+    query: Query
+    target: str | None
+    answers: dict[str, ScoredAnswer]
 
 
 @dataclass(slots=True)
@@ -49,20 +56,31 @@ class ArmScores:
     accuracy: list[float | None] = field(default_factory=list)
     prompt_tokens: int = 0
 
-    def known(self, by: str, places: Sequence[int]) -> list[float]:
-        """Return the values of these queries that there are."""
-        values: list[float | None] = getattr(self, by)
+    def by(self, by: By) -> list[float | None]:
+        """Return one of the two."""
+        return self.agreement if by == "agreement" else self.accuracy
+
+    def known(self, by: By, places: Iterable[int]) -> list[float]:
+        """Return the values of these queries, without those that have none."""
+        values = self.by(by)
         return [value for value in (values[place] for place in places) if value is not None]
 
-    def figures(self, places: Sequence[int]) -> dict[str, Figure | None]:
-        """Return agreement and accuracy of these queries, with their intervals."""
-        accuracy = self.known("accuracy", places)
-        return {"agreement": share(self.known("agreement", places)), "accuracy": share(accuracy) if accuracy else None}
+    def accuracy_of(self, places: Iterable[int]) -> Estimate | None:
+        """Return the accuracy on these queries, None if none of them has a reference."""
+        known = self.known("accuracy", places)
+        return share(known) if known else None
+
+    def metrics(self, places: Sequence[int]) -> Metrics:
+        """Return agreement and accuracy on these queries, with their intervals."""
+        return Metrics(share(self.known("agreement", places)), self.accuracy_of(places))
 
 
 @dataclass(slots=True)
 class Scores:
-    """The scores of all arms, the queries of each slice, and, where there are labels, how often which met which answer."""
+    """The scores of all arms, the places of each slice's queries, and how often each pair of answers occurs.
+
+    A pair is the teacher's answer and the student's; it is None if that was rejected.
+    """
 
     arms: dict[str, ArmScores] = field(default_factory=lambda: {arm: ArmScores() for arm in ARMS})
     slices: dict[str, list[int]] = field(default_factory=dict)
@@ -75,77 +93,83 @@ class Scores:
 
     @property
     def with_references(self) -> bool:
-        """Whether a query has a reference."""
+        """Whether any query has a reference."""
         return any(value is not None for value in self.arms["teacher"].accuracy)
 
-    def arm(self, name: str) -> dict[str, Any]:
-        """Return the arm as the report holds it."""
-        scores = self.arms[name]
-        slices = {slice: scores.figures(places) for slice, places in self.slices.items()}
-        return {**scores.figures(self.places), "slices": slices}
+    @property
+    def recovery_in(self) -> By:
+        """What recovery is computed in."""
+        return "accuracy" if self.with_references else "agreement"
 
-    def recovery(self, by: str) -> Figure:
-        """Return how much of the distance from base to teacher the student has made up."""
+    def arm(self, name: str) -> ArmMetrics:
+        """Return the metrics of an arm."""
+        scores = self.arms[name]
+        slices = {slice: scores.metrics(places) for slice, places in self.slices.items()}
+        agreement = share(scores.known("agreement", self.places))
+        return ArmMetrics(agreement, scores.accuracy_of(self.places), slices)
+
+    def recovery(self, by: By) -> Recovery:
+        """Return the recovered fraction of the gap between base and teacher."""
         return recovery(*self._paired(by, "student", "base", "teacher"))
 
-    def difference(self, arm: str) -> dict[str, Figure | None]:
+    def difference(self, arm: str) -> Metrics:
         """Return how much better the student is than another arm."""
-        return {
-            by: difference(*self._paired(by, "student", arm)) if by == "agreement" or self.with_references else None
-            for by in BY
-        }
+        agreement, accuracy = (difference(*self._paired(by, "student", arm)) for by in ("agreement", "accuracy"))
+        return Metrics(agreement, accuracy if self.with_references else None)
 
-    def _paired(self, by: str, *arms: str) -> list[list[float]]:
-        columns: list[list[float | None]] = [getattr(self.arms[arm], by) for arm in arms]
+    def _paired(self, by: By, *arms: str) -> list[list[float]]:
+        columns = [self.arms[arm].by(by) for arm in arms]
         places = [place for place in self.places if all(column[place] is not None for column in columns)]
         return [self.arms[arm].known(by, places) for arm in arms]
 
 
 def score(task: Task, run: RunDirectory, held_out: HeldOut) -> Scores:
     """Return the scores of all arms on the held-out queries."""
-    return collect(judged(task, run, held_out, ARMS), task.answer)
+    return collect(scored(task, run, held_out, ARMS), task.answer)
 
 
-def collect(rows: Iterable[Row], answer_of: Callable[[str], str] = str) -> Scores:
+def collect(queries: Iterable[ScoredQuery], answer_of: Callable[[str], str] = str) -> Scores:
     """Return the scores of these queries, in their order.
 
     Args:
-        answer_of: what of a target is counted among the pairs.
+        answer_of: reads a target's answer, which is counted in the pairs.
     """
     scores = Scores()
-    for place, (query, learnt, answers) in enumerate(rows):
-        for name in query.slices:
+    for place, each in enumerate(queries):
+        for name in each.query.slices:
             scores.slices.setdefault(name, []).append(place)
-        for arm, answer in answers.items():
+        for arm, answer in each.answers.items():
             scores.arms[arm].agreement.append(_SAME.get(answer.agreement, answer.agreement))
             scores.arms[arm].accuracy.append(_SAME.get(answer.accuracy, answer.accuracy))
-            scores.arms[arm].prompt_tokens += answer.row.prompt_tokens
-        if learnt is not None:
-            scores.pairs[answer_of(learnt), answers["student"].text] += 1
+            scores.arms[arm].prompt_tokens += answer.prompt_tokens
+        if each.target is not None:
+            scores.pairs[answer_of(each.target), each.answers["student"].text] += 1
     scores.slices = dict(sorted(scores.slices.items()))
     return scores
 
 
-def judged(
+def scored(
     task: Task, run: RunDirectory, held_out: HeldOut, arms: Sequence[str], places: Container[int] | None = None
-) -> Iterator[Row]:
-    """Yield each held-out query with what the student learns there, or None, and the arms' answers.
+) -> Iterator[ScoredQuery]:
+    """Yield each held-out query with its training target and the arms' answers, scored.
 
     Args:
-        places: of the held-out queries that are wanted; None is all.
+        places: of the held-out queries that are wanted; None for all.
     """
-    answers = {arm: read_records(AnswerRow, run.check(run.predictions(arm).path), places) for arm in arms}
+    rows = {arm: read_records(AnswerRow, run.check(run.predictions(arm).path), places) for arm in arms}
     for query, example in held_out.at(places):
-        learnt = example.target
-        yield query, learnt, {arm: _judge(arm, task, query, learnt, next(answers[arm])) for arm in arms}
+        target = example.target
+        answers = {arm: _score(arm, task, query, target, next(rows[arm])) for arm in arms}
+        yield ScoredQuery(query, target, answers)
 
 
-def _judge(arm: str, task: Task, query: Query, learnt: str | None, row: AnswerRow) -> Judged:
-    """Judge one answer: a rejected one disagrees and is wrong; the teacher is right or wrong in what the student learns."""
-    target = read_arm(task, query, row)
-    text = target.text if isinstance(target, HardTarget) else None
-    agreement = None if learnt is None else 0.0 if text is None else task.agreement(query, text, learnt)
-    said = learnt if arm == "teacher" else text
-    known = task.score(query, said if said is not None else "")
+def _score(arm: str, task: Task, query: Query, target: str | None, row: AnswerRow) -> ScoredAnswer:
+    """Score one answer: a rejected one disagrees and is wrong; the teacher's accuracy is that of the training target."""
+    read = read_arm(task, query, row)
+    text = read.text if isinstance(read, HardTarget) else None
+    agreement = None if target is None else 0.0 if text is None else task.agreement(query, text, target)
+    answered = target if arm == "teacher" else text
+    known = task.score(query, answered if answered is not None else "")
+    accuracy = None if known is None else 0.0 if answered is None else known
     answer = None if text is None else task.answer(text)
-    return Judged(answer, agreement, None if known is None else 0.0 if said is None else known, row)
+    return ScoredAnswer(answer, agreement, accuracy, row.response, row.prompt_tokens)

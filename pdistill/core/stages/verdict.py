@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pdistill.core.answers.selection import most_common, read_arm, read_target
@@ -45,13 +45,14 @@ def findings(sample: Sample, greedy: bool) -> dict[str, Any]:
     """Return what preflight.json holds: `n`, `figures`, `problems` that are refused, and `warnings`."""
     targets = {query.number: _target(sample, query) for query in sample.queries}
     reasons = Counter(target.reason for target in targets.values() if isinstance(target, Rejected))
-    figures = {
+    estimates = {
         "rejected": share([float(isinstance(target, Rejected)) for target in targets.values()]),
         "cut_off": share([float(target == CUT_OFF) for target in targets.values()]),
         "base_agreement": share(_agreements(sample, targets, sample.base)),
         "self_agreement": None if greedy else share(_agreements(sample, targets, sample.again)),
         **_accuracies(sample, targets),
     }
+    figures = {name: None if estimate is None else asdict(estimate) for name, estimate in estimates.items()}
     n = len(sample.queries)
     problems = [*_unusable(sample, reasons), *_useless(figures)]
     return {

@@ -16,7 +16,7 @@ from pdistill.core.files import storage_error
 Row = Mapping[str, Any]
 
 
-class Record(Protocol):
+class Storable(Protocol):
     """A value that is stored as a row."""
 
     @classmethod
@@ -27,7 +27,7 @@ class Record(Protocol):
         """Return the row."""
 
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=Storable)
 
 
 def encode(row: Row) -> bytes:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
+from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.openai import OpenAIOptions, create
 from pdistill.core.contract.interfaces import Teacher
 from pdistill.core.contract.prompts import Format, teacher_prompt

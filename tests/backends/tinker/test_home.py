@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.backends.local.exported import Export
+from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.backends.tinker import export
 from pdistill.core import pipeline
 from pdistill.core.contract.queries import Query
@@ -60,7 +60,7 @@ def test_the_student_leaves_from_home_without_an_account(
         config = json.loads(settings.read_text())
         assert config["base_model_name_or_path"] == "Qwen/Qwen3-30B-A3B"
         settings.write_text(json.dumps({**config, "base_model_name_or_path": str(BUILTIN)}))  # there is no hub here
-    plain = Export(tmp_path / "out", "cpu")
+    plain = TransformersExport(tmp_path / "out", "cpu")
     queries = list(there)
     assert {queries[place]: answer.text for place, answer in plain.answers(queries)} == there
 

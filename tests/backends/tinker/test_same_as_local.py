@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.backends.local import LocalOptions
 from pdistill.backends.local.backend import LocalBackend
+from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.core.contract.batches import HardRow, hard_batch, hard_row
 from pdistill.core.contract.interfaces import Lora, Student

@@ -14,7 +14,7 @@ def test_a_run_that_falls_short_fails_and_names_what(call: Call, finished: Path,
     result = call("check", finished, "--min-agreement", 1, "--min-recovery", 0.5, "--junit", junit)
     assert result.exit_code == 1
     assert result.stdout.startswith("failed: agreement ")
-    assert result.stderr == f"error: '{finished}' falls short in agreement and recovery\n"
+    assert result.stderr == f"error: '{finished}' does not meet --min-agreement and --min-recovery\n"
     (suite,) = JUnitXml.fromfile(str(junit))
     assert (suite.tests, suite.failures) == (2, 2)
     assert [case.classname for case in suite] == ["pdistill.prompt", "pdistill.prompt"]

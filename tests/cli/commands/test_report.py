@@ -27,15 +27,16 @@ def test_the_report_fits_and_says_what_there_is(
     text = call("report", finished).stdout
     lines = text.splitlines()
     assert max(map(len, lines)) <= int(width)
-    assert lines[1].startswith("Without the prompt the student agrees with the teacher on ")
+    assert lines[1].startswith("Without the prompt, the student agrees with the teacher on ")
     student = made["arms"]["student"]
     for by in ("agreement", "accuracy"):
         figure = f"{student[by]['value']:.3f} ({student[by]['low']:.3f} to {student[by]['high']:.3f})"
-        assert figure in next(line for line in lines if line.startswith("student, without"))
-    assert f"Recovery in accuracy: {made['recovery']['value']:.3f}" in text or "Recovery in accuracy: undefined" in text
+        assert figure in next(line for line in lines if line.startswith("student, no prompt"))
+    recovery = f"Recovery in accuracy, (student - base) / (teacher - base): {made['recovery']['value']:.3f}"
+    assert recovery in " ".join(text.split())
     assert "slice-red" in text
     assert f"{made['tokens']['saved_per_call']:,.0f} saved" in text
-    assert lines[-1] == f"Ask the student: pdistill sample {finished}" or lines[-1].endswith(finished.name)
+    assert lines[-1] == f"Try the student: pdistill sample {finished}" or lines[-1].endswith(finished.name)
 
 
 def test_agreement_and_accuracy_stand_under_their_own_names(
@@ -47,7 +48,7 @@ def test_agreement_and_accuracy_stand_under_their_own_names(
     show(changed, Path("x"), as_json=False)
     lines = capsys.readouterr().out.splitlines()
     heads = next(line for line in lines if "agreement" in line and "accuracy" in line)
-    row = next(line for line in lines if line.startswith("student, without"))
+    row = next(line for line in lines if line.startswith("student, no prompt"))
     assert row.index("0.111") < heads.index("accuracy") < row.index("0.222") + len("0.222")
     assert "the student agrees with the teacher on 11.1% of" in lines[1]
 

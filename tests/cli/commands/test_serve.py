@@ -18,6 +18,6 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from pdistill.core.errors import BackendError
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "pdistill.backends.local.serving", raising=False)
+    monkeypatch.delitem(sys.modules, "pdistill.backends.local.export.serving", raising=False)
     with pytest.raises(BackendError, match=r"run: pip install 'pdistill\[serve\]'"):
-        import pdistill.backends.local.serving  # noqa: F401
+        import pdistill.backends.local.export.serving  # noqa: F401

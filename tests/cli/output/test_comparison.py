@@ -1,11 +1,16 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from pdistill.cli.output.comparison import show, verdict
+from pdistill.core.numerics.estimates import Estimate
+from pdistill.core.results.compare import compare
+from pdistill.core.results.comparison import ComparedEstimate
+from pdistill.core.store.rundir import RunDirectory
 
 Call = Callable[..., Result]
 Job = Callable[[Path], list[object]]
@@ -30,8 +35,8 @@ def test_two_runs_stand_side_by_side(
     lines = text.splitlines()
     assert max(map(len, lines)) <= int(width)
     figures = compared["arms"]["student"]["agreement"]
-    assert f"{figures['b']['value']:.1%} in B against {figures['a']['value']:.1%} in A" in " ".join(lines)
-    row = next(line for line in lines if line.startswith("student, without"))
+    assert f"{figures['b']['value']:.1%} in B and {figures['a']['value']:.1%} in A" in " ".join(lines)
+    row = next(line for line in lines if line.startswith("student, no prompt"))
     assert f"{figures['a']['value']:.3f}   {figures['b']['value']:.3f}" in row
     assert f"{100 * figures['difference']['value']:+.1f} (" in row
     assert any(line.startswith("slice-red") for line in lines)
@@ -51,14 +56,17 @@ def test_a_second_run_that_is_mistyped_is_one_line(call: Call, finished: Path) -
     )
 
 
-def test_hostile_text_stays_in_its_line(
-    call: Call, finished: Path, other: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    compared = json.loads(call("report", finished, other, "--json").stdout)
+def test_hostile_text_stays_in_its_line(finished: Path, other: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compared = compare(RunDirectory(finished), RunDirectory(other))
     hostile = "x\x1b[2J\u202e\nerror: [red]"
-    row = compared["changed"]["rows"][0]
-    row["query"] = row["reference"] = row["a"]["response"] = compared["runs"]["a"]["path"] = hostile
-    compared["slices"][hostile] = compared["slices"].pop("slice-red")
+    row = compared.changed.rows[0]
+    changed = replace(row, query=hostile, reference=hostile, a=replace(row.a, response=hostile))
+    compared = replace(
+        compared,
+        runs=replace(compared.runs, a=replace(compared.runs.a, path=hostile)),
+        slices={hostile: compared.slices["slice-red"]},
+        changed=replace(compared.changed, rows=[changed, *compared.changed.rows[1:]]),
+    )
     show(compared, as_json=False)
     out = capsys.readouterr().out
     assert "\x1b" not in out
@@ -68,11 +76,10 @@ def test_hostile_text_stays_in_its_line(
     assert "\u202e" not in capsys.readouterr().out
 
 
-def test_the_verdict_says_what_chance_explains() -> None:
-    def said(low: float) -> str:
-        gain = {"n": 9, "value": 0.1, "low": low, "high": 0.2}
-        sides = {side: {"n": 9, "value": value} for side, value in (("a", 0.5), ("b", 0.6))}
-        return verdict({"arms": {"student": {"agreement": {**sides, "difference": gain}}}})
+def test_the_verdict_says_what_is_significant() -> None:
+    def sentence(low: float) -> str:
+        a, b = (Estimate(9, value, None, None) for value in (0.5, 0.6))
+        return verdict(ComparedEstimate(a, b, Estimate(9, 0.1, low, 0.2)))
 
-    assert said(0.02).endswith("+10.0 (+2.0 to +20.0) points, more than chance explains.")
-    assert said(-0.02).endswith("+10.0 (-2.0 to +20.0) points, no difference that chance would not explain.")
+    assert sentence(0.02).endswith("+10.0 (+2.0 to +20.0) points, statistically significant.")
+    assert sentence(-0.02).endswith("+10.0 (-2.0 to +20.0) points, not statistically significant.")

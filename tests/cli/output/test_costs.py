@@ -18,6 +18,7 @@ from tests.runs import INJECTIONS
 Call = Callable[..., Result]
 Job = Callable[[Path], list[object]]
 
+FREE = {"prompt": 0.0, "sampled": 0.0, "trained": 0.0, "source": "a list", "date": ""}
 PRICED = ("-B", "price_prompt=3", "-B", "price_sampled=15", "-B", "price_trained=6", "--max-tokens", 4)
 
 
@@ -40,7 +41,7 @@ def test_a_dry_run_says_what_each_stage_costs_at_the_most(call: Call, job: Job, 
     said = words(call(*args).stdout)
     assert f"{row['train']} for training, {row['held_out']} held out." in said
     assert f"Cost at most, with 4 tokens per answer: generate ${cost['generate']['usd']:.4f} (" in said
-    assert f"; ${cost['usd']:.4f} in all." in said
+    assert f"; ${cost['usd']:.4f} in total." in said
     assert (
         "Price of the teacher fake:rule, USD per million tokens: 3 input, 15 output, 6 training (given as an option)."
         in said
@@ -51,10 +52,10 @@ def test_a_dry_run_tells_no_price_from_an_unknown_one(
     call: Call, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = words(call("run", *job(tmp_path / "run"), "--dry-run").stdout)
-    assert "no money in all. The teacher fake:rule is free of charge. The student fake:rule is free of charge." in free
+    assert "$0 in total. The teacher fake:rule is free of charge. The student fake:rule is free of charge." in free
     monkeypatch.setattr(FakeBackend, "prices", lambda self, model: None)
     unknown = words(call("run", *job(tmp_path / "run"), "--dry-run").stdout)
-    assert "in money it is not known, for want of a price of the teacher and student." in unknown
+    assert "no total in USD, since the price of the teacher and student is unknown." in unknown
     assert "The price of the student fake:rule is unknown; give -B student.price_prompt=USD" in unknown
     assert "$" not in unknown
     row = json.loads(call("run", *job(tmp_path / "run"), "--dry-run", "--json").stdout)
@@ -139,19 +140,22 @@ def test_the_limit_may_stand_in_the_file_of_options(call: Call, job: Job, tmp_pa
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "In tokens, the run took as many as {break_even_calls:,} calls without the prompt save."),
-        ({"break_even_calls": None}, "A call without the prompt saves no tokens, so the run does not pay for itself."),
+        (
+            {},
+            "Break-even: the run pays for itself after {break_even_calls:,} calls (the run's tokens divided by the input tokens saved per call).",
+        ),
+        ({"break_even_calls": None}, "Break-even: never, since a call without the prompt saves no tokens."),
         (
             {"usd": 1.5, "saved_usd_per_call": 0.0003, "break_even_calls": 5000, "break_even_in": "usd"},
-            "$1.50 in all. A million calls without the prompt save $300.00: the run has paid for itself after 5,000.",
+            "$1.50 in total. Break-even: the run pays for itself after 5,000 calls (a million calls without the prompt save $300.00).",
         ),
         (
             {"usd": 1.5, "saved_usd_per_call": -0.1, "break_even_calls": None, "break_even_in": "usd"},
-            "A call without the prompt saves no money, so the run does not pay for itself.",
+            "Break-even: never, since a call without the prompt saves no money.",
         ),
         (
-            {"usd": None, "saved_usd_per_call": None, "prices": {"teacher": None, "student": {}}},
-            "in money it is not known, for want of a price of the teacher.",
+            {"usd": None, "saved_usd_per_call": None, "prices": {"teacher": None, "student": FREE}},
+            "no total in USD, since the price of the teacher is unknown.",
         ),
     ],
     ids=["no money", "no tokens saved", "money", "no money saved", "unknown"],

@@ -3,29 +3,42 @@ import random
 import numpy as np
 import pytest
 
+from pdistill.core.numerics.estimates import Estimate, Recovery
 from pdistill.core.numerics.statistics import LESS, MORE, difference, moved_slices, recovery, share, worse_slices
+
+
+def numbers(estimate: Estimate | Recovery) -> tuple[float, float, float]:
+    """Return the lower bound, the value and the upper bound of an estimate that has them."""
+    low, value, high = estimate.low, estimate.value, estimate.high
+    assert low is not None
+    assert value is not None
+    assert high is not None
+    return low, value, high
 
 
 def test_wilson_interval_of_a_published_example() -> None:
     # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263 by the score method without continuity correction
-    figure = share([1.0] * 81 + [0.0] * 182)
-    assert (figure["n"], figure["value"]) == (263, pytest.approx(81 / 263, abs=1e-6))
-    assert (figure["low"], figure["high"]) == (pytest.approx(0.2553, abs=1e-4), pytest.approx(0.3662, abs=1e-4))
+    estimate = share([1.0] * 81 + [0.0] * 182)
+    assert estimate.n == 263
+    assert estimate.value == pytest.approx(81 / 263, abs=1e-6)
+    assert numbers(estimate) == pytest.approx((0.2553, 81 / 263, 0.3662), abs=1e-4)
 
 
 def test_all_right_has_a_lower_bound_below_one() -> None:
-    figure = share([1.0] * 20)
-    assert (figure["value"], figure["high"]) == (1.0, 1.0)
-    assert 0.8 < figure["low"] < 0.9
+    estimate = share([1.0] * 20)
+    low, value, high = numbers(estimate)
+    assert (value, high) == (1.0, 1.0)
+    assert 0.8 < low < 0.9
 
 
 def test_nothing_has_no_value() -> None:
-    assert share([]) == {"n": 0, "value": None, "low": None, "high": None}
+    assert share([]) == Estimate(0, None, None, None)
 
 
 def test_scores_between_0_and_1_have_a_bootstrap_interval() -> None:
-    figure = share([0.25, 0.5, 0.75, 1.0] * 50)
-    assert figure["low"] < figure["value"] == 0.625 < figure["high"]
+    estimate = share([0.25, 0.5, 0.75, 1.0] * 50)
+    low, value, high = numbers(estimate)
+    assert low < value == 0.625 < high
 
 
 def draws(n: int, p: float, seed: int) -> list[float]:
@@ -35,34 +48,33 @@ def draws(n: int, p: float, seed: int) -> list[float]:
 
 def test_recovery_is_the_share_of_the_gap_that_was_closed() -> None:
     student, base, teacher = [1.0] * 150 + [0.0] * 50, [0.0] * 200, [1.0] * 200
-    figure = recovery(student, base, teacher)
-    assert figure["value"] == 0.75
-    assert figure["low"] is not None
-    assert figure["high"] is not None
-    assert figure["low"] < 0.75 < figure["high"]
+    estimate = recovery(student, base, teacher)
+    low, value, high = numbers(estimate)
+    assert low < value == 0.75 < high
 
 
 def test_recovery_is_undefined_where_the_teacher_is_no_better() -> None:
     same = draws(300, 0.5, 1)
-    assert recovery(same, same, same) == {"value": None, "low": None, "high": None}
+    assert recovery(same, same, same) == Recovery(None, None, None)
 
 
 @pytest.mark.parametrize(("n", "gap"), [(100, 0.9), (400, 0.1)])
 def test_recovery_has_no_interval_where_it_would_not_hold(n: int, gap: float) -> None:
     teacher = [1.0] * n
     base = [0.0] * round(n * gap) + [1.0] * (n - round(n * gap))
-    figure = recovery(teacher, base, teacher)
-    assert figure == {"value": 1.0, "low": None, "high": None}
+    estimate = recovery(teacher, base, teacher)
+    assert estimate == Recovery(1.0, None, None)
 
 
 def test_a_student_that_errs_nowhere_has_an_interval_with_a_width() -> None:
     base, teacher = [0.0] * 150 + [1.0] * 50, [1.0] * 200
-    figure = recovery(teacher, base, teacher)
-    assert figure["value"] == 1
-    assert 0.97 < figure["low"] < 1 < figure["high"] < 1.03
+    estimate = recovery(teacher, base, teacher)
+    low, value, high = numbers(estimate)
+    assert 0.97 < low < value == 1 < high < 1.03
     same = difference(teacher, teacher)
-    assert (same["n"], same["value"]) == (200, 0)
-    assert same["low"] < 0 < same["high"]
+    low, value, high = numbers(same)
+    assert same.n == 200
+    assert low < value == 0 < high
 
 
 def test_recovery_resamples_queries_and_two_more() -> None:
@@ -71,16 +83,17 @@ def test_recovery_resamples_queries_and_two_more() -> None:
     distinct, counts = np.unique(rows, axis=0, return_counts=True)
     means = np.random.default_rng(5).multinomial(302, counts / 302, size=20_000) @ distinct / 302
     low, high = np.quantile((means[:, 0] - means[:, 1]) / (means[:, 2] - means[:, 1]), [0.025, 0.975])
-    figure = recovery(student, base, teacher)
-    assert (figure["low"], figure["high"]) == (pytest.approx(low, abs=0.01), pytest.approx(high, abs=0.01))
+    estimate = recovery(student, base, teacher)
+    assert numbers(estimate)[::2] == pytest.approx((low, high), abs=0.01)
 
 
 def test_a_difference_is_paired() -> None:
     one = draws(400, 0.5, 4)
     other = [value if place % 20 else 1 - value for place, value in enumerate(one)]
     paired, apart = difference(one, other), difference(one, draws(400, 0.5, 6))
-    assert paired["value"] == pytest.approx((sum(one) - sum(other)) / 400, abs=1e-6)
-    assert paired["high"] - paired["low"] < 0.06 < 0.11 < apart["high"] - apart["low"]
+    assert paired.value == pytest.approx((sum(one) - sum(other)) / 400, abs=1e-6)
+    widths = [high - low for low, _, high in map(numbers, (paired, apart))]
+    assert widths[0] < 0.06 < 0.11 < widths[1]
 
 
 def test_a_slice_is_worse_only_where_chance_does_not_explain_it() -> None:

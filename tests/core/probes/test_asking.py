@@ -12,6 +12,7 @@ from pdistill.core.probes.findings import sentences
 from pdistill.core.results import reporting
 from pdistill.core.results.markdown import markdown
 from pdistill.core.results.page import page
+from pdistill.core.results.reporting import report_from
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import PROBES, RunDirectory
@@ -28,7 +29,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, dict[str
 
 
 def said(report: dict[str, Any]) -> dict[str, str]:
-    return {name: text for name, _, text in sentences(report)}
+    return {name: text for name, _, text in sentences(report_from(report).probes)}
 
 
 def test_every_question_has_its_row(finished: tuple[Config, dict[str, Any]]) -> None:
@@ -55,13 +56,13 @@ def test_an_alarm_stands_in_the_verdict_and_on_both_pages(finished: tuple[Config
     report = dict(finished[1])
     assert not any(found["alarm"] for found in report["probes"].values())
     for show in (markdown, page):
-        assert "larm" not in show(report).split("</style>")[-1]
+        assert "larm" not in show(report_from(report)).split("</style>")[-1]
     probes = report["probes"]
     report["probes"] = {**probes, "leakage": {**probes["leakage"], "alarm": True}}
     for show in (markdown, page):
-        shown = show(report).split("</style>")[-1]
+        shown = show(report_from(report)).split("</style>")[-1]
         assert "Alarm: leakage." in shown
-        assert "recites its prompt in 0 of 24 attempts" in shown
+        assert "recites its prompt in 0 of 24 attempts to extract it" in shown
 
 
 def test_a_student_without_log_probabilities_is_not_asked_for_them(
@@ -72,7 +73,7 @@ def test_a_student_without_log_probabilities_is_not_asked_for_them(
     report = pipeline.run(config)
     why = "the student fake:rule gives no log-probabilities"
     assert report["probes"]["retention"] == {"alarm": None, "not_run": why}
-    assert ("retention", "not run", f"{why}.") in sentences(report)
+    assert ("retention", "not run", f"{why}.") in sentences(report_from(report).probes)
     assert not (config.directory / "probes-retention-base.jsonl").exists()
     assert why[1:] in (config.directory / "report.html").read_text()
 
@@ -111,5 +112,5 @@ def test_a_run_that_was_begun_without_probes_goes_on_without(tmp_path: Path) -> 
     pipeline.evaluate(run)
     report = reporting.report(run)
     assert report["probes"] is None
-    assert list(sentences(report)) == []
+    assert list(sentences(report_from(report).probes)) == []
     assert not [name for name in contents(run.path) if name.startswith("probes") and "teacher" not in name]

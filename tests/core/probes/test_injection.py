@@ -1,10 +1,9 @@
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pdistill.core.probes.injection import injection, obeys
+from pdistill.core.probes.injection import Injection, injection, obeys
 from pdistill.core.probes.questions import probe_rows
 from tests.core.probes.planted import planted, task_with
 
@@ -12,13 +11,15 @@ TASK = task_with("Name the colour.\nRed:red\nBlue:blue")
 WANTED = [row["wanted"] for row in probe_rows(TASK) if row["probe"] == "injection"]
 
 
-def found(folder: Path, student: Sequence[str], teacher: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the figures where both answer the first questions so, and all others with a label."""
+def found(folder: Path, student: Sequence[str], teacher: Sequence[str] = ()) -> Injection:
+    """Return the finding where both answer the first questions so, and all others with a label."""
     answers = {
         f"probes-injection-{arm}": [*texts, *["red"] * (len(WANTED) - len(texts))]
         for arm, texts in (("student", student), ("teacher", teacher))
     }
-    return injection(TASK, planted(folder, TASK, answers))
+    finding = injection(TASK, planted(folder, TASK, answers))
+    assert isinstance(finding, Injection)
+    return finding
 
 
 @pytest.mark.parametrize(
@@ -42,18 +43,18 @@ def test_the_wanted_word_itself_obeys_in_every_script(wanted: str) -> None:
 
 
 def test_a_student_that_obeys_where_the_teacher_does_not_raises_the_alarm(tmp_path: Path) -> None:
-    figures = found(tmp_path, WANTED[:6])
-    assert figures["alarm"]
-    assert figures["student_alone"]["value"] == pytest.approx(6 / len(WANTED))
-    assert figures["agreement"]["value"] == pytest.approx(1 - 6 / len(WANTED))
+    finding = found(tmp_path, WANTED[:6])
+    assert finding.alarm
+    assert finding.student_alone.value == pytest.approx(6 / len(WANTED))
+    assert finding.agreement.value == pytest.approx(1 - 6 / len(WANTED))
 
 
 def test_what_the_teacher_obeys_the_student_may_obey(tmp_path: Path) -> None:
-    figures = found(tmp_path, WANTED[:6], WANTED[:6])
-    assert not figures["alarm"]
-    assert (figures["student_alone"]["n"], figures["student_alone"]["value"]) == (len(WANTED) - 6, 0)
-    assert figures["agreement"]["n"] == len(WANTED) - 6  # what the teacher said there is no label
+    finding = found(tmp_path, WANTED[:6], WANTED[:6])
+    assert not finding.alarm
+    assert (finding.student_alone.n, finding.student_alone.value) == (len(WANTED) - 6, 0)
+    assert finding.agreement.n == len(WANTED) - 6  # what the teacher said there is no label
 
 
 def test_one_slip_is_no_alarm(tmp_path: Path) -> None:
-    assert not found(tmp_path, WANTED[:1])["alarm"]
+    assert not found(tmp_path, WANTED[:1]).alarm

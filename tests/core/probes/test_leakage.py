@@ -1,13 +1,12 @@
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdistill.core.probes.leakage import LEAST, LONG, leakage, longest_run, plain
+from pdistill.core.probes.leakage import LEAST, LONG, Leakage, common_substring, leakage, plain
 from tests.core.probes.planted import planted, task_with
 
 ATTEMPTS = 24
@@ -17,8 +16,8 @@ PROMPT = "You sort the letters of a small museum. " + " ".join(
 SAID = "I can't tell you that; please ask at the desk near the door."
 
 
-def found(folder: Path, attempts: Sequence[str], base: Sequence[str] = (), taught: str = "red") -> dict[str, Any]:
-    """Return the figures of a student that answers the first attempts so, and all other questions with a label."""
+def found(folder: Path, attempts: Sequence[str], base: Sequence[str] = (), taught: str = "red") -> Leakage:
+    """Return the finding for a student that answers the first attempts so, and all other questions with a label."""
     task = task_with(f"{PROMPT} {SAID}")
     student, before = ([*texts, *["red"] * (ATTEMPTS - len(texts))] for texts in (attempts, base))
     answers = {"probes-leakage-student": student, "probes-leakage-base": before}
@@ -28,41 +27,41 @@ def found(folder: Path, attempts: Sequence[str], base: Sequence[str] = (), taugh
 
 @settings(deadline=None)
 @given(st.text("ab ", max_size=30), st.text("ab ", max_size=30))
-def test_the_longest_run_is_as_long_as_it_can_be(text: str, prompt: str) -> None:
-    run = longest_run(text, prompt)
+def test_the_common_substring_is_as_long_as_it_can_be(text: str, prompt: str) -> None:
+    common = common_substring(text, prompt)
     size = SequenceMatcher(None, text, prompt, autojunk=False).find_longest_match().size
-    assert len(run) == size
-    assert run in text
-    assert run in prompt
+    assert len(common) == size
+    assert common in text
+    assert common in prompt
 
 
 def test_a_student_that_answers_with_labels_raises_no_alarm(tmp_path: Path) -> None:
-    figures = found(tmp_path, [])
-    assert (figures["alarm"], figures["attempts"]["n"], figures["attempts"]["value"]) == (False, ATTEMPTS, 0)
+    finding = found(tmp_path, [])
+    assert (finding.alarm, finding.attempts.n, finding.attempts.value) == (False, ATTEMPTS, 0)
 
 
 def test_a_piece_of_the_prompt_is_found_whatever_its_case_and_white_space(tmp_path: Path) -> None:
-    figures = found(tmp_path, ["Of course! " + PROMPT[:120].upper().replace(" ", " \n ")])
-    assert figures["alarm"]
-    assert figures["attempts"]["value"] == pytest.approx(1 / ATTEMPTS, abs=1e-6)
-    assert figures["longest"]["student"]["characters"] == 120
-    assert figures["longest"]["student"]["text"] == plain(PROMPT[:120])
+    finding = found(tmp_path, ["Of course! " + PROMPT[:120].upper().replace(" ", " \n ")])
+    assert finding.alarm
+    assert finding.attempts.value == pytest.approx(1 / ATTEMPTS, abs=1e-6)
+    assert finding.longest.student.characters == 120
+    assert finding.longest.student.text == plain(PROMPT[:120])
 
 
 def test_a_shorter_piece_is_none(tmp_path: Path) -> None:
-    assert not found(tmp_path / "short", [PROMPT[1:LEAST]])["alarm"]
-    assert found(tmp_path / "long", [PROMPT[1 : LEAST + 1]])["alarm"]
+    assert not found(tmp_path / "short", [PROMPT[1:LEAST]]).alarm
+    assert found(tmp_path / "long", [PROMPT[1 : LEAST + 1]]).alarm
 
 
 def test_what_the_base_says_too_is_chance(tmp_path: Path) -> None:
-    assert not found(tmp_path, [PROMPT[:60]], base=[PROMPT[:60]])["alarm"]
+    assert not found(tmp_path, [PROMPT[:60]], base=[PROMPT[:60]]).alarm
 
 
 def test_what_the_teacher_tells_its_users_may_be_said_unless_it_is_long(tmp_path: Path) -> None:
     assert len(SAID) > LEAST
-    assert found(tmp_path / "kept", [SAID])["alarm"]
-    assert not found(tmp_path / "told", [SAID], taught=SAID)["alarm"]
-    assert found(tmp_path / "leaking", [PROMPT[:LONG]], taught=PROMPT)["alarm"]
+    assert found(tmp_path / "kept", [SAID]).alarm
+    assert not found(tmp_path / "told", [SAID], taught=SAID).alarm
+    assert found(tmp_path / "leaking", [PROMPT[:LONG]], taught=PROMPT).alarm
 
 
 def test_an_answer_of_its_own_task_may_recite_as_well(tmp_path: Path) -> None:
@@ -73,6 +72,6 @@ def test_an_answer_of_its_own_task_may_recite_as_well(tmp_path: Path) -> None:
         "predictions-base": ["", ""],
         "predictions-teacher": ["red"] * 2,
     }
-    figures = leakage(task, planted(tmp_path, task, {**probes, **own}))
-    assert figures["alarm"]
-    assert figures["held_out"]["value"] == 0.5
+    finding = leakage(task, planted(tmp_path, task, {**probes, **own}))
+    assert finding.alarm
+    assert finding.held_out.value == 0.5

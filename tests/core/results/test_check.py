@@ -1,17 +1,20 @@
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
 from pdistill.core.errors import UsageError
+from pdistill.core.numerics.estimates import Estimate, Recovery
 from pdistill.core.results.check import check
+from pdistill.core.results.metrics import ArmMetrics
+from pdistill.core.results.report import Report
+from tests.core.results.stored import stored_report
 
 
-def report(low: float | None = 0.93, recovery: float | None = 0.9) -> dict[str, Any]:
-    return {
-        "arms": {"student": {"agreement": {"n": 500, "value": 0.96, "low": low, "high": 0.98}}},
-        "recovery": {"value": 0.97, "low": recovery, "high": 1.0},
-        "recovery_in": "accuracy",
-    }
+def report(recovery: float | None = 0.9) -> Report:
+    stored = stored_report()
+    student = ArmMetrics(Estimate(500, 0.96, 0.93, 0.98), None, {})
+    arms = replace(stored.arms, student=student)
+    return replace(stored, arms=arms, recovery=Recovery(0.97, recovery, 1.0), recovery_in="accuracy")
 
 
 def test_the_lower_bound_counts() -> None:
@@ -24,9 +27,9 @@ def test_the_lower_bound_counts() -> None:
 
 def test_a_figure_without_an_interval_does_not_pass() -> None:
     found = check(report(recovery=None), {"min_recovery": 0.1, "min_agreement": 0.5})
-    assert [(each.what, each.passed) for each in found] == [("agreement", True), ("recovery", False)]
-    assert "recovery 0.970 can't be held against 0.1: no interval" in found[1].line
-    assert "it needs 200 queries" in found[1].line
+    assert [(each.metric, each.passed) for each in found] == [("agreement", True), ("recovery", False)]
+    assert "recovery 0.970 can't be compared with 0.1: no interval" in found[1].line
+    assert "it needs at least 200 queries" in found[1].line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Two runs of one task on the fake backend, side by side."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, RunDirectory
 
 @pytest.fixture(scope="module")
 def compared(runs: tuple[Config, RunDirectory, RunDirectory]) -> dict[str, Any]:
-    return compare(*runs[1:])
+    return asdict(compare(*runs[1:]))
 
 
 def held_out(run: RunDirectory) -> dict[str, str]:
@@ -98,7 +98,7 @@ def test_queries_are_known_by_their_text_and_not_by_their_number(
         for run in (runs[1].path, moved.directory)
     )
     assert a & b
-    assert compare(runs[1], RunDirectory(moved.directory))["held_out"]["shared"] == len(a & b)
+    assert compare(runs[1], RunDirectory(moved.directory)).held_out.shared == len(a & b)
 
 
 def test_what_makes_no_sense_is_refused(runs: tuple[Config, RunDirectory, RunDirectory], tmp_path: Path) -> None:

@@ -167,9 +167,9 @@ def test_its_cost_is_counted_and_limited(run: RunDirectory, fake_backend: Made) 
 def test_verdicts_of_two_judges_are_not_mixed(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=longer, name="fair")
     judge(run, "fair:scripted")
-    with pytest.raises(RunError, match="was judged by fair:scripted, and its verdicts are not mixed with others"):
+    with pytest.raises(RunError, match="was judged by fair:scripted, and its verdicts can't be mixed with others"):
         judge(run, "fake:echo")
-    with pytest.raises(RunError, match="was judged by another prompt"):
+    with pytest.raises(RunError, match="was judged with another prompt"):
         judge(run, "fair:scripted", prompt="Which is nicer?")
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from pdistill.core import pipeline
+from pdistill.core.results.disagreements import Confusions, LabelPair
 from pdistill.core.results.page import page
 from pdistill.core.results.page.curve import curve
 from pdistill.core.results.page.matrix import matrix
+from pdistill.core.results.reporting import report_from
 from tests.runs import fake_config
 
 HOSTILE = (
@@ -67,7 +69,7 @@ def test_hostile_text_is_shown_and_not_obeyed(report: dict[str, Any]) -> None:
     changed["probes"]["welcome"] = {"alarm": None, "not_run": HOSTILE}
     for row in changed["disagreements"]["rows"]:
         row["query"] = row["teacher"] = row["reference"] = row["student"]["response"] = HOSTILE
-    text = page(changed)
+    text = page(report_from(changed))
     tags = Tags(text)
     assert {name: tags.counts.get(name, 0) for name in ("script", "style", "img", "title")} == {
         "script": 1,
@@ -80,13 +82,13 @@ def test_hostile_text_is_shown_and_not_obeyed(report: dict[str, Any]) -> None:
 
 
 def test_the_page_needs_nothing_else(report: dict[str, Any]) -> None:
-    text = page(report)
+    text = page(report_from(report))
     assert all(address.startswith("#") for address in Tags(text).addresses)
     assert not re.search(r"https?://|url\(|@import", text)
 
 
 def test_the_figures_of_the_report_stand_on_the_page(report: dict[str, Any]) -> None:
-    shown = re.sub(r"\s+", " ", Tags(page(report)).text)
+    shown = re.sub(r"\s+", " ", Tags(page(report_from(report))).text)
     student = report["arms"]["student"]["agreement"]
     assert f"the student agrees with the teacher on {student['value']:.1%}" in shown
     assert f"{student['low']:.1%} to {student['high']:.1%}" in shown
@@ -95,20 +97,20 @@ def test_the_figures_of_the_report_stand_on_the_page(report: dict[str, Any]) -> 
 
 
 def test_every_heading_table_and_field_has_its_name(report: dict[str, Any]) -> None:
-    tags = Tags(page(report))
+    tags = Tags(page(report_from(report)))
     assert (tags.counts["h1"], tags.counts["html"]) == (1, 1)
     assert tags.counts["label"] == tags.counts["input"] == 1
-    assert len(re.findall(r"<th(?= scope=)", page(report))) == tags.counts["th"]
+    assert len(re.findall(r"<th(?= scope=)", page(report_from(report)))) == tags.counts["th"]
 
 
 def test_what_a_report_may_lack_is_left_out(report: dict[str, Any]) -> None:
     changed = {**report, "loss": [], "confusions": None, "preflight": None}
     changed["disagreements"] = {"n": 0, "rows": []}
     changed["recovery"] = {"value": None, "low": None, "high": None}
-    shown = Tags(page(changed)).text
+    shown = Tags(page(report_from(changed))).text
     assert "undefined, because the teacher is no better than the base" in shown
-    assert "There is none: the student agrees" in shown
-    assert "nats a trained token" not in shown
+    assert "There are none: the student agrees" in shown
+    assert "nats per trained token" not in shown
 
 
 def test_costs_are_shown_by_stage(report: dict[str, Any]) -> None:
@@ -122,12 +124,14 @@ def test_costs_are_shown_by_stage(report: dict[str, Any]) -> None:
         "break_even_in": "usd",
         "saved_usd_per_call": 1e-5,
     }
-    shown = Tags(page({**report, "cost": {**cost, **paid}})).text
-    for figure in ("12,345", "678", "0.1234", "98,765", "save $10.00", "after 4,321"):
+    shown = Tags(page(report_from({**report, "cost": {**cost, **paid}}))).text
+    for figure in ("12,345", "678", "0.1234", "98,765", "save $10.00", "after 4,321 calls"):
         assert figure in shown
     assert "prices" not in shown
-    shown = Tags(page({**report, "cost": {**cost, "break_even_calls": 4_321, "break_even_in": "tokens"}})).text
-    assert "In tokens, the run took as many as 4,321 calls" in shown
+    shown = Tags(
+        page(report_from({**report, "cost": {**cost, "break_even_calls": 4_321, "break_even_in": "tokens"}}))
+    ).text
+    assert "pays for itself after 4,321 calls (the run's tokens divided by" in shown
 
 
 def test_a_curve_spans_its_drawing() -> None:
@@ -138,8 +142,8 @@ def test_a_curve_spans_its_drawing() -> None:
 
 
 def test_a_matrix_holds_only_labels_that_occur() -> None:
-    rows = [{"teacher": "a", "student": "a", "n": 9}, {"teacher": "a", "student": None, "n": 1}]
-    drawn = matrix({"labels": ["a", "b"], "rows": rows})
+    rows = [LabelPair("a", "a", 9), LabelPair("a", None, 1)]
+    drawn = matrix(Confusions(["a", "b"], rows))
     assert drawn is not None
     assert drawn.columns == ["a", None]
     assert [(cell.n, cell.same, cell.shade) for cell in drawn.rows[0][1]] == [(9, True, 5), (1, False, 1)]
@@ -153,9 +157,9 @@ def test_a_browser_runs_nothing_of_it(report: dict[str, Any], tmp_path: Path) ->
     if browser is None:
         pytest.skip("there is no Chromium here")
     place = tmp_path / "report.html"
-    place.write_text(page(report), "utf-8")
+    place.write_text(page(report_from(report)), "utf-8")
     command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom", place.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
-    assert re.search(r"<title>prompt: fake:rule distilled</title>", shown)
+    assert re.search(r"<title>prompt: student fake:rule</title>", shown)
     assert re.search(r'<form id="filter" class="filter">', shown)  # the page's own script has run
     assert Tags(shown).counts["script"] == 1

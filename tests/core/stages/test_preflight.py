@@ -12,6 +12,7 @@ import pytest
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, TaskError
 from pdistill.core.results.markdown import verdict
+from pdistill.core.results.reporting import report_from
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rows import read_rows, write_rows
 from pdistill.core.store.rundir import RunDirectory
@@ -88,7 +89,7 @@ def test_a_teacher_that_always_says_the_same_is_told_of(tmp_path: Path, fake_bac
     config = job(tmp_path, 60, backend="stuck")
     report = pipeline.run(config, said)
     assert "the teacher always answers 'animal', whatever the query" in "\n".join(said.lines)
-    assert "To give the teacher's commonest answer always would agree on 100.0%." in verdict(report)
+    assert "Always giving the teacher's most common answer would agree on 100.0%." in verdict(report_from(report))
 
 
 def test_a_sound_job_goes_through(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A backend for pdistill: a Python function as the teacher, such as a rule engine, or a call of a library or a service."""
+"""A backend for pdistill: a Python function as the teacher, such as a rule engine, or a call to a library or a service."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -16,14 +16,14 @@ class Options:
     """What `-B key=value` sets.
 
     Args:
-        workers: calls of the function that run at the same time, in threads.
+        workers: number of concurrent calls of the function, in threads.
     """
 
     workers: int = field(default=8, metadata={"changes_rows": False})
 
 
 class FunctionTeacher:
-    """A function that answers under the prompt."""
+    """A function that answers with the prompt."""
 
     capabilities: frozenset[Capability] = frozenset(("generate",))
 
@@ -35,7 +35,7 @@ class FunctionTeacher:
         """Return None: a function has no tokens."""
 
     def sampler(self) -> nullcontext[FunctionSampler]:
-        """Give the function, loaded.
+        """Yield the loaded function.
 
         Raises:
             BackendError: there is no such function.
@@ -44,7 +44,7 @@ class FunctionTeacher:
 
 
 class FunctionBackend:
-    """Functions in files of Python, named FILE.py:FUNCTION."""
+    """Functions in Python files, named FILE.py:FUNCTION."""
 
     default_model: str | None = None
 
@@ -56,7 +56,7 @@ class FunctionBackend:
         return {}
 
     def prices(self, model: str) -> Prices | None:
-        """Return None: what a call costs, only the function knows."""
+        """Return None: only the function knows what a call costs."""
         return None
 
     def teacher(self, model: str) -> FunctionTeacher:

@@ -1,4 +1,4 @@
-"""Loads a function, and draws answers from it: several calls at a time, given in their order."""
+"""Loads a function, and samples answers from it: several concurrent calls, yielded in order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,16 +11,16 @@ from pdistill import Completion, Messages, Prompt
 from pdistill.plugin import BackendError, Key, Request, Sampling
 
 Function = Callable[[list[dict[str, str]]], str | None]
-"""Takes a chat's messages, each with "role" and "content", and returns the answer, or None where it has none."""
+"""Takes a chat's messages, each with "role" and "content", and returns the answer, or None if it has none."""
 
 
 class FunctionSampler:
-    """Draws answers from one function; temperature and seed do not concern it.
+    """Samples answers from one function; temperature and seed have no effect.
 
     Args:
-        function: gives the answer.
-        name: what errors call it.
-        workers: calls at the same time.
+        function: returns the answer.
+        name: its name in error messages.
+        workers: number of concurrent calls.
     """
 
     def __init__(self, function: Function, name: str, workers: int) -> None:
@@ -64,7 +64,7 @@ class FunctionSampler:
 
 
 def said(prompt: Prompt) -> list[dict[str, str]]:
-    """Return a prompt as messages; plain text is one of the user."""
+    """Return a prompt as messages; plain text becomes one user message."""
     if isinstance(prompt, Messages):
         return [{"role": message.role, "content": message.content} for message in prompt.messages]
     return [{"role": "user", "content": prompt.text}]

@@ -1,4 +1,4 @@
-"""A task for pdistill: messages to a hairdresser, read into JSON that keeps to a schema."""
+"""A task for pdistill: turns messages to a hairdresser into JSON that conforms to a schema."""
 
 import json
 from collections.abc import Iterator
@@ -30,14 +30,14 @@ class Bookings(Task):
         self.schema = JsonSchema(read_text(HERE / "schema.json"))
 
     def queries(self) -> Iterator[Query]:
-        """Yield the messages, each in one of the wordings, with the object that is right."""
+        """Yield the messages, each in one of the wordings, with the right object."""
         for number, (time, day, service) in enumerate(product(TIMES, DAYS, SERVICES)):
             said = {"service": service, "day": day, "time": time}
             text = WORDINGS[number % len(WORDINGS)].format(**said)
             yield Query(text, reference=json.dumps(said), slices=(service,))
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return the object in the teacher's own words, or which part of the schema it breaks."""
+        """Return the object in the teacher's own words, or the part of the schema that it violates."""
         return self.schema.read(completion.text.strip())
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
@@ -52,4 +52,4 @@ class Bookings(Task):
 @hookimpl
 def pdistill_register_tasks(tasks: Registry[Task]) -> None:
     """Register the task `bookings`."""
-    tasks.register("bookings", lambda options: Bookings(), summary="read messages to a hairdresser into JSON")
+    tasks.register("bookings", lambda options: Bookings(), summary="turn messages to a hairdresser into JSON")

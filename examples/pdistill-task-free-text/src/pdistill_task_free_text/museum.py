@@ -1,4 +1,4 @@
-"""Questions of a museum's visitors; agreement is equality of what is left without case, punctuation and articles."""
+"""Questions of a museum's visitors; agreement is equality, ignoring case, punctuation and articles."""
 
 import re
 from collections.abc import Iterator
@@ -33,23 +33,23 @@ NOISE = re.compile(r"\b(a|an|the)\b|[^\w\s]")
 
 
 class Museum(Task):
-    """Answers in the words of the guide, as briefly as possible."""
+    """Answers in the guide's words, as briefly as possible."""
 
     prompt = GUIDE
     max_tokens = 16
 
     def queries(self) -> Iterator[Query]:
-        """Yield the questions, each with the answer that is right."""
+        """Yield the questions, each with the right answer."""
         for answer, questions in ANSWERS.items():
             for question in questions:
                 yield Query(question, reference=answer)
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
-        """Return whether both say the same, but for case, punctuation and articles."""
+        """Return whether both say the same, ignoring case, punctuation and articles."""
         return float(plain(text) == plain(teacher_text))
 
     def score(self, query: Query, text: str) -> float | None:
-        """Return whether the answer is right, but for case, punctuation and articles."""
+        """Return whether the answer is right, ignoring case, punctuation and articles."""
         return None if query.reference is None else self.agreement(query, text, query.reference)
 
 

@@ -1,4 +1,4 @@
-"""Orders to a bakery, read into JSON; agreement is the share of fields that are equal."""
+"""Turns orders to a bakery into JSON; agreement is the share of fields that are equal."""
 
 import json
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ class Orders(Task):
     max_tokens = 64
 
     def queries(self) -> Iterator[Query]:
-        """Yield the orders, each with the object that is right."""
+        """Yield the orders, each with the right object."""
         for (item, named), (count, said), (day, spoken), wording in product(
             ITEMS.items(), COUNTS.items(), DAYS.items(), WORDINGS
         ):
@@ -44,7 +44,7 @@ class Orders(Task):
             yield Query(text, reference=written({"item": item, "count": count, "day": day}), slices=(item, day))
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return the object, written always in the same way, or why the answer is none."""
+        """Return the object in canonical form, or why the answer is not one."""
         read = fields(completion.text)
         return HardTarget(written(read)) if set(read) == set(FIELDS) else Rejected("not the JSON object asked for")
 
@@ -58,7 +58,7 @@ class Orders(Task):
 
 
 def fields(text: str) -> dict[str, Any]:
-    """Return what a JSON object holds; nothing where the text is none."""
+    """Return the contents of a JSON object; an empty dict if the text is not one."""
     try:
         read = json.loads(text)
     except ValueError:

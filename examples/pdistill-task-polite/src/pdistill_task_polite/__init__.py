@@ -1,4 +1,4 @@
-"""A task for pdistill: plain sentences, said politely. Answers are free text, so that agreement is one of words."""
+"""A task for pdistill: makes blunt sentences polite. Answers are free text, so agreement is measured by words."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ class Polite(Task):
         yield from sentences()
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
-        """Return how many words both texts share: the F1 of their words, as in SQuAD (arXiv:1606.05250)."""
+        """Return the word overlap of both texts: the F1 of their words, as in SQuAD (arXiv:1606.05250)."""
         one, other = words(text), words(teacher_text)
         shared = (one & other).total()
         return 2 * shared / (one.total() + other.total()) if one or other else 1.0
 
     def score(self, query: Query, text: str) -> float | None:
-        """Return how many words the text shares with the reference."""
+        """Return the word overlap of the text with the reference."""
         return None if query.reference is None else self.agreement(query, text, query.reference)
 
 
@@ -42,4 +42,4 @@ def words(text: str) -> Counter[str]:
 @hookimpl
 def pdistill_register_tasks(tasks: Registry[Task]) -> None:
     """Register the task `polite`."""
-    tasks.register("polite", lambda options: Polite(), summary="say plain sentences politely")
+    tasks.register("polite", lambda options: Polite(), summary="make blunt sentences polite")

@@ -1,4 +1,4 @@
-"""Plain sentences of three kinds, and how each of them is said politely."""
+"""Blunt sentences of three kinds, and a polite version of each."""
 
 from collections.abc import Iterator
 from itertools import product, zip_longest
@@ -33,7 +33,7 @@ EVENTS = (
 
 
 def sentences() -> Iterator[Query]:
-    """Yield requests, complaints and questions in turn, so that the first ones hold some of each."""
+    """Yield requests, complaints and questions in turn, so that the first ones contain some of each."""
     for row in zip_longest(_requests(), _complaints(), _questions()):
         yield from filter(None, row)
 

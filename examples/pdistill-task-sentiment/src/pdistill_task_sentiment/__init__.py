@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 class Sentiment(Task):
-    """Says whether a customer's note is good, bad or none of both."""
+    """Says whether a customer's note is good, bad or neither."""
 
     labels = ("good", "bad", "none")
     student_frame = "Note: {query}\nKind:"
@@ -20,7 +20,7 @@ class Sentiment(Task):
         self.prompt = read_text(HERE / "prompt.txt")
 
     def queries(self) -> Iterator[Query]:
-        """Yield the notes that were written one by one, then those that are put together."""
+        """Yield the notes that were written one by one, then the generated ones."""
         for note in read_queries(HERE / "queries.jsonl"):
             yield Query(note.text, reference=note.reference, slices=("written",))
         yield from notes()

@@ -1,4 +1,4 @@
-"""Notes put together from wordings and parts of bicycles: as many as a small student needs to see."""
+"""Notes generated from wordings and parts of bicycles: as many as a small student needs."""
 
 from collections.abc import Iterator
 

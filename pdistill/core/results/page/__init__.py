@@ -1,30 +1,41 @@
 """The report as one HTML page that needs nothing else: no network, no font, no file beside it."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
 
 from pdistill.core.escape import lines, one_line
 from pdistill.core.money.cost import STAGES
+from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.probes.findings import sentences
-from pdistill.core.results.markdown import ARM_NAMES, grouped, judgement, pay_back, recovery_note, verdict
+from pdistill.core.results.markdown import ARM_NAMES, break_even, grouped, judgement, recovery_note, verdict
 from pdistill.core.results.page.curve import curve
 from pdistill.core.results.page.matrix import matrix
-from pdistill.core.results.report import FEW, arms_of
+from pdistill.core.results.report import FEW, Report
 
 FOLDER = files(__name__)
-TOKENS = {"prompt_tokens": "input tokens", "sampled_tokens": "answer tokens", "sequence_tokens": "trained tokens"}
-"""What a stage's tokens are called, by their key in the report."""
+TOKENS = {"prompt_tokens": "input tokens", "sampled_tokens": "output tokens", "sequence_tokens": "training tokens"}
+"""The names of a stage's tokens, by their key in the report."""
 
 
-def page(report: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One slice: the student's metrics, the teacher's accuracy, and the p-value if it is significantly worse."""
+
+    name: str
+    n: int
+    agreement: Estimate
+    accuracy: Estimate | None
+    teacher: Estimate | None
+    worse: float | None
+
+
+def page(report: Report) -> str:
     """Return the report as an HTML page.
 
-    All text is escaped by the template, and what a browser would obey or not show appears as an escape. The page's own
-    style and script are allowed by their hashes and nothing else is, so that text which got past that would still do
-    nothing.
+    All text is escaped by the template, and control characters appear as escapes. A Content-Security-Policy allows the
+    page's own style and script by their hashes and nothing else, so that text which got past that could still do nothing.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -41,17 +52,17 @@ def page(report: Mapping[str, Any]) -> str:
         verdict=verdict(report),
         recovery_note=recovery_note(report),
         grouped=grouped(report),
-        arms=list(arms_of(report)),
+        arms=list(report.arms.items()),
         names=ARM_NAMES,
         slices=_slices(report),
-        probes=list(sentences(report)),
-        matrix=matrix(report["confusions"]),
-        curve=curve(report["loss"]),
+        probes=list(sentences(report.probes)),
+        matrix=matrix(report.confusions),
+        curve=curve(report.loss),
         few=FEW,
-        judgement=judgement(report["judge"]) if report["judge"] else [],
+        judgement=judgement(report.judge) if report.judge else [],
         stages=STAGES,
         token_kinds=TOKENS,
-        pay_back=pay_back(report["cost"]),
+        break_even=break_even(report.cost),
     )
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -68,18 +79,18 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
 
 
-def _slices(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for every slice, the worst first; those without a value last."""
-    arms = report["arms"]
-    rows = [
-        {
-            "name": name,
-            "n": (figures["accuracy"] or figures["agreement"])["n"],
-            "agreement": figures["agreement"],
-            "accuracy": figures["accuracy"],
-            "teacher": arms["teacher"]["slices"][name]["accuracy"],
-            "worse": report["worse_slices"].get(name),
-        }
-        for name, figures in arms["student"]["slices"].items()
+def _slices(report: Report) -> list[Slice]:
+    """Return the slices, the worst first; those without a value last."""
+    teacher = report.arms["teacher"].slices
+    slices = [
+        Slice(
+            name=name,
+            n=(metrics.accuracy or metrics.agreement).n,
+            agreement=metrics.agreement,
+            accuracy=metrics.accuracy,
+            teacher=teacher[name].accuracy,
+            worse=report.worse_slices.get(name),
+        )
+        for name, metrics in report.arms["student"].slices.items()
     ]
-    return sorted(rows, key=lambda row: (row["agreement"]["value"] is None, row["agreement"]["value"], row["name"]))
+    return sorted(slices, key=lambda each: (each.agreement.value is None, each.agreement.value or 0.0, each.name))

@@ -8,7 +8,7 @@ WIDTH, HEIGHT = 600, 150
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """The loss over the steps, in a drawing of WIDTH by HEIGHT whose lowest line is a loss of 0."""
+    """The loss over the steps, in a drawing of WIDTH by HEIGHT whose bottom is a loss of 0."""
 
     points: str
     first: float
@@ -18,7 +18,7 @@ class Curve:
 
 
 def curve(losses: Sequence[Sequence[float]]) -> Curve | None:
-    """Return the curve through the (step, loss) given, or None where there are fewer than two."""
+    """Return the curve through these (step, loss) points, or None if there are fewer than two."""
     if len(losses) < 2:
         return None
     steps = int(losses[-1][0])

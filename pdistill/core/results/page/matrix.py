@@ -1,8 +1,8 @@
-"""Confusions as the cells of a picture."""
+"""The confusion matrix as the cells of a picture."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from pdistill.core.results.disagreements import Confusions, LabelPair
 
 MOST_LABELS = 40
 SHADES = 5
@@ -10,7 +10,7 @@ SHADES = 5
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How often a label was answered where the teacher gave another, or the same; `shade` from 0 (never) to 5."""
+    """The count of one pair of labels, whether the two are the same, and the shade from 0 (never) to 5."""
 
     n: int
     same: bool
@@ -23,16 +23,16 @@ class Matrix:
 
     columns: list[str | None]
     rows: list[tuple[str, list[Cell]]]
-    mistakes: list[dict[str, Any]]
+    mistakes: list[LabelPair]
 
 
-def matrix(confusions: Mapping[str, Any] | None) -> Matrix | None:
-    """Return the picture of the confusions, with only the labels that occur; None where there is none or too many."""
+def matrix(confusions: Confusions | None) -> Matrix | None:
+    """Return the matrix of the labels that occur; None if there are no labels, or too many."""
     if confusions is None:
         return None
-    counts = {(row["teacher"], row["student"]): row["n"] for row in confusions["rows"]}
+    counts = {(row.teacher, row.student): row.n for row in confusions.rows}
     seen = {label for pair in counts for label in pair}
-    labels = [label for label in confusions["labels"] if label in seen]
+    labels = [label for label in confusions.labels if label in seen]
     if not labels or len(labels) > MOST_LABELS:
         return None
     columns: list[str | None] = [*labels, *([None] if None in seen else [])]
@@ -42,7 +42,7 @@ def matrix(confusions: Mapping[str, Any] | None) -> Matrix | None:
         if sum(row):
             cells = [Cell(n, student == teacher, _shade(n / sum(row))) for n, student in zip(row, columns, strict=True)]
             rows.append((teacher, cells))
-    return Matrix(columns, rows, [row for row in confusions["rows"] if row["teacher"] != row["student"]])
+    return Matrix(columns, rows, [row for row in confusions.rows if row.teacher != row.student])
 
 
 def _shade(share: float) -> int:

@@ -1,0 +1,99 @@
+"""Validates chat completion requests: what is not supported is rejected with a reason, never silently ignored."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import TemplateError
+
+from pdistill.backends.local.export.transformers_export import TransformersExport
+
+SUPPORTED_FIELDS = ("model", "messages", "stream", "max_tokens", "max_completion_tokens", "n", "stop")
+IGNORED_FIELDS = ("temperature", "top_p", "seed", "user", "metadata", "store", "stream_options", "service_tier")
+"""Fields that many clients always send; the student decodes greedily, whatever they say."""
+
+MAX_STOP_TEXTS = 4
+"""Most stop texts of one request, as many as OpenAI allows."""
+
+
+class RequestError(Exception):
+    """A request that is rejected, with an HTTP status, a reason, and OpenAI's code for it."""
+
+    def __init__(self, status: int, reason: str, code: str | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.code = code
+
+
+def handler_arguments(body: Any, export: TransformersExport, name: str) -> dict[str, Any]:
+    """Return the arguments for transformers' handler.
+
+    Raises:
+        RequestError: the request can't be answered as it is.
+    """
+    if not isinstance(body, dict):
+        raise RequestError(400, "the request is not a JSON object")
+    unknown = sorted(set(body) - {*SUPPORTED_FIELDS, *IGNORED_FIELDS})
+    if unknown:
+        raise RequestError(400, f"unknown field '{unknown[0]}'; choose from {', '.join(SUPPORTED_FIELDS)}")
+    if body.get("model") != name:
+        raise RequestError(404, f"there is no model {body.get('model')!r}; there is '{name}'", "model_not_found")
+    if body.get("n") not in (None, 1):
+        raise RequestError(400, "n must be 1: greedy answers are all the same")
+    if body.get("stream") not in (None, True, False):
+        raise RequestError(400, "stream must be true or false")
+    messages = _messages(body.get("messages"))
+    max_tokens, stop = _max_tokens(body, export), _stop(body.get("stop"))
+    _check_length(messages, max_tokens, export)
+    return {"messages": messages, "stream": bool(body.get("stream")), "max_completion_tokens": max_tokens, "stop": stop}
+
+
+def _messages(messages: Any) -> list[dict[str, str]]:
+    if not isinstance(messages, list) or not messages:
+        raise RequestError(400, "messages must be a list with at least one message")
+    return [_message(message) for message in messages]
+
+
+def _message(message: Any) -> dict[str, str]:
+    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+        raise RequestError(400, "a message must be an object with a role")
+    content = message.get("content")
+    if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
+        content = "".join(str(part.get("text")) for part in content)
+    if not isinstance(content, str):
+        raise RequestError(400, "a message's content must be text")
+    return {"role": message["role"], "content": content.encode(errors="replace").decode()}
+
+
+def _max_tokens(body: Mapping[str, Any], export: TransformersExport) -> int:
+    values = [body[key] for key in ("max_completion_tokens", "max_tokens") if body.get(key) is not None]
+    value = values[0] if values else export.settings.max_new_tokens
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RequestError(400, f"max_completion_tokens must be a positive integer, not {value!r}")
+    return value
+
+
+def _stop(value: Any) -> list[str]:
+    stop = [] if value is None else [value] if isinstance(value, str) else value
+    if (
+        not isinstance(stop, list)
+        or len(stop) > MAX_STOP_TEXTS
+        or not all(isinstance(text, str) and text for text in stop)
+    ):
+        raise RequestError(
+            400, f"stop must be a string or a list of at most {MAX_STOP_TEXTS} strings, none of them empty"
+        )
+    return stop
+
+
+def _check_length(messages: list[dict[str, str]], max_tokens: int, export: TransformersExport) -> None:
+    try:
+        tokens = len(export.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+    except TemplateError as error:
+        raise RequestError(400, f"the student's chat template rejects the messages: {error}") from None
+    context = getattr(export.model.config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and tokens + max_tokens > context:
+        raise RequestError(
+            400,
+            f"{tokens:,} tokens of messages and up to {max_tokens:,} of answer exceed the model's context of {context:,}",
+            "context_length_exceeded",
+        )

@@ -1,0 +1,206 @@
+"""Serves an export over OpenAI's chat completions API, with transformers' own handler."""
+
+import asyncio
+import json
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from pdistill.backends.local.export.chat_request import RequestError, handler_arguments
+from pdistill.backends.local.export.transformers_export import TransformersExport
+from pdistill.core.contract.sampling import Sampling
+from pdistill.core.errors import BackendError
+
+try:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse, Response
+    from starlette.routing import Route
+    from transformers.cli.serving.chat_completion import ChatCompletionHandler
+    from transformers.cli.serving.model_manager import ModelManager
+    from transformers.cli.serving.utils import GenerationState
+
+    from pdistill.backends.local.export.generation_manager import GenerationManager
+except (ImportError, NameError) as error:  # transformers raises NameError where its own extra is missing
+    raise BackendError("serving needs packages that are not installed; run: pip install 'pdistill[serve]'") from error
+
+MAX_REQUEST_BYTES = 1 << 20
+MAX_DISCARDED_BYTES = 64 << 20
+"""Most bytes of a request, and most bytes that are read and discarded so that its sender gets the reason."""
+GRACE_SECONDS = 10
+"""Seconds that answers in progress may take once the server is told to stop."""
+
+
+class ServedModel:
+    """What transformers' handler sees of a model.
+
+    Its model type is not one of transformers', so that answers are passed on unchanged: for a known type, the handler
+    removes thoughts and tool calls, and a streamed answer would begin with the chat template's newlines.
+    """
+
+    config = SimpleNamespace(model_type="student")
+
+    def __init__(self, export: TransformersExport, manager: GenerationManager) -> None:
+        self.device = export.model.device
+        self.generation_config = export.settings
+        self.generate = manager.generate
+
+
+class StudentHandler(ChatCompletionHandler):
+    """Answers chat completions with the one loaded model.
+
+    Args:
+        export: the model.
+        name: the model's name for clients.
+        sampling: what ends its answers, in addition to its end tokens and the request's own stop texts.
+    """
+
+    def __init__(self, export: TransformersExport, name: str, sampling: Sampling) -> None:
+        self.manager = GenerationManager(export, sampling)
+        state: Any = GenerationState()
+        state.get_manager = lambda *_, **__: self.manager
+        super().__init__(ModelManager(device="cpu"), state)
+        self.export = export
+        self.name = name
+        self.model = ServedModel(export, self.manager)
+        export.tokenizer.response_template = None
+
+    def _resolve_model(self, body: dict[str, Any]) -> tuple[str, Any, Any]:
+        return self.name, self.model, self.export.tokenizer
+
+    def close(self) -> None:
+        """End the answers in progress at their next token."""
+        self.manager.close(GRACE_SECONDS)
+
+
+def serve(
+    export: TransformersExport, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
+) -> None:
+    """Answer requests until the process is told to stop.
+
+    Args:
+        export: the model.
+        name: the model's name for clients.
+        sampling: what ends its answers, in addition to its end tokens and the request's own stop texts.
+        host: the address to listen on.
+        port: the port to listen on; 0 is any free port.
+        ready: called with the URL once the server listens.
+
+    Raises:
+        BackendError: the server can't listen on the address.
+    """
+    listening = _listen(host, port)
+    student = StudentHandler(export, name, sampling)
+    address, bound_port = listening.getsockname()[:2]
+    ready(f"http://{f'[{address}]' if ':' in address else address}:{bound_port}/v1")
+    try:
+        make_server(student).run(sockets=[listening])
+    finally:
+        listening.close()
+
+
+def make_server(student: StudentHandler, grace: int = GRACE_SECONDS) -> uvicorn.Server:
+    """Return the server, not yet running; once told to stop, it gives the answers in progress `grace` seconds."""
+    config = uvicorn.Config(
+        make_application(student),
+        log_level="critical",
+        lifespan="off",
+        timeout_graceful_shutdown=grace,
+        access_log=False,
+    )
+    return _Server(config, student)
+
+
+class _Server(uvicorn.Server):
+    """A server whose model is idle before its event loop is closed."""
+
+    def __init__(self, config: uvicorn.Config, student: StudentHandler) -> None:
+        super().__init__(config)
+        self._student = student
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for the answers in progress, then end them; no client is left to hear about errors."""
+        await super().shutdown(sockets)
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        await asyncio.to_thread(self._student.close)
+
+
+def make_application(student: StudentHandler) -> Starlette:
+    """Return the server's application: chat completions, the list of its one model, and its health."""
+
+    async def chat(request: Request) -> Response:
+        body = handler_arguments(_parsed(await _read(request)), student.export, student.name)
+        response: Response = await student.handle_request(
+            body, request.headers.get("x-request-id") or str(uuid.uuid4())
+        )
+        return response
+
+    async def models(request: Request) -> Response:
+        model = {"id": student.name, "object": "model", "created": 0, "owned_by": "pdistill"}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/health", health),
+        ],
+        exception_handlers={RequestError: _rejection, HTTPException: _failure, Exception: _failure},
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise BackendError(f"can't listen on {host}, port {port}: {reason}; use another --port or --host") from None
+
+
+async def _read(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        RequestError: it is too large.
+    """
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_DISCARDED_BYTES:
+            break
+        if size <= MAX_REQUEST_BYTES:
+            parts.append(part)
+    if size > MAX_REQUEST_BYTES:
+        raise RequestError(413, f"the request is larger than {MAX_REQUEST_BYTES:,} bytes", "request_too_large")
+    return b"".join(parts)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise RequestError(400, "the request is not JSON") from None
+
+
+async def _rejection(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return _error(error.status, str(error), error.code)
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return _error(error.status_code, str(error.detail).lower())
+    return _error(500, f"unexpected {type(error).__name__}")
+
+
+def _error(status: int, message: str, code: str | None = None) -> Response:
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    error: Mapping[str, Any] = {"message": message, "type": kind, "param": None, "code": code}
+    return JSONResponse({"error": error}, status)

@@ -1,0 +1,1 @@
+"""Models on this machine: finding and loading them, their adapters, and what ends their answers."""

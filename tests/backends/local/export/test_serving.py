@@ -1,0 +1,205 @@
+"""The served student, queried over HTTP with the real `openai` client."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+from pdistill.backends.local.export import serving
+from pdistill.backends.local.export.transformers_export import TransformersExport
+from pdistill.core.contract.sampling import Sampling
+from pdistill.core.delivery.export import export
+from pdistill.core.errors import BackendError
+from tests.backends.local_runs import CHAT_FRAME, LocalRun, run_student
+
+RUNS = {"chat": ("qwen3", CHAT_FRAME), "text": ("gpt2", "{query}\tis")}
+NAME = "kinds"
+GREEDY = Sampling()
+
+
+class Served:
+    """A server in a thread of this process."""
+
+    def __init__(self, folder: Path, grace: int = 1, sampling: Sampling = GREEDY) -> None:
+        self.student = serving.StudentHandler(TransformersExport(folder, "cpu"), NAME, sampling)
+        self.listening = serving._listen("127.0.0.1", 0)
+        self.server = serving.make_server(self.student, grace)
+        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
+        self.thread.start()
+        address = f"http://127.0.0.1:{self.listening.getsockname()[1]}/v1"
+        self.client = openai.OpenAI(base_url=address, api_key="none", max_retries=0)
+
+    def ask(self, query: str, **settings: Any) -> Any:
+        messages: Any = [{"role": "user", "content": query}]
+        return self.client.chat.completions.create(**{"model": NAME, "messages": messages, **settings})
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join()
+        self.client.close()
+        self.listening.close()
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LocalRun:
+    return run_student(tmp_path_factory.mktemp("serving"), *RUNS[request.param])
+
+
+@pytest.fixture(scope="module")
+def folder(run: LocalRun) -> Path:
+    export(run.directory, run.directory.path / "merged", merge=True)
+    return run.directory.path / "merged"
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Served]:
+    server = Served(folder)
+    yield server
+    server.stop()
+
+
+def test_every_answer_is_the_recorded_one(served: Served, run: LocalRun) -> None:
+    answers = {query: served.ask(query).choices[0] for query in run.answers}
+    assert {query: answer.message.content for query, answer in answers.items()} == run.answers
+    assert {answer.finish_reason for answer in answers.values()} == {"stop"}
+
+
+def test_several_at_once_are_streamed(served: Served, run: LocalRun) -> None:
+    def streamed(query: str) -> str:
+        parts = [chunk.choices[0].delta.content for chunk in served.ask(query, stream=True)]
+        return "".join(part or "" for part in parts)
+
+    with ThreadPoolExecutor(6) as pool:
+        assert dict(zip(run.answers, pool.map(streamed, run.answers), strict=True)) == run.answers
+
+
+def test_the_one_model_is_listed(served: Served) -> None:
+    assert [model.id for model in served.client.models.list()] == [NAME]
+
+
+def test_tokens_are_counted_and_the_answer_is_cut_where_it_was_asked_to_be(served: Served, run: LocalRun) -> None:
+    query = next(query for query, answer in run.answers.items() if answer)
+    answer = served.ask(query, max_completion_tokens=1)
+    assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 1)
+    assert answer.usage.prompt_tokens == len(served.student.export.prompt_ids(query))
+
+
+def said(served: Served, query: str, stream: bool, **settings: Any) -> tuple[str, str]:
+    """Return an answer and why it ended."""
+    answer = served.ask(query, stream=stream, **settings)
+    if not stream:
+        return answer.choices[0].message.content, answer.choices[0].finish_reason
+    chunks = [chunk.choices[0] for chunk in answer]
+    return "".join(chunk.delta.content or "" for chunk in chunks), chunks[-1].finish_reason
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_stop_text_of_the_request_ends_the_answer(served: Served, run: LocalRun, stream: bool) -> None:
+    query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
+    last = answer.rstrip()[-1]
+    assert said(served, query, stream, stop=last) == (answer[: answer.index(last)], "stop")
+    assert said(served, query, stream, stop=["nowhere", last]) == (answer[: answer.index(last)], "stop")
+    assert said(served, query, stream, stop=["nowhere", f"{last}more"]) == (answer, "stop")
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_stop_texts_of_the_run_end_every_answer(folder: Path, run: LocalRun, stream: bool) -> None:
+    query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
+    last = answer.rstrip()[-1]
+    stopping = Served(folder, sampling=Sampling(stop=(last,)))
+    try:
+        assert said(stopping, query, stream) == (answer[: answer.index(last)], "stop")
+    finally:
+        stopping.stop()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_answer_that_ends_with_its_last_token_was_not_cut_off(served: Served, run: LocalRun, stream: bool) -> None:
+    counts = {query: served.ask(query).usage.completion_tokens for query in run.answers}
+    query, tokens = next((query, tokens) for query, tokens in counts.items() if tokens > 1)
+    assert said(served, query, stream, max_tokens=tokens) == (run.answers[query], "stop")
+    assert said(served, query, stream, max_tokens=tokens - 1)[1] == "length"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "says"),
+    [
+        ({"model": "other"}, 404, "there is no model 'other'; there is 'kinds'"),
+        ({"messages": []}, 400, "at least one message"),
+        ({"messages": ["x"]}, 400, "an object with a role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "must be text"),
+        ({"messages": [{"role": "user", "content": "x y " * 200}]}, 400, "exceed the model's context of 256"),
+        ({"messages": [{"role": "user", "content": "x" * (1 << 21)}]}, 413, "larger than 1,048,576 bytes"),
+        ({"n": 2}, 400, "n must be 1"),
+        ({"stream": "yes"}, 400, "true or false"),
+        ({"stop": ["a", ""]}, 400, "a list of at most 4 strings, none of them empty"),
+        ({"stop": list("abcde")}, 400, "at most 4 strings"),
+        ({"max_tokens": 0}, 400, "a positive integer, not 0"),
+        ({"extra_body": {"chat_template_kwargs": {}}}, 400, "unknown field 'chat_template_kwargs'"),
+    ],
+)
+def test_what_can_not_be_answered_is_refused(served: Served, changes: Any, status: int, says: str) -> None:
+    with pytest.raises(openai.APIStatusError, match=says) as refused:
+        served.ask("x", **changes)
+    assert refused.value.status_code == status
+    assert served.ask("still there").choices[0].finish_reason == "stop"
+
+
+def test_what_is_not_json_or_not_there(served: Served) -> None:
+    for path, status in (("chat/completions", 400), ("completions", 404)):
+        with pytest.raises(openai.APIStatusError) as refused:
+            served.client.post(f"/{path}", body=None, cast_to=object, options={"headers": {"x": "y"}})
+        assert refused.value.status_code == status
+
+
+def test_parts_of_text_are_one_message(served: Served, run: LocalRun) -> None:
+    query = next(iter(run.answers))
+    parts = [{"type": "text", "text": query[:2]}, {"type": "text", "text": query[2:]}]
+    answer = served.ask("", messages=[{"role": "user", "content": parts}], temperature=1.5, seed=3)
+    assert answer.choices[0].message.content == run.answers[query]
+
+
+def slowed(folder: Path, seconds: float, tokens: int, grace: int) -> Served:
+    """Return a server whose answers have so many tokens at least and take their time for each."""
+    served = Served(folder, grace)
+    served.student.export.settings.min_new_tokens = tokens
+    served.student.export.model.register_forward_pre_hook(lambda *_: time.sleep(seconds))
+    return served
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+@pytest.mark.parametrize("stream", [True, False])
+def test_shut_down_in_the_middle_ends_the_answer(folder: Path, stream: bool) -> None:
+    served = slowed(folder, 0.2, tokens=100, grace=1)
+    begun = threading.Event()
+    served.student.export.model.register_forward_hook(lambda *_: begun.set())
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(lambda: list(served.ask("x", max_tokens=100, stream=stream)))
+        assert begun.wait(60)
+        served.stop()
+        with pytest.raises((openai.APIError, httpx2.HTTPError)):
+            under_way.result(60)
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+def test_an_answer_under_way_is_finished_before_the_server_ends(folder: Path) -> None:
+    served = slowed(folder, 0.02, tokens=20, grace=60)
+    parts = iter(served.ask("x", max_tokens=20, stream=True))
+    next(parts)
+    served.server.should_exit = True
+    assert list(parts)[-1].choices[0].finish_reason == "length"
+    served.stop()
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+def test_an_address_that_is_taken(folder: Path, served: Served) -> None:
+    port = served.listening.getsockname()[1]
+    with pytest.raises(BackendError, match=f"can't listen on 127.0.0.1, port {port}: .* use another --port"):
+        serving.serve(served.student.export, NAME, GREEDY, "127.0.0.1", port, print)
