@@ -79,7 +79,7 @@ class OpenAIOptions:
 
 
 def create(options: OpenAIOptions) -> Backend:
-    """Return the openai backend; asks nothing of the service.
+    """Return the openai backend; sends no request to the service.
 
     Raises:
         BackendError: one of the packages that it needs is not installed.

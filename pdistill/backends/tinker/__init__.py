@@ -70,7 +70,7 @@ class TinkerOptions:
 
 
 def create(options: TinkerOptions) -> Backend:
-    """Return the Tinker backend; asks nothing of the service.
+    """Return the Tinker backend; sends no request to the service.
 
     Raises:
         BackendError: one of the packages that it needs is not installed.

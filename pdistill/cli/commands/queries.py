@@ -32,7 +32,7 @@ FLAG_NAMES = {option.name: option.flag for option in OPTIONS}
     cls=SectionedOption,
     section="Logs",
     is_flag=True,
-    help="Mask email addresses, phone numbers and the like in the logs.",
+    help="Mask email addresses, phone numbers and similar data in the logs.",
 )
 @with_options([dry_run, as_json])
 def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool, **flags: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pdistill.cli.escape import one_line
+from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.output.tables import table_of, text_of
 from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.probes.findings import sentences

@@ -175,7 +175,7 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
         stored: the settings from the start of the job; None: resolve them now.
 
     Raises:
-        UsageError: there is nothing to go on from.
+        UsageError: there is no query to continue from.
         BackendError: the model, or what runs it, is missing; or it has no chat template and should.
     """
     model = Model(source.spec, stored["resolved"] if stored else None)

@@ -34,7 +34,7 @@ def test_a_good_run_passes(call: Call, finished: Path, tmp_path: Path, monkeypat
     assert "| passed | agreement " in summary.read_text()
 
 
-def test_thresholds_stand_in_the_configuration_file_too(call: Call, finished: Path, tmp_path: Path) -> None:
+def test_thresholds_can_be_in_the_configuration_file(call: Call, finished: Path, tmp_path: Path) -> None:
     config = tmp_path / "job.toml"
     config.write_text("limit = 5\n[check]\nmin-agreement = 0.1\nmin-recovery = 0.9\n")
     row = json.loads(call("check", finished, "--config", config, "--min-recovery", 0.2, "--json").stdout)

@@ -27,7 +27,7 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_a_dry_run_says_what_each_stage_costs_at_the_most(call: Call, job: Job, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_maximum_cost_of_each_stage(call: Call, job: Job, tmp_path: Path) -> None:
     args = ["run", *job(tmp_path / "run"), *PRICED, "--dry-run"]
     row = json.loads(call(*args, "--json").stdout)
     cost = row["cost_at_most"]
@@ -76,7 +76,7 @@ def test_the_source_of_a_price_can_not_reach_the_terminal(call: Call, job: Job, 
     assert not set(result.output) & {"\x1b", "\x07"}
 
 
-def test_a_limit_stops_with_one_line_and_the_next_command_goes_on(call: Call, job: Job, tmp_path: Path) -> None:
+def test_a_limit_stops_with_one_line_and_the_next_command_resumes(call: Call, job: Job, tmp_path: Path) -> None:
     run = tmp_path / "run"
     stopped = call("generate", *job(run), *PRICED, "--max-cost", 0.002)
     assert (stopped.exit_code, stopped.stdout) == (1, "")
@@ -130,7 +130,7 @@ def test_a_limit_on_free_models_is_said_once(call: Call, job: Job, tmp_path: Pat
     assert result.stderr.count("--max-cost 5 limits nothing here: these models cost no money") == 1
 
 
-def test_the_limit_may_stand_in_the_file_of_options(call: Call, job: Job, tmp_path: Path) -> None:
+def test_the_limit_can_be_in_the_configuration_file(call: Call, job: Job, tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text("max-cost = 0.002\n[backend-options]\nprice_prompt = 3\n")
     result = call("generate", *job(tmp_path / "run"), "--config", file)
