@@ -68,13 +68,20 @@ def _class(value: type, node: ast.ClassDef) -> str:
     """Return the signature of a class as it is called."""
     bases = ", ".join(ast.unparse(base) for base in node.bases)
     if is_dataclass(value):
-        fields = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
-        keywords = "kw_only=True" in ast.unparse(node.decorator_list[0])
+        fields = [_field(part) for part in node.body if isinstance(part, ast.AnnAssign)]
+        keywords = any("kw_only=True" in ast.unparse(decorator) for decorator in node.decorator_list)
         return _call(f"class {node.name}", ["*", *fields] if keywords else fields, "")
     made = next((part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"), None)
     if made is not None:
         return _call(f"class {node.name}", _arguments(made)[1:], "")
     return f"class {node.name}({bases})" if bases else f"class {node.name}"
+
+
+def _field(node: ast.AnnAssign) -> str:
+    """Return a field as an argument; of a declared option, the default alone."""
+    if isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "option":
+        node.value = node.value.args[0]
+    return ast.unparse(node)
 
 
 def _function(node: ast.FunctionDef) -> str:

@@ -12,11 +12,11 @@ WIDTH = 100
 START = """\
 # Command line
 
-Generated from `pdistill COMMAND --help` by `python docs/generate_cli.py`; a test compares the two.
+Generated from `pdistill COMMAND --help` by `python docs/generate_cli.py`; a test checks that it is up to date.
 
-Exit codes: 0 success; 1 failure, reported in one line on standard error; 2 wrong usage; 130 stopped by Ctrl-C or SIGTERM,
-with all finished work saved. Results go to standard output in UTF-8, everything else to standard error. Colour respects
-`NO_COLOR`; with `PDISTILL_TRACEBACK=1` a failure also shows its traceback.
+Exit codes: 0 success; 1 failure, explained in one line on standard error; 2 wrong usage; 130 stopped by Ctrl-C or SIGTERM,
+with the progress saved. Results are written to standard output in UTF-8, everything else to standard error. `NO_COLOR` turns
+colours off; `PDISTILL_TRACEBACK=1` adds a traceback to the error.
 """
 
 

@@ -1,29 +1,31 @@
 """Writes the JSON schemas in docs/reference, of `--config` files and of report.json: `python docs/generate_schema.py`."""
 
-import inspect
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from pdistill.core.results.schema import FORM
-from pdistill.core.setup.config import Config
+from pdistill.core.setup.config import OPTIONS, Config
+from pdistill.core.setup.configfile import RENAMED
 
 FOLDER = Path(__file__).parent / "reference"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-RENAMED = {"from_run": "from"}
 
 
 def config_schema() -> str:
-    """Return the schema of configuration files: the keys with hyphens, described as in Config."""
-    made = TypeAdapter(Config).json_schema()
-    described = _descriptions(inspect.getdoc(Config) or "")
+    """Return the schema of configuration files: the keys with hyphens, their help and their ranges."""
+    made = TypeAdapter(Config).json_schema()["properties"]
+    keys = {option: key for key, option in RENAMED.items()}
     properties = {}
-    for key, value in made["properties"].items():
-        name = RENAMED.get(key, key.replace("_", "-"))
-        properties[name] = {"description": described[key], **_plain(value)}
+    for option in OPTIONS:
+        limits = {"exclusiveMinimum": option.spec.above, "minimum": option.spec.minimum, "maximum": option.spec.maximum}
+        properties[keys.get(option.name, option.name.replace("_", "-"))] = {
+            "description": option.description,
+            **_plain(made[option.name]),
+            **{key: limit for key, limit in limits.items() if limit is not None},
+        }
     whole = {
         "$schema": DIALECT,
         "title": "Options of pdistill run in a TOML file",
@@ -48,13 +50,6 @@ def _open(value: Any) -> Any:
         return value
     left_out = {"title": str, "additionalProperties": bool}
     return {key: _open(item) for key, item in value.items() if not isinstance(item, left_out.get(key, ()))}
-
-
-def _descriptions(text: str) -> dict[str, str]:
-    """Return the docstring's description of each argument."""
-    arguments = text.partition("Args:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", arguments, re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", said).replace("None", "none") for name, said in found}
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from pdistill.core.contract.interfaces import (
     WeightsURI,
 )
 from pdistill.core.contract.likeness import likeness
+from pdistill.core.contract.optionfields import option
 from pdistill.core.contract.prices import FREE, Prices, given_prices
 from pdistill.core.contract.prompts import QUERY_FIELD, Message, Messages, Prompt, Text, framed, teacher_prompt
 from pdistill.core.contract.queries import Query
@@ -103,6 +104,7 @@ __all__ = [
     "given_prices",
     "hookimpl",
     "likeness",
+    "option",
     "read_queries",
     "read_text",
     "teacher_prompt",

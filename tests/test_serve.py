@@ -29,7 +29,7 @@ def test_ctrl_c_ends_the_server_and_finishes_the_answer(tmp_path: Path, number: 
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         said = process.stdout.readline()
-        assert said.startswith("run listens on http://127.0.0.1:"), process.communicate()
+        assert said.startswith("run is served at http://127.0.0.1:"), process.communicate()
         client = openai.OpenAI(base_url=said.split()[3].rstrip(";"), api_key="none", max_retries=0)
         messages: Any = [{"role": "user", "content": next(iter(run.answers))}]
         parts = iter(client.chat.completions.create(model="run", messages=messages, stream=True))

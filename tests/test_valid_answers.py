@@ -89,11 +89,14 @@ def test_a_pattern(config: Config, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pattern": "x"}, "--pattern and --json-schema can't both hold"),
-        ({"labels": ("a",)}, "--labels and --json-schema can't both hold"),
+        ({"pattern": "x"}, "--pattern and --json-schema are mutually exclusive"),
+        ({"labels": ("a",)}, "--labels and --json-schema are mutually exclusive"),
         ({"json_schema": None, "pattern": "("}, "is no regular expression"),
         ({"json_schema": Path("nowhere.json")}, "can't read 'nowhere.json'"),
-        ({"task": "langid", "prompt": None, "queries": None}, "--json-schema goes with --prompt and --queries"),
+        (
+            {"task": "langid", "prompt": None, "queries": None},
+            "--json-schema can only be used with --prompt and --queries",
+        ),
     ],
 )
 def test_what_cant_be(config: Config, changes: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""What the shell is offered for names: tasks, backends, runs."""
+"""Shell completion of the names of tasks, backends and runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,21 +10,21 @@ from pdistill.cli.escape import one_line
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the installed tasks that begin so."""
+    """Return the installed tasks whose names start with the typed text."""
     from pdistill.core.contract.plugins import installed
 
     return _items(((entry.name, entry.summary) for entry in installed().tasks), incomplete)
 
 
 def backends(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the installed backends that begin so."""
+    """Return the installed backends whose names start with the typed text."""
     from pdistill.core.contract.plugins import installed
 
     return _items(((entry.name, entry.summary) for entry in installed().backends), incomplete)
 
 
 def runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the runs under runs/ that begin so, or else let the shell complete folders."""
+    """Return the runs under runs/ whose names start with the typed text; without any, let the shell complete directories."""
     names = sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
     return _items(((name, "") for name in names), incomplete) or [CompletionItem(incomplete, type="dir")]
 

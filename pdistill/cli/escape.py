@@ -1,4 +1,4 @@
-"""Foreign text made harmless for a terminal: see pdistill.core.escape."""
+"""Escaping of untrusted text for the terminal: see pdistill.core.escape."""
 
 from pdistill.core.escape import json_text, lines, one_line
 

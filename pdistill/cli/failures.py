@@ -1,4 +1,4 @@
-"""What is said of a failure, in one line on standard error, and the exit code that goes with it."""
+"""The error line of a failed command on standard error, and its exit code."""
 
 import os
 import shlex
@@ -16,14 +16,14 @@ from pdistill.core.errors import PdistillError
 
 STOPPED = 130
 TRACEBACK = "PDISTILL_TRACEBACK"
-KEEPING = ("run", "generate", "train", "evaluate", "queries")
+RESUMABLE = ("run", "generate", "train", "evaluate", "queries")
 
 
 def failed(error: BaseException, args: Sequence[str]) -> int:
-    """Return the exit code of a failed command after its one line was written.
+    """Write the error line of a failed command, and return its exit code.
 
     Args:
-        args: the command line without its first word.
+        args: the command line without the program's name.
     """
     if isinstance(error, BrokenPipeError):
         return 1
@@ -41,7 +41,7 @@ def failed(error: BaseException, args: Sequence[str]) -> int:
 
 
 def explain(error: BaseException) -> str:
-    """Return what is wrong, in one line."""
+    """Return the error in one line."""
     if isinstance(error, PdistillError):
         return one_line(str(error))
     if isinstance(error, click.ClickException):
@@ -51,7 +51,7 @@ def explain(error: BaseException) -> str:
         return one_line(f"{place}{error.strerror[0].lower()}{error.strerror[1:]}")
     cause = error.__cause__ if isinstance(error, click.Abort) and error.__cause__ else error
     first = f"unexpected {type(cause).__name__}: {cause}".rstrip(": ")
-    return f"{one_line(first)}; run again with {TRACEBACK}=1 to see where"
+    return f"{one_line(first)}; run again with {TRACEBACK}=1 for a traceback"
 
 
 def _usage(error: click.ClickException) -> str:
@@ -64,14 +64,14 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _stopped(args: Sequence[str]) -> str:
-    if not args or args[0] not in KEEPING or "--from-logs" in args:
+    if not args or args[0] not in RESUMABLE or "--from-logs" in args:
         return "stopped"
     start = ["python", "-m", "pdistill"] if sys.argv[0].endswith("__main__.py") else ["pdistill"]
-    return f"stopped; all that was done is kept; go on with: {one_line(shlex.join([*start, *args]))}"
+    return f"stopped; progress is saved; resume with: {one_line(shlex.join([*start, *args]))}"
 
 
 def _ignore_signals() -> None:
-    """Guarantee that a second Ctrl-C does not disturb the last words."""
+    """Guarantee that a second Ctrl-C does not interrupt the last line."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

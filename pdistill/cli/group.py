@@ -1,4 +1,4 @@
-"""A click group that imports a command only when it is invoked, and turns every failure into one line."""
+"""A click group that imports a command only when it is invoked, and shows every failure as one line."""
 
 import os
 import sys
@@ -14,21 +14,21 @@ from pdistill.core.errors import unknown
 
 
 class Listed(NamedTuple):
-    """A command that is not imported yet: the module that holds it under its own name, and its short help."""
+    """A command that is not imported yet: the module that defines it under its own name, and its short help."""
 
     module: str
     help: str
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are invoked; help and completion read the table alone."""
+    """A group whose commands are imported when they are invoked; help and completion only read the table."""
 
     def __init__(self, *args: Any, listed: Mapping[str, Listed], **settings: Any) -> None:
         super().__init__(*args, **settings)
         self._listed = listed
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the table."""
+        """Return the commands' names, in the order of the table."""
         return list(self._listed)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -42,10 +42,10 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments name, and the rest of them.
+        """Return the command that the arguments name, and the remaining arguments.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such command.
         """
         if args[0] not in self._listed and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise unknown("command", args[0], self._listed)
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, listed.help) for name, listed in self._listed.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands and options that begin so."""
+        """Return the commands and options that start with the typed text."""
         names = [
             CompletionItem(name, help=listed.help)
             for name, listed in self._listed.items()
@@ -67,21 +67,21 @@ class LazyGroup(click.Group):
 
     def main(self, args: Any = None, prog_name: str | None = None, *rest: Any, **extra: Any) -> Any:
         """Run the command line and exit with its code."""
-        given = sys.argv[1:] if args is None else list(args)
+        arguments = sys.argv[1:] if args is None else list(args)
         extra["standalone_mode"] = False
         try:
-            code = super().main(given, prog_name, *rest, **extra)
+            code = super().main(arguments, prog_name, *rest, **extra)
             sys.stdout.flush()
         except BaseException as error:
             if isinstance(error, SystemExit):
                 raise
-            code = failed(error, given)
+            code = failed(error, arguments)
             _drop_output()
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def _drop_output() -> None:
-    """Guarantee that what can't be written to standard output fails no second time when the process ends."""
+    """Guarantee that output which can't be written does not fail a second time when the process ends."""
     try:
         sys.stdout.flush()
     except OSError:

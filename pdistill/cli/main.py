@@ -1,4 +1,4 @@
-"""The command `pdistill`; what each of its commands needs is imported when it is used."""
+"""The command `pdistill`; each of its commands is imported when it is invoked."""
 
 import io
 import signal
@@ -9,29 +9,33 @@ import click
 
 from pdistill.cli.group import LazyGroup, Listed
 
-JOBS, STAGES, LISTINGS = "pdistill.cli.jobs", "pdistill.cli.stages", "pdistill.cli.listings"
+JOBS, STAGES, LISTINGS = "pdistill.cli.commands.jobs", "pdistill.cli.commands.stages", "pdistill.cli.commands.listings"
 
 COMMANDS = {
-    "run": Listed(JOBS, "Do the whole job: generate, train, evaluate, report."),
-    "generate": Listed(JOBS, "Let the teacher answer the queries under the prompt."),
-    "queries": Listed("pdistill.cli.queries", "Write queries for a prompt, or take them from logs."),
+    "run": Listed(JOBS, "Run the whole pipeline: generate, train, evaluate, report."),
+    "generate": Listed(JOBS, "Generate the teacher's answers to the queries."),
+    "queries": Listed("pdistill.cli.commands.queries", "Write queries for a prompt, or extract them from logs."),
     "train": Listed(STAGES, "Train the student on the teacher's answers."),
-    "evaluate": Listed(STAGES, "Let the five arms answer the held-out queries."),
-    "report": Listed("pdistill.cli.report", "Show how well the student does, or compare two runs."),
-    "check": Listed("pdistill.cli.check", "Fail if a run does not meet thresholds."),
-    "judge": Listed("pdistill.cli.judge", "Let a judge model compare answers with the teacher's."),
-    "sample": Listed("pdistill.cli.sample", "Ask the trained student, or another arm of the run."),
-    "export": Listed("pdistill.cli.export", "Write the student as a folder that PEFT or transformers loads."),
-    "serve": Listed("pdistill.cli.serve", "Serve the student by OpenAI's chat completions, until Ctrl-C."),
-    "measure": Listed("pdistill.cli.measure", "Measure the served student against the base under the prompt."),
-    "tasks": Listed(LISTINGS, "List the tasks, or show one."),
-    "backends": Listed(LISTINGS, "List the backends and their options."),
-    "plugins": Listed(LISTINGS, "List the plugins, and where each comes from."),
-    "new-task": Listed("pdistill.cli.new_task", "Write a package with a task of your own."),
+    "evaluate": Listed(STAGES, "Evaluate teacher, base and student on the held-out queries."),
+    "report": Listed("pdistill.cli.commands.report", "Show how well the student does, or compare two runs."),
+    "check": Listed("pdistill.cli.commands.check", "Fail if a run does not meet thresholds."),
+    "judge": Listed("pdistill.cli.commands.judge", "Let a judge model compare answers with the teacher's."),
+    "sample": Listed("pdistill.cli.commands.sample", "Query the trained student, or another arm of the run."),
+    "export": Listed(
+        "pdistill.cli.commands.export", "Export the student as a model directory for PEFT or transformers."
+    ),
+    "serve": Listed("pdistill.cli.commands.serve", "Serve the student over an OpenAI-compatible chat API."),
+    "measure": Listed(
+        "pdistill.cli.commands.measure", "Benchmark the served student against the base with the prompt."
+    ),
+    "tasks": Listed(LISTINGS, "List the installed tasks, or show one."),
+    "backends": Listed(LISTINGS, "List the installed backends and their options."),
+    "plugins": Listed(LISTINGS, "List the installed plugins and their packages."),
+    "new-task": Listed("pdistill.cli.commands.new_task", "Create a Python package with a task of your own."),
 }
 
 EPILOG = """\b
-Shell completion: put the line of your shell into its start-up file.
+Shell completion: add the line for your shell to its start-up file.
   bash  eval "$(_PDISTILL_COMPLETE=bash_source pdistill)"
   zsh   eval "$(_PDISTILL_COMPLETE=zsh_source pdistill)"
   fish  _PDISTILL_COMPLETE=fish_source pdistill | source
@@ -46,15 +50,15 @@ Shell completion: put the line of your shell into its start-up file.
 )
 @click.version_option(package_name="pdistill", prog_name="pdistill")
 def pdistill() -> None:
-    """Prompt distillation: move a long prompt into a model's weights.
+    """Prompt distillation: bake a long prompt into a model's weights.
 
-    A teacher answers queries under the prompt; a student learns to give the same answers without it. Every stage
-    stores what it has done at once, so the same command goes on after an interruption.
+    A teacher answers queries with the prompt; a student is trained to give the same answers without it. Every stage
+    saves its progress: rerun an interrupted command to resume it.
     """
 
 
 def main() -> None:
-    """Run the command line of this process and exit with its code."""
+    """Run the command line of this process, and exit with its exit code."""
     signal.signal(signal.SIGTERM, _stop)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

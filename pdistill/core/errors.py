@@ -1,11 +1,11 @@
 """Every error that a user can cause or must act on.
 
 PdistillError
-├── UsageError       wrong options or input files; exit code 2
-├── RunError         a run directory that is locked, damaged or was made otherwise
+├── UsageError       wrong options or input files; exit code 2; also a ValueError
+├── RunError         a run directory that is locked, damaged or was made with other options
 ├── BackendError     a model, package, key or device that is missing or failed
-│   ├── ContextError     a prompt and query that do not fit the model's context
-│   └── BrokenOffError   a training that broke off on a service, and goes on from its last checkpoint
+│   ├── ContextError     a request that does not fit the model's context
+│   └── BrokenOffError   a training run that a service broke off; it can resume from its last checkpoint
 ├── TaskError        a task whose queries or answers can't be used
 └── PluginError      plugins that contradict each other
 
@@ -17,13 +17,13 @@ from difflib import get_close_matches
 
 
 class PdistillError(Exception):
-    """A failure that one line explains; the CLI prints it without a traceback."""
+    """A failure that one line explains; the command line prints it without a traceback."""
 
     exit_code = 1
 
 
-class UsageError(PdistillError):
-    """Options or input files that can't be used as given."""
+class UsageError(PdistillError, ValueError):
+    """Options or input files that can't be used; also a ValueError, so that notebooks can catch it as one."""
 
     exit_code = 2
 
@@ -43,40 +43,40 @@ class ContextError(BackendError):
         number: the query's number.
         prompt_tokens: tokens that the query shares with the other requests (the prompt).
         query_tokens: tokens of the request after those.
-        max_tokens: tokens that the answer may take.
-        context: tokens that the model can hold.
+        max_tokens: the maximum number of tokens of the answer.
+        context: the model's context length, in tokens.
     """
 
     def __init__(self, number: int, prompt_tokens: int, query_tokens: int, max_tokens: int, context: int) -> None:
-        super().__init__(number)
+        super().__init__(number, prompt_tokens, query_tokens, max_tokens, context)
         self.number = number
         self.name = str(number)
-        self._why = (
-            f"{prompt_tokens:,} tokens of prompt, {query_tokens:,} of query and up to {max_tokens:,} of answer are more than "
-            f"the model's context of {context:,} tokens"
+        self._reason = (
+            f"{prompt_tokens:,} prompt tokens, {query_tokens:,} query tokens and up to {max_tokens:,} answer tokens exceed "
+            f"the model's context length of {context:,} tokens"
         )
 
     @classmethod
     def told(cls, number: int, why: str) -> "ContextError":
-        """Return the error where only a service knows the lengths.
+        """Return the error for a request whose lengths only a service knows.
 
         Args:
             number: the query's number.
-            why: what the service says.
+            why: the reason that the service gives.
         """
         error = cls(number, 0, 0, 0, 0)
-        error._why = why
+        error._reason = why
         return error
 
     def __str__(self) -> str:
         return (
-            f"query {self.name!r} does not fit: {self._why}; shorten the prompt, leave the query out, or take a model with a "
-            "longer context"
+            f"query {self.name!r} does not fit: {self._reason}; shorten the prompt, leave the query out, or use a model with "
+            "a longer context"
         )
 
 
 class BrokenOffError(BackendError):
-    """A training whose trainer is of no use any more; another one can go on from the last saved state."""
+    """A training run whose trainer can no longer be used; another one can resume from the last checkpoint."""
 
 
 class TaskError(PdistillError):
@@ -88,13 +88,13 @@ class PluginError(PdistillError):
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """Return ", did you mean 'x'?" for the choice nearest to `word`, or an empty text where none is near."""
-    found = get_close_matches(word, list(choices), n=1, cutoff=0.6)
-    return f", did you mean '{found[0]}'?" if found else ""
+    """Return ", did you mean 'x'?" for the choice closest to `word`, or an empty text if none is close."""
+    matches = get_close_matches(word, list(choices), n=1, cutoff=0.6)
+    return f", did you mean '{matches[0]}'?" if matches else ""
 
 
 def unknown(kind: str, word: str, choices: Iterable[str]) -> UsageError:
-    """Return the error for a name that is none of `choices`, with the nearest and all valid ones."""
+    """Return the error for a name that is not in `choices`; it names the closest one and all valid ones."""
     names = sorted(choices)
     near = nearest(word, names)
     valid = f"{' ' if near else '; '}choose from {', '.join(names)}" if names else ""

@@ -4,9 +4,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 PARTS = (
     "batches", "constraint", "exporter", "hookspecs", "interfaces", "likeness", "prices", "prompts", "queries",
@@ -17,14 +20,17 @@ MOVED |= {f"pdistill.core.{name}": f"pdistill.core.setup.{name}" for name in ("c
 RENAMED = {"Ability": "Capability", "ExportForm": "ExportSpec", "Exported": "LoadedExport", "student_prompt": "framed"}
 
 
-class MovedModules(MetaPathFinder, Loader):
-    """Finds the old module paths after every other finder has failed; each hands on the names of the new module."""
+class MovedModules:
+    """Finds the old module paths after every other finder has failed; each hands on the names of the new module.
+
+    It has no base class because importlib.abc takes as long to import as all of click's types.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return how to make a module of that old path, or None."""
-        return ModuleSpec(name, self) if name in MOVED else None
+        return ModuleSpec(name, cast("Loader", self)) if name in MOVED else None
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Leave the making of the module to Python."""

@@ -236,7 +236,7 @@ def test_cuts_off_every_nth_answer() -> None:
 def test_a_context_that_is_too_short_names_the_query_and_the_lengths() -> None:
     backend = FakeBackend(FakeOptions(context=60))
     prompts = [teacher_prompt(RULES, "a " * length, "chat") for length in (1, 40)]
-    with pytest.raises(ContextError, match=r"query '1' does not fit: \d+ tokens of prompt, \d+ of query"):
+    with pytest.raises(ContextError, match=r"query '1' does not fit: \d+ prompt tokens, \d+ query tokens"):
         complete(backend, prompts, Sampling(max_tokens=8))
     used = complete(FakeBackend(), prompts, Sampling(max_tokens=8))
     assert [answer.prompt_tokens for answer in used] == [len(FakeRenderer().prompt_ids(prompt)) for prompt in prompts]

@@ -16,10 +16,10 @@ from pdistill.core.errors import RunError, UsageError
         (OSError(errno.ENOSPC, "No space left on device", "/x\n"), "error: '/x\\n': no space left on device", 1),
         (
             ValueError("a\nb"),
-            "error: unexpected ValueError: a\\nb; run again with PDISTILL_TRACEBACK=1 to see where",
+            "error: unexpected ValueError: a\\nb; run again with PDISTILL_TRACEBACK=1 for a traceback",
             1,
         ),
-        (AssertionError(), "error: unexpected AssertionError; run again with PDISTILL_TRACEBACK=1 to see where", 1),
+        (AssertionError(), "error: unexpected AssertionError; run again with PDISTILL_TRACEBACK=1 for a traceback", 1),
     ],
 )
 def test_a_failure_is_one_line(

@@ -79,7 +79,7 @@ def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_keeps_all_and_says_how_to_go_on(
+def test_a_stopped_run_saves_its_progress_and_says_how_to_resume(
     sent: signal.Signals, job: Callable[[Path], list[object]], tmp_path: Path
 ) -> None:
     run = tmp_path / "a run"
@@ -93,13 +93,13 @@ def test_a_stopped_run_keeps_all_and_says_how_to_go_on(
     assert process.returncode == 130
     assert out == ""
     last = err.splitlines()[-1]
-    assert last.startswith("stopped; all that was done is kept; go on with: pdistill run --prompt ")
+    assert last.startswith("stopped; progress is saved; resume with: pdistill run --prompt ")
     assert f"--run-dir '{run}' -B latency=0.05" in last
     assert "Traceback" not in err
     assert responses.read_text().count("\n") >= 1
 
 
-def test_a_reader_that_goes_away_is_no_failure_to_talk_of(finished: Path) -> None:
+def test_a_reader_that_goes_away_causes_no_error_line(finished: Path) -> None:
     process = start(DEFAULT_SIGNALS, "sample", finished, "--json")
     assert process.stdin is not None
     assert process.stdout is not None

@@ -6,8 +6,8 @@ import click
 import pytest
 from click.testing import Result
 
-from pdistill.cli.jobs import generate, run
-from pdistill.cli.options import config_given
+from pdistill.cli.commands.jobs import generate, run
+from pdistill.cli.options import config_of_flags
 from pdistill.core.errors import UsageError
 from pdistill.core.setup.config import Config
 
@@ -25,7 +25,7 @@ def test_flags_win_over_the_file_and_pairs_are_merged(tmp_path: Path) -> None:
         'prompt = "p.txt"\nqueries = "q.txt"\nlimit = 5\nseed = 3\nlabels = ["a", "b"]\n'
         '[backend-options]\nchunk-size = 4\ndtype = "float32"\n[backend-options.teacher]\ndevice = "cpu"\n'
     )
-    config = config_given(
+    config = config_of_flags(
         {
             "config": str(file),
             "limit": 7,
@@ -41,21 +41,21 @@ def test_flags_win_over_the_file_and_pairs_are_merged(tmp_path: Path) -> None:
 def test_a_file_that_makes_no_sense_is_told(tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text('task = "langid"\nbackend-options = "x"\n')
-    with pytest.raises(UsageError, match=r"make it a table, \[backend-options\]"):
-        config_given({"config": str(file)})
+    with pytest.raises(UsageError, match=r"not a table; write \[backend-options\]"):
+        config_of_flags({"config": str(file)})
     file.write_text("lmit = 3\n")
     with pytest.raises(UsageError, match="did you mean 'limit'"):
-        config_given({"config": str(file)})
+        config_of_flags({"config": str(file)})
 
 
 def test_from_takes_a_run_by_path_or_name(finished: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert config_given({"task": "langid", "from_run": str(finished)}).from_run == finished
+    assert config_of_flags({"task": "langid", "from_run": str(finished)}).from_run == finished
     (tmp_path / "runs" / "first").mkdir(parents=True)
     (tmp_path / "runs" / "first" / "run.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    assert config_given({"task": "langid", "from_run": "first"}).from_run == Path("runs/first")
+    assert config_of_flags({"task": "langid", "from_run": "first"}).from_run == Path("runs/first")
     with pytest.raises(UsageError, match="unknown run .frist., did you mean .first."):
-        config_given({"task": "langid", "from_run": "frist"})
+        config_of_flags({"task": "langid", "from_run": "frist"})
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_from_takes_a_run_by_path_or_name(finished: Path, monkeypatch: pytest.Mo
         (["--task", "langdi"], "did you mean 'langid'?"),
         (["--task", "langid", "--backend", "fkae"], "did you mean 'fake'?"),
         (["--task", "langid", "--backend", "fake", "-B", "latncy=1"], "did you mean 'latency'?"),
-        (["--task", "langid", "-B", "latency"], "-B 'latency' is not key=value"),
+        (["--task", "langid", "-B", "latency"], "-B 'latency' is not of the form KEY=VALUE"),
         (["--task", "langid", "--backend", "fake", "--queries", "none.txt"], "can't read 'none.txt'"),
         (["--task", "langid", "--objective", "soft"], "'soft' is not 'hard'"),
         (["--task", "langid", "--limit", "0"], "0 is not in the range x>=1"),
-        ([], "there is no task"),
+        ([], "no task given"),
     ],
 )
 def test_wrong_usage_is_one_line_and_2(call: Callable[..., Result], args: list[str], part: str, tmp_path: Path) -> None:

@@ -1,76 +1,70 @@
 """The openai backend: teachers behind any endpoint that speaks OpenAI's API, hosted or on this machine."""
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pdistill.backends.packages import needing
 from pdistill.core.contract.hookspecs import hookimpl
 from pdistill.core.contract.interfaces import Backend
+from pdistill.core.contract.optionfields import check_ranges, documented, option
 from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import UsageError
 
 NEEDED = ("openai", "httpx", "tenacity")
-HARMLESS = {"changes_rows": False}
 OWN = (
     "model", "messages", "prompt", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "n",
     "stream", "logprobs",
 )  # fmt: skip
-"""Fields of a request that have flags of their own, or that an answer is read by."""
+"""Fields of a request that have flags of their own, or that reading the answer depends on."""
 
 
+@documented
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """What `-B key=value` sets. The key is no option: it is read from OPENAI_API_KEY.
+    """The options that `-B key=value` sets. The key is not one of them: it is read from OPENAI_API_KEY."""
 
-    Args:
-        api: "auto" asks chat messages by chat completions and text by completions; "chat" asks text by chat completions
-            too, as one user message.
-        batch: whether the service's batch API is asked: answers within a day, for a lower price.
-        extra: a JSON object of more fields of every request, such as '{"reasoning_effort": "low"}'.
-        base_url: the service's address; none is OPENAI_BASE_URL, or else OpenAI's own.
-        window: requests in flight.
-        timeout: seconds after which a request without an answer is sent again.
-        patience: seconds for which one request is tried again before the run stops.
-        price_prompt: what a million tokens of prompts cost, in USD.
-        price_sampled: what a million tokens of answers cost.
-    """
-
-    api: Literal["auto", "chat"] = "auto"
-    batch: bool = field(default=False, metadata=HARMLESS)
-    extra: str = "{}"
-    base_url: str | None = field(default=None, metadata=HARMLESS)
-    window: int = field(default=32, metadata=HARMLESS)
-    timeout: float = field(default=300.0, metadata=HARMLESS)
-    patience: float = field(default=600.0, metadata=HARMLESS)
-    price_prompt: float | None = field(default=None, metadata=HARMLESS)
-    price_sampled: float | None = field(default=None, metadata=HARMLESS)
+    api: Literal["auto", "chat"] = option(
+        "auto", "Endpoint for text prompts: completions, or with chat, chat completions with one user message"
+    )
+    batch: bool = option(False, "Use the batch API: answers within a day, at a lower price", changes_rows=False)
+    extra: str = option(
+        "{}", """JSON object with more fields for every request, such as '{"reasoning_effort": "low"}'"""
+    )
+    base_url: str | None = option(
+        None, "Address of the service", default_text="OPENAI_BASE_URL, or OpenAI's own", changes_rows=False
+    )
+    window: int = option(32, "Concurrent requests", minimum=1, changes_rows=False)
+    timeout: float = option(
+        300.0, "Seconds until a request without an answer is sent again", above=0, changes_rows=False
+    )
+    patience: float = option(600.0, "Seconds of retries until the run stops", above=0, changes_rows=False)
+    price_prompt: float | None = option(None, "USD per million input tokens", changes_rows=False)
+    price_sampled: float | None = option(None, "USD per million output tokens", changes_rows=False)
 
     def __post_init__(self) -> None:
         """Check what needs no service.
 
         Raises:
-            UsageError: a number is out of range, an address holds a password, or `extra` won't do.
+            UsageError: a number is out of range, the address contains a password, or `extra` is invalid.
         """
-        for name in ("window", "timeout", "patience"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise UsageError(f"option {name} of backend openai: {value} won't do, it must be above 0")
+        check_ranges(self, "backend openai")
         if self.base_url is not None and ("?" in self.base_url or "@" in self.base_url.partition("//")[2]):
-            raise UsageError("option base_url of backend openai holds a name, a password or a query; leave it out")
+            raise UsageError(
+                "option base_url of backend openai contains a user name, a password or a query string; leave it out"
+            )
         own = [key for key in self.more() if key in OWN]
         if own:
             raise UsageError(
-                f"option extra of backend openai: '{own[0]}' is not for it; choose other fields than {', '.join(OWN)}"
+                f"option extra of backend openai can't set '{own[0]}'; reserved fields are {', '.join(OWN)}"
             )
 
     def more(self) -> Mapping[str, Any]:
         """Return the fields of `extra`.
 
         Raises:
-            UsageError: it is no JSON object.
+            UsageError: it is not a JSON object.
         """
         try:
             found = json.loads(self.extra)
@@ -78,14 +72,14 @@ class OpenAIOptions:
             found = None
         if not isinstance(found, dict):
             raise UsageError(
-                f"option extra of backend openai: {self.extra!r} is no JSON object; write it as "
+                f"invalid value {self.extra!r} for option extra of backend openai: it is not a JSON object; write it as "
                 """'{"reasoning_effort": "low"}'"""
             )
         return found
 
 
 def create(options: OpenAIOptions) -> Backend:
-    """Return the openai backend; asks nothing of the service.
+    """Return the openai backend; sends no request to the service.
 
     Raises:
         BackendError: one of the packages that it needs is not installed.

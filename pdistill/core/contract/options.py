@@ -1,12 +1,17 @@
-"""Typed options of backends and tasks: `key=value` texts are coerced into a component's own frozen dataclass."""
+"""Values of options: `key=value` texts and TOML values become an instance of a component's own frozen dataclass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
+from pdistill.core.contract.optionfields import as_text, check_ranges, options_of
 from pdistill.core.errors import UsageError, unknown
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    D = TypeVar("D", bound=DataclassInstance)
+
+__all__ = ["as_text", "build", "parse_pairs"]
 
 
 def parse_pairs(pairs: Sequence[str], flag: str) -> dict[str, str]:
@@ -19,45 +24,43 @@ def parse_pairs(pairs: Sequence[str], flag: str) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"{flag} '{pair}' is not key=value")
+            raise UsageError(f"{flag} '{pair}' is not of the form KEY=VALUE")
         parsed[key.strip().replace("-", "_")] = value
     return parsed
 
 
-def build(options: type[T], values: Mapping[str, Any], owner: str) -> T:
+def build(options: "type[D]", values: Mapping[str, Any], owner: str) -> "D":
     """Return an instance of the dataclass `options` from texts or TOML values, coerced to its fields' types.
 
     Args:
         owner: whose options they are, for error messages, such as "backend local".
 
     Raises:
-        UsageError: an unknown key, with the nearest; a value that is not of the field's type.
+        UsageError: an unknown key, with the nearest; a value of the wrong type or out of range.
     """
     from pydantic import TypeAdapter, ValidationError
 
-    hints = get_type_hints(options)
-    known = [field.name for field in fields(options)]  # type: ignore[arg-type]
+    types = {option.name: option.type for option in options_of(options)}
     for key in values:
-        if key not in known:
-            raise unknown(f"option of {owner}:", key, known)
-    split = {key: _split(value, hints[key]) for key, value in values.items()}
+        if key not in types:
+            raise unknown(f"option of {owner}:", key, types)
+    split = {key: _split(value, types[key]) for key, value in values.items()}
     try:
-        return TypeAdapter(options).validate_python(split)
+        made = TypeAdapter(options).validate_python(split)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
+        cause = first.get("ctx", {}).get("error")
+        if isinstance(cause, UsageError):  # of __post_init__: pydantic wraps it, as it is a ValueError
+            raise cause from None
         key = str(first["loc"][0])
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise UsageError(f"option {key} of {owner}: {values.get(key)!r} won't do, {message}") from None
+        raise UsageError(f"invalid value {values.get(key)!r} for option {key} of {owner}: {message}") from None
+    check_ranges(made, owner)
+    return made
 
 
-def as_text(value: Any) -> str:
-    """Return an option's value as the user would type it, so that a TOML value and a flag can be compared."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _split(value: Any, hint: Any) -> Any:
-    """Return a comma-separated text as a list where the field is a tuple."""
-    is_tuple = tuple in (get_origin(hint), *map(get_origin, get_args(hint)))
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) and is_tuple else value
+def _split(value: Any, type: Any) -> Any:
+    """Return a comma-separated text as a list if the field is a tuple."""
+    return (
+        [part.strip() for part in value.split(",")] if isinstance(value, str) and get_origin(type) is tuple else value
+    )

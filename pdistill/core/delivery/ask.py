@@ -1,4 +1,4 @@
-"""Opens an arm of a run, to be asked: the trained student without the prompt, or one of the others."""
+"""Opens an arm of a run for queries: the trained student without the prompt, or another one."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from pdistill.core.store.settings import GenerateSettings, TrainSettings
 
 @dataclass(frozen=True, slots=True)
 class TrainedStudent:
-    """The student of a run, not yet opened: its weights are ADAPTER, and it answers greedily."""
+    """The student of a run, not yet loaded: its weights are ADAPTER, and its decoding is greedy."""
 
     student: Student
     task: Task
@@ -26,7 +26,7 @@ class TrainedStudent:
 
 @dataclass(frozen=True, slots=True)
 class OpenArm:
-    """An arm of a run, opened: it answers as it was evaluated."""
+    """An arm of a run, loaded: it answers as in the evaluation."""
 
     asked: Callable[[Query], Prompt]
     sampler: Sampler
@@ -34,7 +34,7 @@ class OpenArm:
     seed: int
 
     def answer(self, queries: Iterable[Query]) -> Iterator[Completion]:
-        """Yield the answers to a handful of queries, in their order, each as soon as it and those before are there."""
+        """Yield the answers to a few queries, in their order, each as soon as it and all earlier ones are available."""
         requests = [self._request(query, number) for number, query in enumerate(queries)]
         ready: dict[int, Completion] = {}
         shown = 0
@@ -45,7 +45,7 @@ class OpenArm:
                 shown += 1
 
     def stream(self, query: Query) -> Iterator[str]:
-        """Yield the pieces of one answer as they are made; the whole of it where the sampler gives no pieces."""
+        """Yield one answer piece by piece as it is generated, or as a whole if the sampler does not stream."""
         request = self._request(query, 0)
         if isinstance(self.sampler, Streamer):
             yield from self.sampler.stream(request, self.sampling)
@@ -73,11 +73,11 @@ def trained_student(run: RunDirectory) -> TrainedStudent:
 
 @contextmanager
 def open_arm(run: RunDirectory, arm: str = "student") -> Iterator[OpenArm]:
-    """Return an arm of a run, opened.
+    """Return an arm of a run, loaded.
 
     Raises:
-        RunError: there is no trained student, which only the teacher does without.
-        BackendError: its model can't be opened.
+        RunError: there is no trained student, and the arm is not the teacher.
+        BackendError: its model can't be loaded.
     """
     if arm == "teacher":
         opened = reopen(run)
@@ -94,6 +94,6 @@ def open_arm(run: RunDirectory, arm: str = "student") -> Iterator[OpenArm]:
 
 
 def _typed(task: Task, *, prompted: bool) -> Callable[[Query], Prompt]:
-    """Return how an arm is asked a query that a user typed, behind its prompt's name where there are several."""
+    """Return the function that prompts an arm with a query that a user typed, after its prompt's name if there are several."""
     asked = task.teacher_prompt if prompted else task.student_prompt
     return lambda query: asked(untagged(query, task.prompts))

@@ -1,4 +1,4 @@
-"""Takes the student out of the run directory: as a folder that others load, checked against the run's own answers."""
+"""Exports the student as a model directory for other tools, verified against the recorded answers."""
 
 import json
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.version import versions
 
 MIN_PARITY = 0.99
-"""The share of equal answers that is asked of a student that answered in another precision than its export's, or on a service."""
+"""The minimum fraction of equal answers if the student answered in another precision than its export, or on a service."""
 RECORD = "export.json"
 BASE_KEY = "base_model_name_or_path"
 
@@ -34,20 +34,20 @@ def export(
     min_parity: float | None = None,
     progress: Progress | None = None,
 ) -> Parity:
-    """Guarantee that `directory` holds the student, loadable without pdistill, and return how its answers compare.
+    """Write the student into `directory`, loadable without pdistill, and return how its answers compare.
 
     Args:
-        directory: must not exist, or be empty.
-        merge: whether to write a model of its own instead of an adapter.
-        min_parity: the least share of equal answers; None: all where the run computed in float32, else 0.99.
+        directory: a new or empty directory.
+        merge: whether to merge the adapter into the base model.
+        min_parity: the minimum fraction of equal answers; None: all if the run computed in float32, else 0.99.
 
     Raises:
-        UsageError: the folder is not empty.
-        RunError: the run has no evaluated student, or the folder can't be written.
-        BackendError: the student can't be exported, or the export answers otherwise; nothing is left behind then.
+        UsageError: the directory is not empty.
+        RunError: the run has no evaluated student, or the directory can't be written.
+        BackendError: the student can't be exported, or the export gives other answers; nothing is left behind.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UsageError(f"'{directory}' is there already; name a new folder, or remove it")
+        raise UsageError(f"'{directory}' already exists; name a new directory, or remove it")
     if not run.evaluated:
         raise RunError(f"'{run.path}' is not evaluated yet; continue with pdistill evaluate {run.path}")
     trained = trained_student(run)
@@ -60,15 +60,15 @@ def exporter_of(trained: TrainedStudent) -> Exporter:
     """Return the student as one that can be exported.
 
     Raises:
-        BackendError: its backend has no exports, or it is on a service alone.
+        BackendError: its backend has no exports, or its weights are only on a service.
     """
     student: object = trained.student
     if isinstance(student, RemoteStudent):
         student = student.local_copy()
         if student is None:
             raise BackendError(
-                f"student '{trained.student.id}' is on its service alone: its adapter was not compared with the base model on "
-                "this machine; pdistill report says why"
+                f"student '{trained.student.id}' is only on its service: its adapter was not checked against the base model on "
+                "this machine; see pdistill report for the reason"
             )
     if not isinstance(student, Exporter):
         raise BackendError(f"the backend of student '{trained.student.id}' can't export; see pdistill backends")
@@ -92,8 +92,8 @@ def _write(
     least = min_parity if min_parity is not None else 1.0 if exact else MIN_PARITY
     if parity.equal < least * parity.queries:
         raise BackendError(
-            f"only {parity.equal:,} of {parity.queries:,} held-out answers of the export are those of the evaluated "
-            f"student, and {least:.2%} are asked for; nothing was exported; lower the bar with --min-parity"
+            f"the export reproduced only {parity.equal:,} of {parity.queries:,} held-out answers of the evaluated student, "
+            f"and {least:.2%} are required; nothing was exported; lower the threshold with --min-parity"
         )
     if isinstance(trained.student, RemoteStudent) and not merge:
         _name_base(run.adapter / ADAPTER_CONFIG, directory / ADAPTER_CONFIG)
@@ -105,24 +105,24 @@ def _write(
 
 
 def _name_base(named: Path, exported: Path) -> None:
-    """Name the base as the service does, and not by the place where this machine has it."""
+    """Write the service's name of the base model, instead of its path on this machine."""
     config = json.loads(exported.read_text(encoding="utf-8"))
     config[BASE_KEY] = json.loads(named.read_text(encoding="utf-8"))[BASE_KEY]
     exported.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport, progress: Progress) -> Parity:
-    """Return how the export's answers compare to the recorded ones.
+    """Return how the export's answers compare with the recorded ones.
 
     Raises:
-        BackendError: the export asks its model with other tokens than the student was trained on.
+        BackendError: the export's prompts have other tokens than those the student was trained on.
     """
     renderer, task = trained.student.renderer(), trained.task
     queries = [query for query, _ in HeldOut(run)]
     for query in queries:
         if list(exported.prompt_ids(query.tagged)) != list(renderer.prompt_ids(task.student_prompt(query))):
             raise BackendError(
-                f"no chat template can be made for this student: query {query.id!r} would be asked with other tokens "
+                f"no chat template can be made for this student: the prompt of query {query.id!r} would have other tokens "
                 "than in the run; nothing was exported"
             )
     recorded = list(read_records(AnswerRow, run.check(run.predictions("student").path)))
@@ -138,5 +138,5 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport,
 
 
 def adapter_hashes(run: RunDirectory) -> dict[str, str]:
-    """Return the hashes of the adapter's files, by which an export of another training is told."""
+    """Return the hashes of the adapter's files, which identify the training run of an export."""
     return {path.name: digest(path) for path in sorted(run.adapter.iterdir())}

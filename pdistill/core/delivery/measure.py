@@ -1,4 +1,4 @@
-"""Measures what the served student saves: its time to first token and its throughput against the base under the prompt."""
+"""Benchmarks the served student against the base with the prompt: time to first token and throughput."""
 
 import json
 import multiprocessing
@@ -39,10 +39,10 @@ class _Answer(NamedTuple):
 
 
 def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, Any]:
-    """Return the speed of the student and of the base under the prompt, both served alike, one after the other.
+    """Return the speed of the student and of the base with the prompt, each served in the same way, one after the other.
 
     Args:
-        requests: held-out queries to ask, of one prompt; the first serves to warm up and does not count.
+        requests: number of held-out queries, all of one prompt; one more is sent first as a warm-up and not counted.
 
     Raises:
         RunError: the run has no trained student.
@@ -77,14 +77,14 @@ def _bare(query: str) -> Body:
 
 
 def _messages(query: Query, prompt: Prompt) -> Body:
-    """Return what a client sends who carries the prompt: the chat's messages; in text the server's template has it."""
+    """Return the request of a client that sends the prompt: the chat messages; in text, the server's template has the prompt."""
     if isinstance(prompt, Text):
         return _bare(query.text)
     return [{"role": message.role, "content": message.content} for message in prompt.messages]
 
 
 def _speed(address: str, bodies: Sequence[Body], side: str, progress: Progress) -> dict[str, float]:
-    """Return median seconds to the first token, one request at a time, and requests a second of several clients."""
+    """Return the median seconds to the first token, one request at a time, and the requests per second of several clients."""
     progress.begin(side.replace("_", " "), 2 * len(bodies) - 2, 0, "requests")
     _ask(address, bodies[0])
     answers = []
@@ -106,10 +106,10 @@ def _speed(address: str, bodies: Sequence[Body], side: str, progress: Progress) 
 
 
 def _ask(address: str, messages: Body) -> _Answer:
-    """Return what was measured of one streamed answer.
+    """Return the measurements of one streamed answer.
 
     Raises:
-        BackendError: the server refuses.
+        BackendError: the server rejects the request.
     """
     place = urlsplit(address)
     body = json.dumps({"model": NAME, "messages": messages, "stream": True})
@@ -118,7 +118,7 @@ def _ask(address: str, messages: Body) -> _Answer:
         connection.request("POST", f"{place.path}/chat/completions", body)
         response = connection.getresponse()
         if response.status != 200:
-            raise BackendError(f"the served model does not answer: {response.read().decode(errors='replace')}")
+            raise BackendError(f"the served model failed to answer: {response.read().decode(errors='replace')}")
         first: float | None = None
         usage: dict[str, int] = {}
         for line in response:
@@ -132,7 +132,7 @@ def _ask(address: str, messages: Body) -> _Answer:
 
 @contextmanager
 def _served(run: RunDirectory, folder: Path) -> Iterator[str]:
-    """Give the address of a server of the export in `folder`, in a process of its own that ends with the block.
+    """Yield the address of a server of the export in `folder`, in a separate process that ends with the block.
 
     Raises:
         BackendError: it does not start.

@@ -1,4 +1,4 @@
-"""Puts the student of a run behind an OpenAI-compatible endpoint: what is served is a checked export."""
+"""Serves the student of a run over an OpenAI-compatible API, from a verified export."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from pdistill.core.store.rundir import RunDirectory
 
 @dataclass(frozen=True, slots=True)
 class Servable:
-    """A student that is ready to be served: the folder of its merged export, what ends its answers, and its clients' name for it."""
+    """A student that is ready to be served: the folder of its merged export, its sampling, and its model name for clients."""
 
     exporter: Exporter
     folder: Path
@@ -25,19 +25,19 @@ class Servable:
     name: str
 
     def serve(self, host: str, port: int, ready: Callable[[str], None]) -> None:
-        """Answer requests until the process is told to stop.
+        """Answer requests until the process is stopped.
 
         Args:
-            ready: is told the address when the server listens.
+            ready: called with the address once the server accepts requests.
 
         Raises:
-            BackendError: the address can't be listened on, or what serves is not installed.
+            BackendError: the server can't use the address, or the packages for serving are not installed.
         """
         self.exporter.serve_export(self.folder, self.name, self.sampling, host, port, ready)
 
 
 def servable(run: RunDirectory, progress: Progress) -> Servable:
-    """Return the student of a run, exported into merged/ where that is not done yet.
+    """Return the student of a run, exported into merged/ unless it already is.
 
     Raises:
         RunError: the run has no evaluated student.
@@ -55,7 +55,7 @@ def servable(run: RunDirectory, progress: Progress) -> Servable:
 
 
 def _current(run: RunDirectory, folder: Path) -> bool:
-    """Return whether the export is of the adapter that is there."""
+    """Return whether the export was made from the current adapter."""
     try:
         record = json.loads((folder / RECORD).read_bytes())
     except (OSError, ValueError):

@@ -1,182 +1,190 @@
-"""What a run is asked to do: one flat set of options, the same by flags, by TOML file and from Python."""
+"""The options of a run, each declared once; set by flags, in a TOML file or from Python."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pdistill.core.contract.likeness import Likeness
+from pdistill.core.contract.optionfields import check_ranges, documented, option, options_of
 from pdistill.core.contract.options import build
 from pdistill.core.contract.prompts import Format
 from pdistill.core.contract.targets import Select
-from pdistill.core.errors import UsageError
+from pdistill.core.setup.checks import check_together
 
 Objective = Literal["hard"]
-VALID = {"labels": "--labels", "pattern": "--pattern", "json_schema": "--json-schema"}
-"""The options that say which answers are valid."""
+TASK, ANSWERS, MODELS, SAMPLING = "Task and queries", "Answers", "Models", "Teacher's sampling"
+TRAINING, RUN, COST = "Training", "Run directory", "Cost"
+"""The sections of the help, in the order in which the fields below name them."""
 
 
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The options of a run; None means the default of the task, the model or the backend.
+    """The options of a run; None means the default of the task, the model or the backend."""
 
-    Args:
-        task: the task's name; None: the task is made of `prompt` and `queries`.
-        task_options: the task's own options.
-        prompt: a file that holds the prompt, instead of the task's own; or a folder of several, NAME.txt each.
-        queries: a .txt, .jsonl, .csv or .parquet file, instead of the task's own queries.
-        columns: the file's own names of the columns query, messages, id, reference, slices, group and prompt.
-        labels: the answers that count, for a task made of files.
-        agreement: how answers are compared that are no labels, for a task made of files; None: they must be equal.
-        pattern: a regular expression that all of an answer must match, for a task made of files.
-        json_schema: a file with the JSON schema that an answer must keep to, for a task made of files.
-        answer_after: the text that a response says before its answer, for a task made of files; None: all of it is the answer.
-        keep_reasoning: the student learns the response as a whole, and not the answer alone.
-        constrain: whether the teacher can say nothing but a label, a match of the pattern or JSON of the schema.
-        format: chat messages or plain text, for both sides.
-        student_prompt: a file with the student's frame, in which `{query}` stands for the query.
-        stop: texts that end an answer.
-        backend: who runs the models that name no backend of their own.
-        backend_options: options of the backends; a key that begins with "teacher." or "student." is for one side.
-        teacher: the model that answers under the prompt, as [BACKEND:]MODEL.
-        student: the model that is trained, as [BACKEND:]MODEL; None: the teacher's.
-        objective: what the student is trained on.
-        run_dir: the run's own folder; None: runs/TASK.
-        limit: how many queries are taken.
-        seed: of the split, the order of batches, the adapter's start and sampled answers.
-        temperature: of the teacher's answers; 0 is greedy.
-        top_p: the share of probability that the teacher's answers are drawn from.
-        max_tokens: the longest answer, in tokens.
-        samples: teacher answers a query, of which one is learnt.
-        select: which one: the commonest, or the best by the task's score, ties to the commonest.
-        min_confidence: the share of a query's answers that must say what is learnt; others are not trained on.
-        learning_rate: of the first step; it falls linearly to 0.
-        epochs: passes over the examples.
-        batch_size: examples a step.
-        rank: of the LoRA adapter.
-        from_run: a run whose responses are reused where prompt, query, model and sampling are equal.
-        warm_start: whether the training begins with the student of `from_run`, instead of anew.
-        force: go on even where there seems to be nothing to distil, or the teacher's answers are mostly unusable.
-        max_cost: USD that the run must not pass, with all its stages and interruptions.
-    """
-
-    task: str | None = None
-    task_options: Mapping[str, Any] = field(default_factory=dict)
-    prompt: Path | None = None
-    queries: Path | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] | None = None
-    agreement: Likeness | None = None
-    pattern: str | None = None
-    json_schema: Path | None = None
-    answer_after: str | None = None
-    keep_reasoning: bool = False
-    constrain: bool = False
-    format: Format | None = None
-    student_prompt: Path | None = None
-    stop: tuple[str, ...] = ()
-    backend: str = "local"
-    backend_options: Mapping[str, Any] = field(default_factory=dict)
-    teacher: str | None = None
-    student: str | None = None
-    objective: Objective = "hard"
-    run_dir: Path | None = None
-    limit: int | None = None
-    seed: int = 0
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_tokens: int | None = None
-    samples: int = 1
-    select: Select = "commonest"
-    min_confidence: float | None = None
-    learning_rate: float | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    rank: int = 32
-    from_run: Path | None = None
-    warm_start: bool = False
-    force: bool = False
-    max_cost: float | None = None
+    # run.json keeps the order of these fields.
+    task: str | None = option(None, "Installed task to distill; see pdistill tasks", TASK, "generate", metavar="NAME")
+    task_options: Mapping[str, Any] = option(
+        {}, "Task option; see pdistill tasks NAME", TASK, "generate", flag="-T", metavar="KEY=VALUE"
+    )
+    prompt: Path | None = option(
+        None,
+        "File with the teacher's prompt, or a directory of prompts, one NAME.txt each",
+        TASK,
+        "input",
+        default_text="the task's",
+        metavar="FILE|DIR",
+    )
+    queries: Path | None = option(
+        None, "File with the queries: .txt, .jsonl, .csv or .parquet", TASK, "input", default_text="the task's"
+    )
+    columns: Mapping[str, str] = option(
+        {},
+        "Column of the queries file that holds KEY: query, messages, id, reference, slices, group or prompt",
+        TASK,
+        "input",
+        flag="--column",
+        metavar="KEY=NAME",
+    )
+    student_prompt: Path | None = option(
+        None, "File with the student's prompt template; must contain {query}", TASK, "input"
+    )
+    labels: tuple[str, ...] | None = option(
+        None, "Valid answers, for --prompt and --queries without --task", ANSWERS, "generate", metavar="A,B,C"
+    )
+    agreement: Likeness | None = option(
+        None,
+        "How to compare free-form answers",
+        ANSWERS,
+        "generate",
+        default_text="exact, or fields with --json-schema",
+    )
+    pattern: str | None = option(
+        None, "Regular expression that the whole answer must match", ANSWERS, "generate", metavar="REGEX"
+    )
+    json_schema: Path | None = option(
+        None, "File with a JSON Schema that answers must validate against", ANSWERS, "input"
+    )
+    answer_after: str | None = option(
+        None,
+        "Text before the final answer, which is all that follows its last occurrence",
+        ANSWERS,
+        "generate",
+        metavar="TEXT",
+    )
+    keep_reasoning: bool = option(
+        False, "Train on the whole response, including the reasoning, not on the final answer only", ANSWERS, "generate"
+    )
+    constrain: bool = option(
+        False, "Constrain the teacher's decoding to valid answers; an error if its backend can't", ANSWERS, "generate"
+    )
+    format: Format | None = option(
+        None,
+        "Prompt format for teacher and student",
+        TASK,
+        "generate",
+        default_text="chat, or text if the model has no chat template",
+    )
+    stop: tuple[str, ...] = option(
+        (),
+        "Stop sequence",
+        ANSWERS,
+        "generate",
+        default_text="a newline with --format text",
+        metavar="TEXT",
+        repeatable=True,
+    )
+    backend: str = option(
+        "local", "Backend that runs the models; see pdistill backends", MODELS, "generate", metavar="NAME"
+    )
+    backend_options: Mapping[str, Any] = option(
+        {},
+        "Backend option; teacher.KEY or student.KEY sets it for one model only",
+        MODELS,
+        "generate",
+        flag="-B",
+        metavar="[ROLE.]KEY=VALUE",
+    )
+    teacher: str | None = option(
+        None,
+        "Model that answers the queries with the prompt",
+        MODELS,
+        "generate",
+        default_text="the task's",
+        metavar="[BACKEND:]MODEL",
+    )
+    student: str | None = option(
+        None, "Model to train", MODELS, "train", default_text="the teacher's", metavar="[BACKEND:]MODEL"
+    )
+    limit: int | None = option(None, "Use only the first N queries", TASK, "generate", minimum=1)
+    seed: int = option(0, "Random seed for the split, the order of the examples and sampling", TASK, "generate")
+    temperature: float = option(
+        0.0, "Sampling temperature of the teacher", SAMPLING, "generate", default_text="0, greedy", minimum=0
+    )
+    top_p: float = option(
+        1.0, "Nucleus sampling: the probability mass to sample from", SAMPLING, "generate", above=0, maximum=1
+    )
+    max_tokens: int | None = option(
+        None, "Maximum number of tokens per answer", SAMPLING, "generate", default_text="the task's", minimum=1
+    )
+    samples: int = option(
+        1, "Teacher samples per query, one of which is used for training", SAMPLING, "generate", minimum=1
+    )
+    select: Select = option(
+        "commonest", "Sample to train on: the most common answer, or the best by the task's score", SAMPLING, "generate"
+    )
+    min_confidence: float | None = option(
+        None,
+        "Minimum fraction of samples that agree with the selected one, else the query is not trained on",
+        SAMPLING,
+        "generate",
+        above=0,
+        maximum=1,
+    )
+    objective: Objective = option(
+        "hard", "Training objective; hard: cross-entropy on the tokens of the teacher's answers", TRAINING, "train"
+    )
+    learning_rate: float | None = option(
+        None, "Initial learning rate; it decays linearly to 0", TRAINING, "train", default_text="the model's", above=0
+    )
+    epochs: int | None = option(
+        None, "Number of training epochs", TRAINING, "train", default_text="the model's", minimum=1
+    )
+    batch_size: int | None = option(
+        None, "Examples per training step", TRAINING, "train", default_text="the model's", minimum=1
+    )
+    rank: int = option(32, "Rank of the LoRA adapter", TRAINING, "train", minimum=1)
+    warm_start: bool = option(
+        False, "Start from the student of the --from run instead of the base model", TRAINING, "train"
+    )
+    run_dir: Path | None = option(None, "Directory of the run", RUN, default_text="runs/TASK", metavar="DIR")
+    from_run: Path | None = option(
+        None, "Reuse the teacher's answers from an earlier run", RUN, flag="--from", metavar="RUN"
+    )
+    force: bool = option(
+        False, "Continue even if there seems to be nothing to learn, or most answers are rejected", RUN
+    )
+    max_cost: float | None = option(
+        None, "Spending limit in USD for the whole run, across all stages and restarts", COST, above=0, metavar="USD"
+    )
 
     def __post_init__(self) -> None:
-        """Check what needs no file and no plugin; a path may be given as a text, and a tuple as a list.
+        """Check what needs no file and no plugin; a path may be given as a text, and a tuple as a list or one text.
 
         Raises:
             UsageError: a value is out of range, or two options contradict each other.
         """
-        self._tidy()
-        self._check_ranges()
-        self._check_answers()
-        if self.agreement is not None and (self.task or self.labels):
-            has = f"--task {self.task}, which has its own" if self.task else "--labels, which are equal or not"
-            raise UsageError(f"--agreement {self.agreement} goes with --prompt and --queries, not with {has}")
-        if self.task is not None and self.answer_after is not None:
-            raise UsageError(
-                f"--answer-after goes with --prompt and --queries; the task {self.task} reads answers by itself"
-            )
-        if self.task is None and (self.prompt is None or self.queries is None):
-            missing = "--prompt" if self.prompt is None else "--queries"
-            other = "--queries" if self.prompt is None else "--prompt"
-            if self.prompt is None and self.queries is None:
-                raise UsageError(
-                    "there is no task; give --task NAME (see pdistill tasks), or --prompt FILE and --queries FILE"
-                )
-            raise UsageError(f"{missing} is missing; without --task, {other} goes with {missing} FILE")
-        if self.columns and self.queries is None:
-            raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
-        if self.keep_reasoning and self.answer_after is None:
-            raise UsageError("--keep-reasoning needs --answer-after TEXT, the text that stands before the answer")
-        if self.constrain and self.answer_after is not None:
-            raise UsageError("--constrain lets the teacher say its answer alone; leave it or --answer-after out")
-        self._check_samples()
-
-    def _check_samples(self) -> None:
-        if self.samples > 1 and self.temperature == 0:
-            raise UsageError(f"--samples {self.samples} needs a --temperature above 0: greedy answers are all the same")
-        if self.min_confidence is not None and not 0 < self.min_confidence <= 1:
-            raise UsageError(f"--min-confidence {self.min_confidence} is not above 0 and at most 1")
-        for option, set_ in (("--select best", self.select == "best"), ("--min-confidence", self.min_confidence)):
-            if set_ and self.samples == 1:
-                raise UsageError(
-                    f"{option} chooses among several answers; give --samples N and a --temperature above 0"
-                )
-
-    def _tidy(self) -> None:
-        for name in (*FILE_KEYS, "run_dir", "from_run"):
-            value: Any = getattr(self, name)
+        for name in PATHS:
+            value: object = getattr(self, name)
             if isinstance(value, str):
                 object.__setattr__(self, name, Path(value))
-        for name in ("labels", "stop"):
+        for name in TUPLES:
             value = getattr(self, name)
             if isinstance(value, list | str):
                 object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
-
-    def _check_answers(self) -> None:
-        """Check what says which answers are valid."""
-        given = [flag for name, flag in VALID.items() if getattr(self, name) is not None]
-        if self.task is not None and given:
-            raise UsageError(
-                f"{given[0]} goes with --prompt and --queries, not with --task {self.task}, which has its own"
-            )
-        if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} can't both hold; say by one of them which answers are valid")
-
-    def _check_ranges(self) -> None:
-        positive = ("limit", "max_tokens", "samples", "learning_rate", "epochs", "batch_size", "rank", "max_cost")
-        for name in positive:
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UsageError(f"--{name.replace('_', '-')} {value} is not a number above 0")
-        if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"--temperature {self.temperature} is not 0 or a number above it")
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"--top-p {self.top_p} is not above 0 and at most 1")
-        check_labels(self.labels)
-        if self.answer_after is not None and not self.answer_after.strip():
-            raise UsageError("--answer-after is empty; give the text that stands before the answer")
-        if any(not stop for stop in self.stop):
-            raise UsageError("--stop is empty; give the text that ends an answer")
+        check_ranges(self)
+        check_together(self)
 
     @property
     def name(self) -> str:
@@ -193,24 +201,17 @@ class Config:
         return {key: _plain(getattr(self, key)) for key in OPTION_KEYS}
 
 
-def check_labels(labels: tuple[str, ...] | None) -> None:
-    """Guarantee that labels, if there are some, can be told apart.
+OPTIONS = options_of(Config)
+PATHS = tuple(option.name for option in OPTIONS if option.type is Path)
+TUPLES = tuple(option.name for option in OPTIONS if get_origin(option.type) is tuple)
+TABLES = tuple(option.name for option in OPTIONS if get_origin(option.type) is Mapping)
 
-    Raises:
-        UsageError: one is empty or there twice.
-    """
-    if labels is not None and (len(set(labels)) < len(labels) or not all(labels)):
-        raise UsageError(f"--labels {','.join(labels)} has an empty label or one twice")
-
-
-GENERATE_KEYS = (
-    "task", "task_options", "labels", "agreement", "pattern", "answer_after", "keep_reasoning", "constrain", "format",
-    "stop", "backend", "backend_options", "teacher", "limit", "seed", "temperature", "top_p", "max_tokens", "samples",
-    "select", "min_confidence",
-)  # fmt: skip
-TRAIN_KEYS = ("student", "objective", "learning_rate", "epochs", "batch_size", "rank", "warm_start")
-FILE_KEYS = ("prompt", "queries", "student_prompt", "json_schema")
-OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, "columns")
+GENERATE_KEYS = tuple(option.name for option in OPTIONS if option.spec.stage == "generate")
+TRAIN_KEYS = tuple(option.name for option in OPTIONS if option.spec.stage == "train")
+INPUT_KEYS = tuple(option.name for option in OPTIONS if option.spec.stage == "input")
+FILE_KEYS = tuple(name for name in INPUT_KEYS if name in PATHS)
+OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, *(name for name in INPUT_KEYS if name not in PATHS))
+"""The options that run.json records, in its order."""
 
 
 def config_from(values: Mapping[str, Any]) -> Config:

@@ -1,31 +1,31 @@
-"""The options of a run in a TOML file (`--config`): the names of the flags are its keys."""
+"""The options of a run in a TOML file (`--config`): its keys are the names of the options."""
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pdistill.core.errors import UsageError, unknown
-from pdistill.core.setup.config import FILE_KEYS, Config
+from pdistill.core.setup.config import OPTIONS, PATHS, TABLES
 
-TABLES = ("task_options", "backend_options", "columns")
 CHECK = "check"
+RENAMED = {"from": "from_run"}
+"""Keys that are not the option's own name: `from` is a word of Python."""
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Return what a TOML file says, as values for Config.
+    """Return the options in a TOML file, as values for Config.
 
-    Keys have hyphens or underscores; paths are relative to the file; `[backend-options.teacher]` is for one side.
+    Keys have hyphens or underscores; paths are relative to the file; `[backend-options.teacher]` is for one model only.
 
     Raises:
-        UsageError: the file can't be read or is not TOML; an unknown key, with the nearest.
+        UsageError: the file can't be read or is not valid TOML; an unknown key, with the nearest.
     """
     values = _known(path)
-    for key in (*FILE_KEYS, "run_dir", "from_run"):
+    for key in PATHS:
         if key in values:
             if not isinstance(values[key], str):
-                raise UsageError(f"{key.replace('_', '-')} in '{path}' is {values[key]!r}, not a name in quotes")
+                raise UsageError(f"{key.replace('_', '-')} in '{path}' is {values[key]!r}, not a path in quotes")
             values[key] = path.parent / values[key]
     for key in TABLES:
         if key in values:
@@ -36,14 +36,16 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 
 def read_thresholds(path: Path) -> dict[str, float]:
-    """Return what the table `[check]` of a TOML file asks of a run, by the names of the flags of `pdistill check`.
+    """Return the thresholds in the table `[check]` of a TOML file, by the names of the flags of `pdistill check`.
 
     Raises:
-        UsageError: the file can't be read or is not TOML; a value that is no number.
+        UsageError: the file can't be read or is not valid TOML; a value that is not a number.
     """
     table = _read(path).get(CHECK, {})
     if not isinstance(table, Mapping):
-        raise UsageError(f"check in '{path}' is {table!r}; make it a table, [check] with a line KEY = VALUE for each")
+        raise UsageError(
+            f"check in '{path}' is {table!r}, not a table; write [check] and below it one KEY = VALUE per line"
+        )
     for key, value in table.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UsageError(f"{key} in [check] of '{path}' is {value!r}, not a number")
@@ -62,11 +64,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _known(path: Path) -> dict[str, Any]:
     read = _read(path)
-    values = {_name(key): value for key, value in read.items()}
-    values.pop(CHECK, None)
-    if "from" in values:
-        values["from_run"] = values.pop("from")
-    known = [item.name for item in fields(Config)]
+    values = {RENAMED.get(key, _name(key)): value for key, value in read.items() if key != CHECK}
+    known = [option.name for option in OPTIONS]
     for key in values:
         if key not in known:
             raise unknown(f"key in '{path}':", key, known)
@@ -76,7 +75,9 @@ def _known(path: Path) -> dict[str, Any]:
 def _table(table: object, key: str, path: Path) -> dict[str, Any]:
     name = key.replace("_", "-")
     if not isinstance(table, Mapping):
-        raise UsageError(f"{name} in '{path}' is {table!r}; make it a table, [{name}] with a line KEY = VALUE for each")
+        raise UsageError(
+            f"{name} in '{path}' is {table!r}, not a table; write [{name}] and below it one KEY = VALUE per line"
+        )
     flat: dict[str, Any] = {}
     for inner, value in table.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What `pdistill queries` is asked to write, with every default settled, before a model is opened."""
+"""The options of `pdistill queries`, and the plan that they make, with every default resolved, before a model is loaded."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.core.contract.interfaces import Teacher
+from pdistill.core.contract.optionfields import check_ranges, declared, documented, option, options_of
 from pdistill.core.contract.prompts import Format
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.queryfiles import read_queries, read_text
 from pdistill.core.contract.sampling import Sampling
 from pdistill.core.errors import BackendError, UsageError
-from pdistill.core.setup.config import check_labels
+from pdistill.core.setup.checks import check_labels
+from pdistill.core.setup.config import COST
 from pdistill.core.setup.models import Model, ModelSpec, resolve_model, row_options
 from pdistill.core.store.rows import encode
 from pdistill.core.writing.aims import Aim, aims_of
@@ -22,64 +24,80 @@ from pdistill.core.writing.lines import Reader
 from pdistill.core.writing.shots import frame_of, shots_of
 
 LIMIT = 300
-"""Queries that are wanted, where the user says nothing."""
+"""The default number of queries."""
 DEFAULTS: Mapping[Format, tuple[float, int]] = {"chat": (1.0, 1_024), "text": (0.7, 128)}
-"""Temperature, and tokens of an answer, where the user says nothing: of ten queries, or of one by a base model."""
+"""The default temperature and maximum number of tokens: of a chat answer with ten queries, and of one query by a base model."""
 
 
+PROMPT, MODEL, SAMPLING, OUTPUT = "Prompt and queries", "Model", "Sampling", "Output"
+"""The sections of the help."""
+
+
+@documented
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteConfig:
-    """The options of the job; None means a default.
+    """The options of the job; None means a default."""
 
-    Args:
-        prompt: a file that holds the prompt that the queries are for.
-        output: the .jsonl file that is written.
-        queries: a file of queries that there are already, to be written more like.
-        columns: the names that this file has for the columns.
-        labels: the answers that count, where there are such.
-        format: chat messages or plain text.
-        backend: who runs a model that names no backend of its own.
-        backend_options: options of the backend.
-        teacher: the model that writes, as [BACKEND:]MODEL.
-        limit: queries that are wanted.
-        seed: of the choice of examples and of sampled answers.
-        temperature: of the answers.
-        top_p: the share of probability that the answers are drawn from.
-        max_tokens: the longest answer, in tokens.
-        max_cost: USD that the job must not pass, with all its interruptions.
-    """
-
-    prompt: Path
-    output: Path = Path("queries.jsonl")
-    queries: Path | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] | None = None
-    format: Format | None = None
-    backend: str = "local"
-    backend_options: Mapping[str, Any] = field(default_factory=dict)
-    teacher: str | None = None
-    limit: int = LIMIT
-    seed: int = 0
-    temperature: float | None = None
-    top_p: float = 1.0
-    max_tokens: int | None = None
-    max_cost: float | None = None
+    prompt: Path = field(metadata=declared("File with the prompt that the queries are for", PROMPT))
+    queries: Path | None = option(
+        None, "File with queries that you have, to write more like them: .txt, .jsonl, .csv or .parquet", PROMPT
+    )
+    columns: Mapping[str, str] = option(
+        {}, "Column of the queries file that holds KEY: query or messages", PROMPT, flag="--column", metavar="KEY=NAME"
+    )
+    labels: tuple[str, ...] | None = option(
+        None, "Valid answers; queries are written for each of them", PROMPT, metavar="A,B,C"
+    )
+    backend: str = option("local", "Backend that runs the model; see pdistill backends", MODEL, metavar="NAME")
+    backend_options: Mapping[str, Any] = option({}, "Backend option", MODEL, flag="-B", metavar="KEY=VALUE")
+    teacher: str | None = option(None, "Model that writes the queries", MODEL, metavar="[BACKEND:]MODEL")
+    format: Format | None = option(
+        None,
+        "Prompt the model by instruction, or with examples to continue",
+        MODEL,
+        default_text="chat, or text if the model has no chat template",
+    )
+    seed: int = option(0, "Random seed for sampling and the choice of examples", SAMPLING)
+    temperature: float | None = option(
+        None,
+        "Sampling temperature",
+        SAMPLING,
+        default_text=f"{DEFAULTS['chat'][0]:g} in chat, {DEFAULTS['text'][0]:g} in text",
+        minimum=0,
+    )
+    top_p: float = option(1.0, "Nucleus sampling: the probability mass to sample from", SAMPLING, above=0, maximum=1)
+    max_tokens: int | None = option(
+        None,
+        "Maximum number of tokens per answer",
+        SAMPLING,
+        default_text=f"{DEFAULTS['chat'][1]} in chat, {DEFAULTS['text'][1]} in text",
+        minimum=1,
+    )
+    output: Path = option(Path("queries.jsonl"), "File to write the queries to", OUTPUT, metavar="FILE.jsonl")
+    limit: int = option(LIMIT, "Maximum number of queries", OUTPUT, default_text=f"{LIMIT}; from logs, all", minimum=1)
+    max_cost: float | None = option(
+        None, "Spending limit in USD for the whole job, across restarts", COST, above=0, metavar="USD"
+    )
 
     def __post_init__(self) -> None:
         """Check what needs no file and no plugin.
 
         Raises:
-            UsageError: the output's name or a label won't do.
+            UsageError: a value is out of range, or the name of the output or a label is invalid.
         """
+        check_ranges(self)
         check_output(self.output)
         check_labels(self.labels)
         if self.columns and self.queries is None:
-            raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
+            raise UsageError("--column names columns of a queries file; give the file with --queries FILE")
 
     @property
     def folder(self) -> Path:
-        """Where the model's answers are kept, beside the output."""
+        """The folder of the model's answers, beside the output."""
         return self.output.with_suffix(".answers")
+
+
+OPTIONS = options_of(WriteConfig)
 
 
 def check_output(path: Path) -> None:
@@ -105,7 +123,7 @@ class Source:
     asked: Mapping[str, Any]
 
     def aims(self, format: Format) -> list[Aim]:
-        """Return what queries are written for; a base model goes on with examples, which rules can't be put into."""
+        """Return the aims of the queries; a base model continues examples, which can't express rules."""
         return aims_of(self.prompt, self.labels, with_rules=format == "chat")
 
     def requests(self, format: Format) -> Requests:
@@ -136,7 +154,7 @@ def read_source(config: WriteConfig) -> Source:
     """
     prompt = read_text(config.prompt)
     if not prompt.strip():
-        raise UsageError(f"the prompt in '{config.prompt}' is empty; write what the teacher shall do into it")
+        raise UsageError(f"the prompt in '{config.prompt}' is empty; write the teacher's instructions into it")
     own = list(read_queries(config.queries, config.columns)) if config.queries else []
     spec = resolve_model(config.teacher, "teacher", config.backend, config.backend_options)
     asked = {
@@ -154,10 +172,10 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
     """Return the plan; loads no weights.
 
     Args:
-        stored: what was settled when the job began; None: settle now.
+        stored: the settings from the start of the job; None: resolve them now.
 
     Raises:
-        UsageError: there is nothing to go on from.
+        UsageError: there is no query to continue from.
         BackendError: the model, or what runs it, is missing; or it has no chat template and should.
     """
     model = Model(source.spec, stored["resolved"] if stored else None)
@@ -166,11 +184,11 @@ def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any
     chats = renderer is None or renderer.has_chat_template
     format: Format = config.format or ("chat" if chats else "text")
     if format == "chat" and not chats:
-        raise BackendError(f"{source.spec.id} has no chat template; take --format text")
+        raise BackendError(f"{source.spec.id} has no chat template; use --format text")
     if format == "text" and not source.seeds:
         raise UsageError(
-            "a model that goes on with text needs some queries to go on from; give them by --queries FILE, or show them "
-            "in the prompt as a few-shot prompt does"
+            "--format text needs some queries for the model to continue; give them with --queries FILE, or in a few-shot "
+            "prompt"
         )
     temperature, longest = (stored["temperature"], stored["max_tokens"]) if stored else DEFAULTS[format]
     if config.temperature is not None:

@@ -164,12 +164,12 @@ def test_a_temperature_that_the_model_does_not_take(toy: Toy, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"window": "0"}, "window .* must be above 0"),
-        ({"base_url": "http://me:secret@host/v1"}, "base_url .* holds a name, a password or a query"),
-        ({"extra": "low"}, "extra .* 'low' is no JSON object"),
-        ({"extra": '{"seed": 1}'}, "'seed' is not for it"),
+        ({"window": "0"}, "invalid value 0 for option window of backend openai: must be at least 1"),
+        ({"base_url": "http://me:secret@host/v1"}, "base_url .* contains a user name, a password or a query string"),
+        ({"extra": "low"}, "'low' for option extra of backend openai: it is not a JSON object"),
+        ({"extra": '{"seed": 1}'}, "extra .* can't set 'seed'"),
         ({"price_promt": "1"}, "did you mean 'price_prompt'"),
-        ({"api": "responses"}, "api .* 'responses' won't do"),
+        ({"api": "responses"}, "invalid value 'responses' for option api"),
     ],
 )
 def test_options_that_will_not_do(values: dict[str, Any], says: str) -> None:

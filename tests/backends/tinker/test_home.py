@@ -72,7 +72,7 @@ def test_a_student_that_exists_only_on_its_service_is_not_exported(answered: Pat
     _with_base(run, "none")
     pipeline.train(find_run(str(run)), {"epochs": 1})
     pipeline.evaluate(find_run(str(run)))
-    with pytest.raises(BackendError, match="is on its service alone: .* pdistill report says why"):
+    with pytest.raises(BackendError, match="is only on its service: .* see pdistill report for the reason"):
         export_student(RunDirectory(run), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -21,10 +21,10 @@ def test_options_are_parsed_from_strings() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"window": 0}, "option window of backend tinker: 0 won't do, it must be above 0"),
+        ({"window": 0}, "invalid value 0 for option window of backend tinker: must be at least 1"),
         ({"timeout": -1.0}, "option timeout of backend tinker"),
         ({"patience": float("inf")}, "option patience of backend tinker"),
-        ({"expire": 0.01}, "it must be 0 or from 0.042"),
+        ({"expire": 0.01}, "must be 0 or from 0.042"),
         ({"base_url": "https://me:secret@host/x"}, "leave it out"),
         ({"train_attention": False, "train_mlp": False}, "one must be true"),
     ],

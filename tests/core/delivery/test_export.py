@@ -25,7 +25,7 @@ def test_a_backend_without_exports_says_so(run: RunDirectory, tmp_path: Path) ->
 def test_a_folder_that_holds_something_is_left_alone(run: RunDirectory, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "mine.txt"):
-        with pytest.raises(UsageError, match="is there already; name a new folder"):
+        with pytest.raises(UsageError, match="already exists; name a new directory"):
             export(run, place)
     assert (tmp_path / "mine.txt").read_text() == "mine"
 

@@ -10,27 +10,36 @@ from pdistill.core.setup.configfile import read_config_file
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "there is no task; give --task NAME"),
-        ({"prompt": "p.txt"}, "--queries is missing; without --task, --prompt goes with --queries FILE"),
+        ({}, "no task given; give --task NAME"),
+        ({"prompt": "p.txt"}, "--queries is missing; without --task, --prompt needs --queries FILE"),
         ({"queries": "q.txt"}, "--prompt is missing"),
-        ({"task": "x", "labels": ["a"]}, "--labels goes with --prompt and --queries, not with --task x"),
-        ({"task": "x", "limit": 0}, "--limit 0 is not a number above 0"),
+        ({"task": "x", "labels": ["a"]}, "--labels can only be used with --prompt and --queries: the task x"),
+        ({"task": "x", "limit": 0}, "invalid value 0 for --limit: must be at least 1"),
         ({"task": "x", "samples": 3}, "--samples 3 needs a --temperature above 0"),
-        ({"task": "x", "min_confidence": 0.8}, "--min-confidence chooses among several answers; give --samples N"),
-        ({"task": "x", "select": "best"}, "--select best chooses among several answers"),
+        ({"task": "x", "min_confidence": 0.8}, "--min-confidence needs several samples per query; give --samples N"),
+        ({"task": "x", "select": "best"}, "--select best needs several samples per query"),
         (
             {"task": "x", "samples": 3, "temperature": 1, "min_confidence": 1.2},
-            "--min-confidence 1.2 is not above 0 and",
+            "invalid value 1.2 for --min-confidence: must be above 0 and at most 1",
         ),
-        ({"task": "x", "answer_after": "So:"}, "--answer-after goes with --prompt and --queries; the task x reads"),
+        (
+            {"task": "x", "answer_after": "So:"},
+            "--answer-after can only be used with --prompt and --queries: the task x reads",
+        ),
         ({"prompt": "p", "queries": "q", "answer_after": " "}, "--answer-after is empty"),
         ({"prompt": "p", "queries": "q", "keep_reasoning": True}, "--keep-reasoning needs --answer-after TEXT"),
-        ({"task": "x", "top_p": 1.5}, "--top-p 1.5 is not above 0 and at most 1"),
-        ({"task": "x", "temperature": -1}, "--temperature -1.0 is not 0 or a number above it"),
-        ({"task": "x", "learning_rate": float("nan")}, "--learning-rate nan is not a number above 0"),
+        ({"task": "x", "top_p": 1.5}, "invalid value 1.5 for --top-p: must be above 0 and at most 1"),
+        ({"task": "x", "temperature": -1}, "invalid value -1.0 for --temperature: must be at least 0"),
+        (
+            {"task": "x", "learning_rate": float("nan")},
+            "invalid value nan for --learning-rate: must be a finite number above 0",
+        ),
         ({"task": "x", "stop": [""]}, "--stop is empty"),
-        ({"prompt": "p", "queries": "q", "labels": ["a", "a"]}, "--labels a,a has an empty label or one twice"),
-        ({"task": "x", "objective": "soft"}, "option objective of the configuration: 'soft' won't do"),
+        (
+            {"prompt": "p", "queries": "q", "labels": ["a", "a"]},
+            "--labels a,a contains an empty label or the same label twice",
+        ),
+        ({"task": "x", "objective": "soft"}, "invalid value 'soft' for option objective of the configuration"),
         ({"task": "x", "epoch": 1}, "unknown option of the configuration: 'epoch', did you mean 'epochs'"),
     ],
 )
@@ -64,7 +73,7 @@ def test_a_toml_file_says_what_the_flags_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("backend-options = 'x'", "make it a table"),
+        ("backend-options = 'x'", "not a table"),
         ("tsak = 'x'", "unknown key in .*: 'tsak', did you mean 'task'"),
         ("task = ", "is not valid TOML: invalid value"),
     ],
@@ -74,6 +83,14 @@ def test_a_wrong_toml_file_is_named(tmp_path: Path, content: str, message: str) 
     path.write_text(content)
     with pytest.raises(UsageError, match=message):
         read_config_file(path)
+
+
+def test_run_json_keeps_the_order_of_its_keys() -> None:
+    assert " ".join(Config(task="x").asked()) == (
+        "task task_options labels agreement pattern answer_after keep_reasoning constrain format stop backend "
+        "backend_options teacher limit seed temperature top_p max_tokens samples select min_confidence student objective "
+        "learning_rate epochs batch_size rank warm_start prompt queries student_prompt json_schema columns"
+    )
 
 
 def test_what_was_asked_is_plain_json() -> None:

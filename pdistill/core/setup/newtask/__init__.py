@@ -1,4 +1,4 @@
-"""A package with a task of one's own, written from templates: it installs, passes its tests and runs as it stands."""
+"""A package with a task of your own, made from templates: it installs, passes its tests and runs as is."""
 
 import re
 from importlib.resources import files
@@ -20,21 +20,21 @@ WRITTEN = {
 
 
 def write_package(name: str, folder: Path | None = None) -> tuple[Path, list[Path]]:
-    """Return the package's folder and its files, which are written.
+    """Write the package, and return its directory and its files.
 
     Args:
-        name: the task's, by which `--task` will find it.
-        folder: an empty one, or one that isn't there yet; None: pdistill-task-NAME.
+        name: the task's name for `--task`.
+        folder: a new or empty directory; None: pdistill-task-NAME.
 
     Raises:
-        UsageError: the name won't do or is taken, or there is something in the folder.
+        UsageError: the name is invalid or taken, or the directory is not empty.
     """
     check_name(name)
     project = f"pdistill-task-{name}"
     place = folder or Path(project)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         what = "is not empty" if place.is_dir() else "is a file"
-        raise UsageError(f"'{place}' {what}; name another folder: pdistill new-task {name} DIR")
+        raise UsageError(f"'{place}' {what}; name another directory: pdistill new-task {name} DIR")
     words = {
         "name": name,
         "project": project,
@@ -52,22 +52,22 @@ def write_package(name: str, folder: Path | None = None) -> tuple[Path, list[Pat
 
 
 def check_name(name: str) -> None:
-    """Guarantee that a task can have this name, and a package be named for it.
+    """Guarantee that a new task can have this name, and that its package can be named after it.
 
     Raises:
-        UsageError: it can't, or there is such a task already.
+        UsageError: the name is invalid, or there is such a task already.
     """
     if not NAME.fullmatch(name):
         near = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
         hint = f", did you mean '{near}'?" if NAME.fullmatch(near) else ""
         raise UsageError(
-            f"a task can't be named '{name}'{hint or ';'} take a letter and then letters and digits in lower case, with "
-            "hyphens between words"
+            f"invalid task name '{name}'{hint or ';'} use lower-case letters and digits, a letter first, with hyphens "
+            "between words"
         )
     tasks = installed().tasks
     if name in tasks:
         raise UsageError(
-            f"there is a task '{name}' already, of plugin {tasks[name].plugin}; take another name (taken: "
+            f"there already is a task '{name}', from plugin {tasks[name].plugin}; choose another name (taken: "
             f"{', '.join(entry.name for entry in tasks)})"
         )
 
