@@ -1,4 +1,4 @@
-"""How far two answers agree that are no labels: ways to compare them, from 0 to 1, by name."""
+"""Similarity measures for answers that are not labels, by name, each from 0 to 1."""
 
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -17,15 +17,15 @@ def exact(one: str, other: str) -> float:
 
 
 def normalised(one: str, other: str) -> float:
-    """Return whether both are the same but for case, punctuation, white space and the forms of Unicode.
+    """Return whether both are equal, ignoring case, punctuation, white space and Unicode normalisation forms.
 
-    Per cent signs, and what stands before a digit, such as a minus or a decimal point, are no punctuation here.
+    Per cent signs, and what precedes a digit, such as a minus or a decimal point, do not count as punctuation here.
     """
     return float(_plain(one) == _plain(other))
 
 
 def fields(one: str, other: str) -> float:
-    """Return the share of fields that are equal in two JSON objects, of all that either has; else whether the values are."""
+    """Return the share of equal fields among all fields of two JSON objects; for other values, whether they are equal."""
     try:
         first, second = parsed(one), parsed(other)
     except ValueError:
@@ -38,7 +38,7 @@ def fields(one: str, other: str) -> float:
 
 
 def characters(one: str, other: str) -> float:
-    """Return the share of characters that both have in common, in their order (rapidfuzz's normalised Indel similarity)."""
+    """Return the share of characters that both have in common, in order (rapidfuzz's normalised Indel similarity)."""
     from rapidfuzz.distance import Indel
 
     return float(Indel.normalized_similarity(one, other))
@@ -53,7 +53,7 @@ WAYS: Mapping[Likeness, Callable[[str, str], float]] = {
 
 
 def likeness(way: Likeness, one: str, other: str) -> float:
-    """Return how far two answers agree, from 0 to 1, compared in one of the WAYS."""
+    """Return the similarity of two answers, from 0 to 1, by one of the measures in WAYS."""
     return WAYS[way](one, other)
 
 
