@@ -84,7 +84,7 @@ def test_a_query_without_a_known_name_is_refused(config: Config, query: str) -> 
     pipeline.run(config)
     done = sampled(config, query)
     assert done.exit_code == 2
-    assert "does not say which prompt it is for; begin it with 'kind: ' or 'place: '" in done.stderr
+    assert "does not name the prompt that it is for; begin it with 'kind: ' or 'place: '" in done.stderr
 
 
 def test_another_prompt_asks_its_own_queries_alone_again(config: Config, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_a_pattern(config: Config, tmp_path: Path) -> None:
     [
         ({"pattern": "x"}, "--pattern and --json-schema can't both hold"),
         ({"labels": ("a",)}, "--labels and --json-schema can't both hold"),
-        ({"json_schema": None, "pattern": "("}, "is no regular expression"),
+        ({"json_schema": None, "pattern": "("}, "is not a valid regular expression"),
         ({"json_schema": Path("nowhere.json")}, "can't read 'nowhere.json'"),
         ({"task": "langid", "prompt": None, "queries": None}, "--json-schema goes with --prompt and --queries"),
     ],

@@ -7,7 +7,7 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.report import table_of
-from pdistill.core.numerics.statistics import SUSPICIOUS
+from pdistill.core.numerics.statistics import SIGNIFICANCE
 from pdistill.core.results.markdown import ARM_NAMES
 from pdistill.core.results.report import FEW
 
@@ -115,7 +115,7 @@ def _slices(compared: Mapping[str, Any]) -> "Table":
     for name, found in compared["slices"].items():
         n = found["n"]
         _, a, b, gain = _row(found["agreement"])
-        moved = found["p"] < SUSPICIOUS
+        moved = found["p"] < SIGNIFICANCE
         table.add_row(
             _text(name),
             f"{n:,} few" if n < FEW else f"{n:,}",
@@ -127,7 +127,7 @@ def _slices(compared: Mapping[str, Any]) -> "Table":
 
 
 def _on_slices(compared: Mapping[str, Any]) -> str:
-    moved = [one_line(name) for name, found in compared["slices"].items() if found["p"] < SUSPICIOUS]
+    moved = [one_line(name) for name, found in compared["slices"].items() if found["p"] < SIGNIFICANCE]
     found = f"changed by more than chance: {', '.join(moved)}" if moved else "none changed by more than chance"
     return (
         f"the student's agreement; of {len(compared['slices']):,} slices some differ by chance: {found} (McNemar's exact "

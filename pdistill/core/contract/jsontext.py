@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 
-def parsed(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Return the value of a JSON text; 2.0 is 2, as in JSON schemas.
 
     Raises:
@@ -16,7 +16,7 @@ def parsed(text: str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def canonical(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """Return a JSON value as text that is the same for equal values, whatever the order of their keys."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 

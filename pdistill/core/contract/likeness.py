@@ -4,11 +4,11 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from pdistill.core.contract.jsontext import canonical, parsed
+from pdistill.core.contract.jsontext import canonical_json, parse_json
 
 Likeness = Literal["exact", "normalised", "fields", "characters"]
 
-KEPT = "%‰"
+KEPT_PUNCTUATION = "%‰"
 
 
 def exact(one: str, other: str) -> float:
@@ -27,13 +27,13 @@ def normalised(one: str, other: str) -> float:
 def fields(one: str, other: str) -> float:
     """Return the share of equal fields among all fields of two JSON objects; for other values, whether they are equal."""
     try:
-        first, second = parsed(one), parsed(other)
+        first, second = parse_json(one), parse_json(other)
     except ValueError:
         return exact(one, other)
     if not (isinstance(first, dict) and isinstance(second, dict)):
-        return float(canonical(first) == canonical(second))
+        return float(canonical_json(first) == canonical_json(second))
     names = first.keys() | second.keys()
-    same = [name in first and name in second and canonical(first[name]) == canonical(second[name]) for name in names]
+    same = [name in first and name in second and canonical_json(first[name]) == canonical_json(second[name]) for name in names]
     return sum(same) / len(same) if same else 1.0
 
 
@@ -61,9 +61,9 @@ def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     if not folded:
         return ""
-    kept = (" " if _is_noise(char, after) else char for char, after in zip(folded, f"{folded[1:]} ", strict=True))
-    return " ".join("".join(kept).split()) or folded.strip()
+    words = (" " if _is_noise(char, after) else char for char, after in zip(folded, f"{folded[1:]} ", strict=True))
+    return " ".join("".join(words).split()) or folded.strip()
 
 
 def _is_noise(char: str, after: str) -> bool:
-    return unicodedata.category(char).startswith("P") and char not in KEPT and not after.isdigit()
+    return unicodedata.category(char).startswith("P") and char not in KEPT_PUNCTUATION and not after.isdigit()

@@ -6,7 +6,7 @@ from typing import Any
 
 from pdistill.core.contract.prices import MILLION, usd
 from pdistill.core.money.cost import STAGES
-from pdistill.core.numerics.statistics import LEAST_GAP, LEAST_N, SUSPICIOUS
+from pdistill.core.numerics.statistics import MIN_GAP, MIN_N, SIGNIFICANCE
 from pdistill.core.probes.findings import alarms, sentences
 from pdistill.core.results.report import arms_of
 
@@ -123,7 +123,7 @@ def judgement(found: Mapping[str, Any]) -> list[str]:
     order = found["order"]
     preferred = order["first"] + order["second"]
     if preferred:
-        leans = "more than chance explains" if order["p"] < SUSPICIOUS else "no more than chance explains"
+        leans = "more than chance explains" if order["p"] < SIGNIFICANCE else "no more than chance explains"
         lines.append(
             f"Of {preferred:,} pairs it preferred the same place in both orders, {order['first']:,} times the first: {leans}."
         )
@@ -176,7 +176,7 @@ def recovery_note(report: Mapping[str, Any]) -> str:
     if recovery["value"] is None:
         return "undefined, because the teacher is no better than the base"
     if recovery["low"] is None:
-        return f"no interval: it needs {LEAST_N} queries and a teacher {100 * LEAST_GAP:.0f} points better than the base in {by}"
+        return f"no interval: it needs {MIN_N} queries and a teacher {100 * MIN_GAP:.0f} points better than the base in {by}"
     return f"95 % interval {recovery['low']:.1%} to {recovery['high']:.1%} of the way from base to teacher"
 
 

@@ -1,4 +1,4 @@
-"""Faulty answers cost time and nothing else: no row is lost, none is there twice, and the figures are the same."""
+"""Faulty answers cost time and nothing else: no row is lost, none occurs twice, and the figures are the same."""
 
 import json
 from collections import Counter

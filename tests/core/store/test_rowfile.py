@@ -67,8 +67,8 @@ def test_keep_drops_the_later_rows(rows: AnswerFile) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"number": 0}\n{"number": 0}\n', "row 0 is there twice"),
-        (b'{"number": 7}\n', "row 7 is there but not expected"),
+        (b'{"number": 0}\n{"number": 0}\n', "row 0 occurs twice"),
+        (b'{"number": 7}\n', "row 7 was not expected"),
         (b'{"other": 7}\n', "line 1: not a row of this file"),
         (b'garbage\n{"number": 1}\n', "line 1: not a row"),
     ],
