@@ -269,7 +269,7 @@ def test_a_refused_limit_does_not_settle_the_options_of_the_training(unpriced: s
 def test_only_options_that_change_no_row_can_be_given_late(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
     with pytest.raises(
-        RunError, match=r"was made with other options: backend-options unset .*only an option that changes no row"
+        RunError, match=r"was made with other options: backend-options unset .*only options that do not change any row"
     ):
         pipeline.train(run, {}, backend_options={"cut_every": "2"})
     with pytest.raises(UsageError, match="--max-cost -1 is not a number above 0"):

@@ -161,7 +161,7 @@ def test_what_cant_be_constrained(babbling: Config, config: Config, tmp_path: Pa
     ):
         pipeline.generate(nothing)
     with pytest.raises(
-        BackendError, match="zoo:scripted can't keep its decoding to a JSON schema; leave --constrain out"
+        BackendError, match="zoo:scripted can't constrain its decoding to a JSON schema; leave --constrain out"
     ):
         pipeline.generate(replace(config, constrain=True))
     assert not config.directory.exists()

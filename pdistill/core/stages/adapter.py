@@ -9,7 +9,7 @@ from pdistill.core.contract.interfaces import RemoteStudent, Trainer
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.contract.sampling import Key, Request
 from pdistill.core.files import new_folder
-from pdistill.core.money.cost import of_check
+from pdistill.core.money.cost import check_tokens
 from pdistill.core.stages.examples import TrainingRows
 from pdistill.core.stages.training import Training
 from pdistill.core.store.example import Example
@@ -32,7 +32,7 @@ def export_student(training: Training, trainer: Trainer) -> None:
     examples = _held_out(run, rows) if isinstance(student, RemoteStudent) else []
     most = _at_most(examples, rows)
     if not budget.reserve("student", most):
-        raise budget.reached("student", most, "the check of the adapter")
+        raise budget.limit_error("student", most, "the check of the adapter")
     used = Tokens()
     try:
         with new_folder(run.adapter) as folder:
@@ -54,7 +54,7 @@ def _at_most(examples: CheckExamples, rows: TrainingRows) -> Tokens:
 
 def _used(adapter: Path) -> Tokens:
     note = adapter / REMOTE_NOTE
-    return of_check(json.loads(note.read_bytes()) if note.exists() else None)
+    return check_tokens(json.loads(note.read_bytes()) if note.exists() else None)
 
 
 def _held_out(run: RunDirectory, rows: TrainingRows) -> list[tuple[Request, TokenIds]]:

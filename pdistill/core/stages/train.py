@@ -129,7 +129,7 @@ class _Loop:
         most = Tokens(trained=sum(self._training.rows.batch(places).tokens for places in ahead))
         if not self._budget.reserve("student", most):
             self._drain()
-            raise self._budget.reached("student", most, "the training up to its next checkpoint")
+            raise self._budget.limit_error("student", most, "the training up to its next checkpoint")
         self._reserved += most
 
     def _submit_batch(self, step: int, places: list[int]) -> None:

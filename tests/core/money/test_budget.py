@@ -118,7 +118,7 @@ def test_what_is_in_flight_counts_at_its_worst_until_it_is_charged() -> None:
 
 def test_the_error_says_what_was_spent_and_how_to_go_on() -> None:
     budget = Budget(SIDES, {"teacher": Tokens(prompt=1_000_000)}, limit=3.5)
-    assert str(budget.reached("teacher", Tokens(sampled=100_000), "the next request")) == (
+    assert str(budget.limit_error("teacher", Tokens(sampled=100_000), "the next request")) == (
         "--max-cost 3.5 stops here: $3.00 is spent, and the next request could cost $1.50; all that was done is kept; "
         "continue with the same command and a higher --max-cost, or none"
     )

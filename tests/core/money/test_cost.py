@@ -3,7 +3,7 @@ import pytest
 from pdistill.core.contract.interfaces import Side, prompt_tokens
 from pdistill.core.contract.prices import FREE, Prices, Tokens
 from pdistill.core.contract.prompts import Message, Messages, Text
-from pdistill.core.money.cost import Counts, as_row, money, paid_back
+from pdistill.core.money.cost import Counts, as_row, money, break_even
 
 DEAR, CHEAP = Prices(10.0, 20.0, 30.0, "list"), Prices(1.0, 2.0, 3.0, "list")
 COUNTS: Counts = {
@@ -30,7 +30,7 @@ def test_an_unknown_price_makes_only_what_it_concerns_unknown() -> None:
 
 
 def test_break_even_is_cost_by_what_a_call_saves() -> None:
-    found = paid_back(
+    found = break_even(
         COUNTS, {"teacher": DEAR, "student": CHEAP}, calls=10, with_prompt=Tokens(7_000, 20), without=Tokens(500, 30)
     )
     saved = ((7_000 * 10 + 20 * 20) - (500 * 1 + 30 * 2)) / 1e6 / 10
@@ -43,7 +43,7 @@ def test_break_even_is_cost_by_what_a_call_saves() -> None:
 def test_break_even_is_in_tokens_where_there_is_no_money_or_it_is_unknown(
     teacher: Prices | None, saved: float | None
 ) -> None:
-    found = paid_back(COUNTS, {"teacher": teacher, "student": FREE}, 10, Tokens(7_000, 20), Tokens(500, 30))
+    found = break_even(COUNTS, {"teacher": teacher, "student": FREE}, 10, Tokens(7_000, 20), Tokens(500, 30))
     tokens = 1_100_000 + 2_000_000 + 350_000
     assert found == {
         "saved_usd_per_call": saved,
@@ -54,9 +54,9 @@ def test_break_even_is_in_tokens_where_there_is_no_money_or_it_is_unknown(
 
 def test_a_call_that_saves_nothing_never_pays_back() -> None:
     dearer: dict[Side, Prices | None] = {"teacher": CHEAP, "student": DEAR}
-    assert paid_back(COUNTS, dearer, 10, Tokens(700), Tokens(500))["break_even_calls"] is None
+    assert break_even(COUNTS, dearer, 10, Tokens(700), Tokens(500))["break_even_calls"] is None
     free: dict[Side, Prices | None] = {"teacher": FREE, "student": FREE}
-    assert paid_back(COUNTS, free, 10, Tokens(500), Tokens(500))["break_even_calls"] is None
+    assert break_even(COUNTS, free, 10, Tokens(500), Tokens(500))["break_even_calls"] is None
 
 
 def test_a_prompt_that_only_the_service_can_count_has_as_many_tokens_as_bytes_and_a_frame() -> None:
