@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pdistill.core.numerics.statistics import MIN_GAP, MIN_N, LESS, MORE, RESAMPLES, share
+from pdistill.core.numerics.statistics import LESS, MIN_GAP, MIN_N, MORE, RESAMPLES, share
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Coverage = Callable[[int, Array, Any], float]

@@ -148,7 +148,7 @@ def test_constrained_answers_are_reused_by_constrained_runs_alone(babbling: Conf
     assert all(row["reused"] for row in read_rows(again.responses(1).path))
     others: list[dict[str, Any]] = [{"constrain": False}, {"labels": ("fruit", "animal", "thing")}]
     for number, changes in enumerate(others):
-        with pytest.raises(RunError, match="can't be reused, they were made with other options: constrain"):
+        with pytest.raises(RunError, match="can't be reused: they were made with other options: constrain"):
             pipeline.generate(replace(kept, run_dir=tmp_path / f"other-{number}", from_run=kept.directory, **changes))
     with pytest.raises(RunError, match=r"was made with other options: constrain true \(now false\)"):
         pipeline.generate(replace(kept, constrain=False))

@@ -92,8 +92,8 @@ def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool
 
 def _written(logs: Sequence[str], given: dict[str, Any], dry_run: bool, as_json: bool) -> None:
     from pdistill.cli.progress import showing
-    from pdistill.cli.written import foreseen, outcome
-    from pdistill.core.writing.job import foresee_writing, write_queries
+    from pdistill.cli.written import outcome, show_estimate
+    from pdistill.core.writing.job import estimate_writing, write_queries
 
     if logs or "mask" in given:
         what = f"LOG '{logs[0]}'" if logs else "--mask"
@@ -102,8 +102,8 @@ def _written(logs: Sequence[str], given: dict[str, Any], dry_run: bool, as_json:
         raise UsageError("--prompt is missing; give --prompt FILE, or --from-logs and LOG files")
     config = WriteConfig(**_converted(given))
     with showing() as progress:
-        made: Any = foresee_writing(config) if dry_run else write_queries(config, progress)
-    click.echo((foreseen if dry_run else outcome)(made, config, as_json))
+        made: Any = estimate_writing(config) if dry_run else write_queries(config, progress)
+    click.echo((show_estimate if dry_run else outcome)(made, config, as_json))
 
 
 def _converted(given: Mapping[str, Any]) -> dict[str, Any]:

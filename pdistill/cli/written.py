@@ -8,7 +8,7 @@ from typing import Any
 from pdistill.cli.escape import json_text, lines, one_line
 from pdistill.core.contract.prices import Tokens, usd
 from pdistill.core.contract.prompts import Messages, Prompt
-from pdistill.core.writing.job import Foreseen, Outcome
+from pdistill.core.writing.job import Outcome, WriteEstimate
 from pdistill.core.writing.requestlogs import RequestLogs
 from pdistill.core.writing.settings import WriteConfig
 
@@ -48,7 +48,7 @@ def outcome(made: Outcome, config: WriteConfig, as_json: bool) -> str:
     return "\n".join(told)
 
 
-def foreseen(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
+def show_estimate(made: WriteEstimate, config: WriteConfig, as_json: bool) -> str:
     """Return what would be asked, for people or as JSON."""
     plan, first = made.plan, made.questions[0].request.prompt
     if as_json:

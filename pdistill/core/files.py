@@ -1,4 +1,4 @@
-"""Whole files: written so that a kill leaves the old content or the new one, and read by their hash."""
+"""Atomic writes of files and folders, and file hashes."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ from pdistill.core.errors import RunError
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Guarantee that `path` holds `content`: it has the old content or the new one at every instant.
+    """Guarantee that `path` holds `content`; at any moment it has either the old content or the new one.
 
     Raises:
-        RunError: the file can't be written.
+        RunError: the file cannot be written.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -28,15 +28,15 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def storage_error(error: OSError, path: Path) -> RunError:
-    """Return the error for a file that can't be read or written, with what the system says of it."""
-    return RunError(f"can't use '{path}': {(error.strerror or str(error)).lower()}; what was there is kept")
+    """Return the error for a file that cannot be read or written, with the reason that the system gives."""
+    return RunError(f"can't use '{path}': {(error.strerror or str(error)).lower()}; everything done so far is saved")
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal digits.
+    """Return the SHA-256 of a file in hexadecimal.
 
     Raises:
-        RunError: it can't be read.
+        RunError: it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -50,10 +50,10 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a folder beside `path` to be filled, which becomes `path` at the end of the block, or is removed.
+    """Return a context manager that creates a folder, which becomes `path` at the end of the block, or is removed.
 
     Raises:
-        RunError: it can't be written.
+        RunError: it cannot be written.
     """
     part = path.with_name(f"{path.name}.part")
     try:

@@ -1,4 +1,4 @@
-"""The module paths of version 0.1 that plugins import: they go on working for one release, with a warning."""
+"""The module paths of version 0.1 that plugins import: they keep working for one release, with a warning."""
 
 import sys
 import warnings
@@ -18,19 +18,19 @@ RENAMED = {"Ability": "Capability", "ExportForm": "ExportSpec", "Exported": "Loa
 
 
 class MovedModules(MetaPathFinder, Loader):
-    """Finds the old module paths after every other finder has failed; each hands on the names of the new module."""
+    """Finds the old module paths after every other finder has failed; each forwards to the names of the new module."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to make a module of that old path, or None."""
+        """Return the spec of a module at an old path, or None."""
         return ModuleSpec(name, self) if name in MOVED else None
 
     def create_module(self, spec: ModuleSpec) -> None:
-        """Leave the making of the module to Python."""
+        """Return None, so that Python creates the module."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Let the module look its names up in the new one."""
+        """Guarantee that the module looks up its names in the new one."""
         old, new = module.__name__, MOVED[module.__name__]
 
         def look_up(name: str) -> object:

@@ -102,16 +102,16 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
         ),
         (arguments("--output", "a.csv"), "can't write queries to 'a.csv': its name must end in .jsonl"),
         (arguments("--output", "b/a.jsonl"), "can't write queries to 'b/a.jsonl': there is no folder 'b'"),
-        (arguments("--output", "there.jsonl"), "'there.jsonl' is there already; take another --output"),
+        (arguments("--output", "there.jsonl"), "'there.jsonl' exists already; use another --output"),
         (arguments("--backend", "wrtier"), "unknown backend 'wrtier', did you mean 'writer'?"),
         (
             arguments("--prompt", "empty.txt"),
-            "the prompt in 'empty.txt' is empty; write what the teacher shall do into it",
+            "the prompt in 'empty.txt' is empty; write the teacher's instructions into it",
         ),
         (["queries", "--prompt", "prompt.txt"], "there is no model; give --teacher MODEL"),
         (
             ["queries", "--prompt", "prompt.txt", "--backend", "writer", "--format", "text"],
-            "a model that goes on with text",
+            "--format text needs some queries to continue from",
         ),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 from unicodedata import normalize
 
 from pdistill.backends.fake.answers import ending, last_line
-from pdistill.core.contract.batches import HardRow, PolicyRow, TrainingRow, TokenIds
+from pdistill.core.contract.batches import HardRow, PolicyRow, TokenIds, TrainingRow
 
 WORD = re.compile(r"[a-z0-9']+|\w")
 BIAS = ("",)

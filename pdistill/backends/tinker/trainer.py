@@ -12,7 +12,7 @@ from pdistill.backends.remote.background import Background, blocking
 from pdistill.backends.tinker import TinkerOptions, export
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail, explained, verdict
-from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, TrainingRow, SoftRow
+from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, SoftRow, TrainingRow
 from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 from pdistill.core.errors import BackendError, BrokenOffError
 

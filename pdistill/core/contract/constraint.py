@@ -146,9 +146,7 @@ class JsonSchema:
                 f"{self._name} refers to '{error.ref}', which it does not contain; define it under \"$defs\": nothing is fetched"
             ) from None
         except RecursionError:
-            raise UsageError(
-                f"{self._name} refers to itself endlessly; put the reference below a property"
-            ) from None
+            raise UsageError(f"{self._name} refers to itself endlessly; put the reference below a property") from None
 
 
 def matches(match: Any, pattern: str, text: str) -> bool:

@@ -33,7 +33,10 @@ def fields(one: str, other: str) -> float:
     if not (isinstance(first, dict) and isinstance(second, dict)):
         return float(canonical_json(first) == canonical_json(second))
     names = first.keys() | second.keys()
-    same = [name in first and name in second and canonical_json(first[name]) == canonical_json(second[name]) for name in names]
+    same = [
+        name in first and name in second and canonical_json(first[name]) == canonical_json(second[name])
+        for name in names
+    ]
     return sum(same) / len(same) if same else 1.0
 
 

@@ -49,7 +49,9 @@ def tokens_spent(run: RunDirectory) -> Counts:
     responses = _answer_tokens(run.responses(1).rows())
     return {
         "generate": {"teacher": teacher + responses + probes.pop("teacher"), "student": base},
-        "train": {"student": total(map(_step_tokens, run.metrics().rows())) + repeated_tokens(run) + check_tokens(note)},
+        "train": {
+            "student": total(map(_step_tokens, run.metrics().rows())) + repeated_tokens(run) + check_tokens(note)
+        },
         "evaluate": {"teacher": arms.pop("teacher"), "student": total([*arms.values(), *probes.values()])},
     }
 

@@ -92,9 +92,7 @@ def _in_format(format: Format | None, task: Task, models: Models, teacher: Teach
     task = task.bound(format=format or ("chat" if renderer.has_chat_template else "text"))
     for model, renderer_of_model in ((models.student, renderer), (models.teacher, teacher.renderer())):
         if renderer_of_model is not None and task.format == "chat" and not renderer_of_model.has_chat_template:
-            raise BackendError(
-                f"{model.id} has no chat template; use --format text, with {{query}} in the prompt file"
-            )
+            raise BackendError(f"{model.id} has no chat template; use --format text, with {{query}} in the prompt file")
     return task
 
 

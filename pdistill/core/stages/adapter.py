@@ -1,4 +1,4 @@
-"""The trained student leaves its trainer as adapter/; one that a service trained is compared with it first."""
+"""The export of the trained student to adapter/; an adapter that a service trained is checked against the service."""
 
 import json
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from pdistill.core.store.example import Example
 from pdistill.core.store.rows import RowIndex
 from pdistill.core.store.rundir import REMOTE_NOTE, RunDirectory
 
-CHECKED = 32
-"""Held-out examples that an export is checked with."""
+MAX_CHECK_EXAMPLES = 32
+"""The most held-out examples that an export is checked with."""
 
 CheckExamples = Sequence[tuple[Request, TokenIds]]
 
 
 def export_student(training: Training, trainer: Trainer) -> None:
-    """Guarantee that adapter/ holds the student; it appears whole or not at all.
+    """Guarantee that adapter/ holds the student; it is created as a whole or not at all.
 
     Raises:
         RunError: the check of a student that a service trained could exceed the spending limit of the run.
@@ -47,9 +47,9 @@ def export_student(training: Training, trainer: Trainer) -> None:
 
 
 def _at_most(examples: CheckExamples, rows: TrainingRows) -> Tokens:
-    """Return what the examples cost where they are scored; a service samples a token for each."""
-    asked = sum(len(rows.renderer.prompt_ids(request.prompt)) + len(target) for request, target in examples)
-    return Tokens(prompt=asked, sampled=len(examples))
+    """Return the tokens that scoring the examples takes; a service samples one token per example."""
+    prompt = sum(len(rows.renderer.prompt_ids(request.prompt)) + len(target) for request, target in examples)
+    return Tokens(prompt=prompt, sampled=len(examples))
 
 
 def _used(adapter: Path) -> Tokens:
@@ -58,12 +58,14 @@ def _used(adapter: Path) -> Tokens:
 
 
 def _held_out(run: RunDirectory, rows: TrainingRows) -> list[tuple[Request, TokenIds]]:
-    """Return the first held-out examples as the student is asked, with the ids of their targets."""
-    found = []
+    """Return the first held-out examples as requests to the student, with the ids of their targets."""
+    requests = []
     with RowIndex(Example, run.examples, lambda example: example.evaluable) as examples:
-        for place in range(min(CHECKED, len(examples))):
+        for place in range(min(MAX_CHECK_EXAMPLES, len(examples))):
             example = examples[place]
             query = rows.queries[example.number]
             prompt = rows.task.student_prompt(query)
-            found.append((Request(Key(query.number), prompt), rows.renderer.target_ids(prompt, example.target or "")))
-    return found
+            requests.append(
+                (Request(Key(query.number), prompt), rows.renderer.target_ids(prompt, example.target or ""))
+            )
+    return requests

@@ -1,4 +1,4 @@
-"""What `pdistill queries` is asked to write, with every default settled, before a model is opened."""
+"""The options of `pdistill queries`, with every default resolved before a model is opened."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,31 +22,31 @@ from pdistill.core.writing.lines import Reader
 from pdistill.core.writing.shots import frame_of, shots_of
 
 LIMIT = 300
-"""Queries that are wanted, where the user says nothing."""
+"""The default number of queries."""
 DEFAULTS: Mapping[Format, tuple[float, int]] = {"chat": (1.0, 1_024), "text": (0.7, 128)}
-"""Temperature, and tokens of an answer, where the user says nothing: of ten queries, or of one by a base model."""
+"""The default temperature and maximum tokens of an answer: ten queries in a chat, one by a base model in text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteConfig:
-    """The options of the job; None means a default.
+    """The options of the job; None is the default.
 
     Args:
-        prompt: a file that holds the prompt that the queries are for.
-        output: the .jsonl file that is written.
-        queries: a file of queries that there are already, to be written more like.
-        columns: the names that this file has for the columns.
-        labels: the answers that count, where there are such.
+        prompt: the file with the prompt that the queries are for.
+        output: the .jsonl file to write.
+        queries: a file of existing queries, as examples of what to write.
+        columns: the column names of that file.
+        labels: the valid answers, if there are such.
         format: chat messages or plain text.
-        backend: who runs a model that names no backend of its own.
+        backend: the backend of a model that names none.
         backend_options: options of the backend.
         teacher: the model that writes, as [BACKEND:]MODEL.
-        limit: queries that are wanted.
-        seed: of the choice of examples and of sampled answers.
+        limit: the number of queries to write.
+        seed: of the random choice of examples and of sampled answers.
         temperature: of the answers.
-        top_p: the share of probability that the answers are drawn from.
-        max_tokens: the longest answer, in tokens.
-        max_cost: USD that the job must not pass, with all its interruptions.
+        top_p: the probability mass that nucleus sampling keeps.
+        max_tokens: the maximum tokens of an answer.
+        max_cost: spending limit in USD for the whole job, across restarts.
     """
 
     prompt: Path
@@ -66,19 +66,19 @@ class WriteConfig:
     max_cost: float | None = None
 
     def __post_init__(self) -> None:
-        """Check what needs no file and no plugin.
+        """Check everything that needs no file and no plugin.
 
         Raises:
-            UsageError: the output's name or a label won't do.
+            UsageError: the output's name or a label is invalid.
         """
         check_output(self.output)
         check_labels(self.labels)
         if self.columns and self.queries is None:
-            raise UsageError("--column names columns of a file of queries; give it by --queries FILE")
+            raise UsageError("--column names the columns of a query file; give the file with --queries FILE")
 
     @property
     def folder(self) -> Path:
-        """Where the model's answers are kept, beside the output."""
+        """The folder of the model's answers, next to the output."""
         return self.output.with_suffix(".answers")
 
 
@@ -96,7 +96,7 @@ def check_output(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What the job is made from: the prompt, the user's queries, the aims, and the model."""
+    """The inputs of the job: the prompt, the user's queries, the labels, and the model."""
 
     prompt: str
     seeds: tuple[Query, ...]
@@ -105,21 +105,21 @@ class Source:
     asked: Mapping[str, Any]
 
     def aims(self, format: Format) -> list[Aim]:
-        """Return what queries are written for; a base model goes on with examples, which rules can't be put into."""
+        """Return the aims of the queries; in text there are none for rules, which examples cannot express."""
         return aims_of(self.prompt, self.labels, with_rules=format == "chat")
 
     def requests(self, format: Format) -> Requests:
-        """Return what makes the requests."""
+        """Return the factory of the requests."""
         return Requests(self.prompt, format, frame_of(self.prompt), self.seeds, self.labels, self.asked["seed"])
 
     def reader(self, format: Format) -> Reader:
-        """Return what reads the answers."""
+        """Return the parser of the answers."""
         return Reader(f"{self.prompt}\n{INSTRUCTION}", self.labels, frame_of(self.prompt).query)
 
 
 @dataclass(frozen=True, slots=True)
 class WritePlan:
-    """The job with its model, not yet opened."""
+    """The job with its resolved settings and its model, not yet opened."""
 
     source: Source
     model: Model
@@ -129,14 +129,14 @@ class WritePlan:
 
 
 def read_source(config: WriteConfig) -> Source:
-    """Return what the job is made from; opens no model.
+    """Return the inputs of the job; opens no model.
 
     Raises:
-        UsageError: a file can't be used, or an unknown backend or option.
+        UsageError: an unusable file, or an unknown backend or option.
     """
     prompt = read_text(config.prompt)
     if not prompt.strip():
-        raise UsageError(f"the prompt in '{config.prompt}' is empty; write what the teacher shall do into it")
+        raise UsageError(f"the prompt in '{config.prompt}' is empty; write the teacher's instructions into it")
     own = list(read_queries(config.queries, config.columns)) if config.queries else []
     spec = resolve_model(config.teacher, "teacher", config.backend, config.backend_options)
     asked = {
@@ -150,32 +150,32 @@ def read_source(config: WriteConfig) -> Source:
     return Source(prompt, tuple(chain(own, shots_of(prompt))), config.labels or (), spec, asked)
 
 
-def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any] | None = None) -> WritePlan:
+def plan_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any] | None = None) -> WritePlan:
     """Return the plan; loads no weights.
 
     Args:
-        stored: what was settled when the job began; None: settle now.
+        stored: what was resolved when the job started; None: resolve now.
 
     Raises:
-        UsageError: there is nothing to go on from.
-        BackendError: the model, or what runs it, is missing; or it has no chat template and should.
+        UsageError: the format is text, and there are no queries to continue from.
+        BackendError: the model, or a package that runs it, is missing; or the format is chat, and it has no chat template.
     """
     model = Model(source.spec, stored["resolved"] if stored else None)
     teacher = model.teacher()
     renderer = teacher.renderer()
-    chats = renderer is None or renderer.has_chat_template
-    format: Format = config.format or ("chat" if chats else "text")
-    if format == "chat" and not chats:
-        raise BackendError(f"{source.spec.id} has no chat template; take --format text")
+    supports_chat = renderer is None or renderer.has_chat_template
+    format: Format = config.format or ("chat" if supports_chat else "text")
+    if format == "chat" and not supports_chat:
+        raise BackendError(f"{source.spec.id} has no chat template; use --format text")
     if format == "text" and not source.seeds:
         raise UsageError(
-            "a model that goes on with text needs some queries to go on from; give them by --queries FILE, or show them "
-            "in the prompt as a few-shot prompt does"
+            "--format text needs some queries to continue from; give them with --queries FILE, or show them in the prompt "
+            "as a few-shot prompt does"
         )
-    temperature, longest = (stored["temperature"], stored["max_tokens"]) if stored else DEFAULTS[format]
+    temperature, max_tokens = (stored["temperature"], stored["max_tokens"]) if stored else DEFAULTS[format]
     if config.temperature is not None:
         temperature = config.temperature
-    sampling = Sampling(temperature, config.top_p, config.max_tokens or longest, stop_at_newline=format == "text")
+    sampling = Sampling(temperature, config.top_p, config.max_tokens or max_tokens, stop_at_newline=format == "text")
     return WritePlan(source, model, teacher, format, sampling)
 
 

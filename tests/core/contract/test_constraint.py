@@ -122,4 +122,6 @@ def test_a_schema_of_an_older_draft_is_read_by_its_own_rules() -> None:
 
 
 def test_equal_values_are_one_text() -> None:
-    assert canonical_json(parse_json('{"b": [2.0], "a": "é"}')) == canonical_json(parse_json('{"a": "\\u00e9", "b": [2]}'))
+    assert canonical_json(parse_json('{"b": [2.0], "a": "é"}')) == canonical_json(
+        parse_json('{"a": "\\u00e9", "b": [2]}')
+    )

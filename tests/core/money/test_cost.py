@@ -3,7 +3,7 @@ import pytest
 from pdistill.core.contract.interfaces import Side, prompt_tokens
 from pdistill.core.contract.prices import FREE, Prices, Tokens
 from pdistill.core.contract.prompts import Message, Messages, Text
-from pdistill.core.money.cost import Counts, as_row, money, break_even
+from pdistill.core.money.cost import Counts, as_row, break_even, money
 
 DEAR, CHEAP = Prices(10.0, 20.0, 30.0, "list"), Prices(1.0, 2.0, 3.0, "list")
 COUNTS: Counts = {

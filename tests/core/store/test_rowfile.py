@@ -91,7 +91,7 @@ def test_a_full_disk_is_one_clear_line_and_the_rows_before_stay(
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(writer, "_write", full)
-        with pytest.raises(RunError, match="no space left on device; what was there is kept"):
+        with pytest.raises(RunError, match="no space left on device; everything done so far is saved"):
             writer.append([{"number": 1}])
     with rows.open(3) as writer:
         assert (Key(0) in writer, Key(1) in writer) == (True, False)

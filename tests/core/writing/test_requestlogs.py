@@ -120,6 +120,6 @@ def test_no_query_at_all_and_an_output_that_is_there_are_errors_that_write_nothi
         RequestLogs().write([good, tmp_path / "no.jsonl"], output)
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
     output.write_text("mine\n")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         RequestLogs().write([log(tmp_path, {"messages": [user("a")]})], output)
     assert output.read_text() == "mine\n"
