@@ -137,7 +137,7 @@ def _unpriced(config: WriteConfig) -> WriteConfig:
 def test_other_options_on_the_same_output_are_refused(config: WriteConfig) -> None:
     write_queries(config)
     before = contents(config.output.parent, without=set())
-    with pytest.raises(RunError, match=r"begun with other options: limit 60 \(now 61\); take another --output, or"):
+    with pytest.raises(RunError, match=r"started with other options: limit 60 \(now 61\); use another --output, or"):
         write_queries(replace(config, limit=61))
     other = replace(config, output=config.output.with_name("other.jsonl"))
     with pytest.raises(BackendError, match="does not fit"):
