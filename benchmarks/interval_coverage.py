@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pdistill.core.numerics.statistics import LEAST_GAP, LEAST_N, LESS, MORE, RESAMPLES, share
+from pdistill.core.numerics.statistics import LESS, MIN_GAP, MIN_N, MORE, RESAMPLES, share
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Coverage = Callable[[int, Array, Any], float]
@@ -39,14 +39,14 @@ def main() -> None:
     print(f"{draws:,} draws per cell, {given.resamples:,} resamples")
     for n in SIZES:
         show("share of right answers", n, shares(n, draws))
-    for n in (LEAST_N, 500, 2_000):
+    for n in (MIN_N, 500, 2_000):
         show("recovery", n, recoveries(n, coverage))
     for n in SIZES:
         show("difference of two arms", n, differences(n, coverage))
     for n in SIZES:
         show("mean of scores in quarters", n, quarters(n, coverage))
     show("recovery, too few queries and left out", 50, recoveries(50, coverage))
-    show("recovery, too small a gap and left out", LEAST_N, recoveries(LEAST_N, coverage, gaps=(0.05, 0.1)))
+    show("recovery, too small a gap and left out", MIN_N, recoveries(MIN_N, coverage, gaps=(0.05, 0.1)))
 
 
 def show(what: str, n: int, cells: Iterator[tuple[str, float]]) -> None:
@@ -88,7 +88,7 @@ def differences(n: int, coverage: Coverage) -> Iterator[tuple[str, float]]:
 
 
 def recoveries(
-    n: int, coverage: Coverage, gaps: tuple[float, ...] = (LEAST_GAP, 0.4, 0.7)
+    n: int, coverage: Coverage, gaps: tuple[float, ...] = (MIN_GAP, 0.4, 0.7)
 ) -> Iterator[tuple[str, float]]:
     """Yield the coverage for a student that gives the teacher's answer with probability `copies`, else the base's."""
     for teacher, gap, copies in product((0.75, 0.95, 1.0), gaps, (0.5, 0.9, 0.98)):

@@ -1,4 +1,4 @@
-"""Prompt distillation: a teacher answers under a long prompt, a student learns to answer without it."""
+"""Prompt distillation: a teacher answers with a long prompt, a student learns to answer without it."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -87,7 +87,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: the command line and pytest load this package at every start."""
+    """Return a public name, imported on first use: the command line and pytest load this package at every start."""
     for module, names in _MODULES.items():
         if name in names:
             return getattr(import_module(f"pdistill.{module}"), name)

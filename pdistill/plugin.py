@@ -1,4 +1,4 @@
-"""What the authors of tasks and backends import: the contract between pdistill and its plugins, in one place."""
+"""The contract between pdistill and its plugins: everything that authors of tasks and backends import, in one place."""
 
 from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, SoftRow, TokenIds
 from pdistill.core.contract.constraint import Constraint, JsonSchema, Pattern

@@ -118,7 +118,7 @@ def test_each_stage_stops_before_the_limit_and_ends_in_the_same_bytes(whole: Who
         False,
     ]
     stopped = contents(run.path, without={"timings.jsonl"})
-    with pytest.raises(RunError, match="stops here"):
+    with pytest.raises(RunError, match="stopped by --max-cost"):
         pipeline.run(replace(config, run_dir=run.path, max_cost=limit))
     assert contents(run.path, without={"timings.jsonl"}) == stopped
     pipeline.run(replace(config, run_dir=run.path))
@@ -130,7 +130,7 @@ def test_however_often_it_goes_on_no_limit_is_passed(whole: Whole, tmp_path: Pat
     run = tmp_path / "run"
     for share in (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.97):
         limit = share * report["cost"]["usd"]
-        with pytest.raises(RunError, match="stops here"):
+        with pytest.raises(RunError, match="stopped by --max-cost"):
             pipeline.run(replace(config, run_dir=run, max_cost=limit))
         assert spent(run) <= limit
     pipeline.run(replace(config, run_dir=run))
@@ -162,11 +162,11 @@ def test_reused_answers_count_for_nothing(tmp_path: Path) -> None:
 
 def test_an_unknown_price_refuses_a_limit_before_anything_is_written(unpriced: str, tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run", teacher="unpriced:rule", student="fake:rule", max_cost=1.0)
-    with pytest.raises(UsageError, match=r"what unpriced:rule costs is unknown; give -B teacher.price_prompt=USD"):
+    with pytest.raises(UsageError, match=r"the price of unpriced:rule is unknown; give -B teacher.price_prompt=USD"):
         pipeline.run(config)
     assert not config.directory.exists()
     pipeline.generate(replace(config, max_cost=None))
-    with pytest.raises(UsageError, match="what unpriced:rule costs is unknown"):
+    with pytest.raises(UsageError, match="the price of unpriced:rule is unknown"):
         pipeline.train(RunDirectory(config.directory), {}, max_cost=1.0)
     prices = {f"teacher.{key}": value for key, value in PRICES.items()}
     pipeline.train(RunDirectory(config.directory), {}, max_cost=1.0, backend_options=prices)
@@ -208,7 +208,7 @@ class Heard:
 def test_a_limit_on_free_models_is_said_and_stops_nothing(tmp_path: Path) -> None:
     heard = Heard()
     cost = pipeline.run(fake_config(tmp_path, tmp_path / "run", max_cost=0.01), heard)["cost"]
-    assert "--max-cost 0.01 limits nothing here: these models cost no money" in heard.lines
+    assert "--max-cost 0.01 has no effect: these models cost no money" in heard.lines
     assert (cost["usd"], cost["saved_usd_per_call"], cost["break_even_in"]) == (0.0, 0.0, "tokens")
     assert not any("$" in note for note in heard.notes)
 
@@ -260,7 +260,7 @@ def test_a_limit_before_a_chunk_that_is_not_whole_keeps_its_rows(tmp_path: Path)
 
 def test_a_refused_limit_does_not_settle_the_options_of_the_training(unpriced: str, tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run", backend=unpriced))
-    with pytest.raises(UsageError, match="costs is unknown"):
+    with pytest.raises(UsageError, match="is unknown; give"):
         pipeline.train(run, {"epochs": 2}, max_cost=1.0)
     pipeline.train(run, {"epochs": 3})
     assert run.stage("train")["options"]["epochs"] == 3
@@ -269,7 +269,7 @@ def test_a_refused_limit_does_not_settle_the_options_of_the_training(unpriced: s
 def test_only_options_that_change_no_row_can_be_given_late(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
     with pytest.raises(
-        RunError, match=r"was made with other options: backend-options unset .*only an option that changes no row"
+        RunError, match=r"was made with other options: backend-options unset .*only options that do not change any row"
     ):
         pipeline.train(run, {}, backend_options={"cut_every": "2"})
     with pytest.raises(UsageError, match="--max-cost -1 is not a number above 0"):

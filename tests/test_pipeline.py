@@ -154,8 +154,8 @@ def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path)
     answers = list(read_rows(second.path / "responses.jsonl"))
     assert [row["number"] for row in answers if row.pop("reused", False)] == list(range(20))
     assert answers == list(read_rows(fresh.path / "responses.jsonl"))
-    assert "20 of the answers were taken from the run of --from" in said.lines
-    with pytest.raises(RunError, match=r"can't be reused, they were made with other options: max-tokens 256 \(now 5\)"):
+    assert "20 of the answers were reused from the run of --from" in said.lines
+    with pytest.raises(RunError, match=r"can't be reused: they were made with other options: max-tokens 256 \(now 5\)"):
         pipeline.generate(replace(config, run_dir=tmp_path / "fourth", max_tokens=5))
 
 
@@ -213,7 +213,7 @@ def test_train_takes_the_options_of_its_stage(tmp_path: Path) -> None:
 def test_options_that_the_run_was_begun_with_are_not_dropped(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run", epochs=3)
     pipeline.generate(config)
-    with pytest.raises(RunError, match=r"was begun with other options: epochs 3 \(now unset\)"):
+    with pytest.raises(RunError, match=r"was started with other options: epochs 3 \(now unset\)"):
         pipeline.run(replace(config, epochs=None))
     pipeline.run(config)
 

@@ -84,7 +84,7 @@ def test_a_query_without_a_known_name_is_refused(config: Config, query: str) -> 
     pipeline.run(config)
     done = sampled(config, query)
     assert done.exit_code == 2
-    assert "does not say which prompt it is for; begin it with 'kind: ' or 'place: '" in done.stderr
+    assert "does not name the prompt that it is for; begin it with 'kind: ' or 'place: '" in done.stderr
 
 
 def test_another_prompt_asks_its_own_queries_alone_again(config: Config, tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_another_prompt_asks_its_own_queries_alone_again(config: Config, tmp_pat
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"query": "a"}, "names no prompt; give each row .prompt., one of kind, place"),
-        ({"query": "a", "prompt": "colour"}, "names the prompt 'colour', which is not there"),
+        ({"query": "a"}, "names no prompt; give each row a .prompt.: kind, place"),
+        ({"query": "a", "prompt": "colour"}, "names the unknown prompt 'colour'"),
     ],
 )
 def test_a_row_must_name_a_prompt(config: Config, tmp_path: Path, row: dict[str, str], said: str) -> None:
@@ -116,7 +116,7 @@ def test_a_row_must_name_a_prompt(config: Config, tmp_path: Path, row: dict[str,
 def test_a_folder_without_prompts_is_refused(config: Config, tmp_path: Path) -> None:
     for name in PROMPTS:
         (tmp_path / "prompts" / f"{name}.txt").unlink()
-    with pytest.raises(UsageError, match=r"there is no prompt in .*put NAME\.txt there"):
+    with pytest.raises(UsageError, match=r"there is no prompt in .*put a NAME\.txt there"):
         pipeline.generate(config)
 
 

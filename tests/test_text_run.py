@@ -137,5 +137,5 @@ def test_a_frame_without_a_place_for_the_query(config: Config, tmp_path: Path, f
 
 def test_equal_ids(config: Config, tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").write_text('{"id": "a", "query": "x"}\n{"id": "a", "query": "y"}\n')
-    with pytest.raises(UsageError, match="queries number 0 and 1 have one id, 'a'"):
+    with pytest.raises(UsageError, match="queries number 0 and 1 have the same id, 'a'"):
         pipeline.generate(replace(config, run_dir=tmp_path / "run", queries=tmp_path / "queries.jsonl"))

@@ -15,7 +15,7 @@ from pdistill.core.contract.queryfiles import read_queries
 from pdistill.core.errors import BackendError, PdistillError, RunError, TaskError, UsageError
 from pdistill.core.numerics.split import Groups
 from pdistill.core.writing import lines
-from pdistill.core.writing.job import foresee_writing, write_queries
+from pdistill.core.writing.job import estimate_writing, write_queries
 from pdistill.core.writing.kept import NEAR
 from pdistill.core.writing.settings import WriteConfig
 from tests.runs import contents
@@ -110,7 +110,7 @@ def test_a_limit_of_cost_stops_before_it_and_keeps_what_there_is(config: WriteCo
     whole = write_queries(replace(priced, output=config.output.with_name("whole.jsonl")))
     assert whole.usd
     limited = replace(priced, max_tokens=100, max_cost=whole.usd / 2)
-    with pytest.raises(RunError, match=r"stops here: \$.* continue with the same command"):
+    with pytest.raises(RunError, match=r"stopped by --max-cost .*: \$.* continue with the same command"):
         write_queries(limited)
     part = config.output.with_name("queries.jsonl.part")
     so_far = part.read_text().splitlines()
@@ -120,7 +120,7 @@ def test_a_limit_of_cost_stops_before_it_and_keeps_what_there_is(config: WriteCo
     assert made.usd is not None
     assert made.usd > whole.usd / 2
     assert config.output.read_text().splitlines()[: len(so_far)] == so_far
-    with pytest.raises(UsageError, match="what unknown:rule costs is unknown"):
+    with pytest.raises(UsageError, match="the price of unknown:rule is unknown"):
         write_queries(_unpriced(limited))
 
 
@@ -137,7 +137,7 @@ def _unpriced(config: WriteConfig) -> WriteConfig:
 def test_other_options_on_the_same_output_are_refused(config: WriteConfig) -> None:
     write_queries(config)
     before = contents(config.output.parent, without=set())
-    with pytest.raises(RunError, match=r"begun with other options: limit 60 \(now 61\); take another --output, or"):
+    with pytest.raises(RunError, match=r"started with other options: limit 60 \(now 61\); use another --output, or"):
         write_queries(replace(config, limit=61))
     other = replace(config, output=config.output.with_name("other.jsonl"))
     with pytest.raises(BackendError, match="does not fit"):
@@ -152,7 +152,7 @@ def test_other_options_on_the_same_output_are_refused(config: WriteConfig) -> No
 
 def test_a_file_of_the_users_is_never_replaced(config: WriteConfig) -> None:
     config.output.write_text("mine\n")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         write_queries(config)
     assert contents(config.output.parent, without=set()) == {"queries.jsonl": b"mine\n"}
 
@@ -172,7 +172,7 @@ def test_a_model_that_writes_nothing_of_use_is_given_up(
 ) -> None:
     register(f"poor-{abs(hash(answer))}", lambda system, asked: answer)
     config = job(tmp_path, f"poor-{abs(hash(answer))}")
-    with pytest.raises(TaskError, match=f"12 answers hold no query that can be used .*{reason}"):
+    with pytest.raises(TaskError, match=f"12 answers contain no usable query .*{reason}"):
         write_queries(config)
     assert not config.output.exists()
 
@@ -197,18 +197,18 @@ def test_few_shot_prompts_are_gone_on_with(register: Register, tmp_path: Path) -
     )
     made = write_queries(config)
     assert made.written == {f"asked for {label}": 3 for label in LABELS}
-    foreseen = foresee_writing(replace(config, output=config.output.with_name("other.jsonl")))
-    first = foreseen.questions[0].request.prompt
+    estimate = estimate_writing(replace(config, output=config.output.with_name("other.jsonl")))
+    first = estimate.questions[0].request.prompt
     assert getattr(first, "text", "").endswith("\n\nKind: repair\nMessage:")
     config.prompt.write_text("Sort the message.")
-    with pytest.raises(UsageError, match="needs some queries to go on from"):
+    with pytest.raises(UsageError, match="needs some queries to continue from"):
         write_queries(replace(config, output=config.output.with_name("third.jsonl")))
 
 
 def test_a_look_beforehand_asks_and_writes_nothing(config: WriteConfig) -> None:
-    foreseen = foresee_writing(config)
-    assert sum(foreseen.wanted.values()) == 60
-    assert (len(foreseen.questions), foreseen.tokens.sampled, foreseen.usd) == (6, 6 * 1_024, 0)
+    estimate = estimate_writing(config)
+    assert sum(estimate.wanted.values()) == 60
+    assert (len(estimate.questions), estimate.tokens.sampled, estimate.usd) == (6, 6 * 1_024, 0)
     assert list(config.output.parent.iterdir()) == []
 
 

@@ -1,8 +1,8 @@
-r"""Foreign text made harmless: whatever comes from queries, answers, tasks, plugins and files passes through here.
+r"""Escaping of untrusted text: whatever comes from queries, answers, tasks, plugins and files passes through here.
 
-A terminal obeys control characters (C0, C1 and the sequences that begin with them), and bidirectional controls show
-one text as another, there and in a browser. They appear as escapes such as \x1b. Text for rich goes into
-`rich.text.Text`, never into markup; text for a page is escaped by its template besides.
+A terminal obeys control characters (C0, C1 and the sequences that begin with them), and bidirectional controls disguise
+one text as another, there and in a browser. They are shown as escapes such as \x1b. Text for rich goes into
+`rich.text.Text`, never into markup; text for a page is also escaped by its template.
 """
 
 import json
@@ -21,20 +21,20 @@ HARMFUL_IN_JSON = re.compile(f"[{OTHERS}]")
 
 
 def one_line(text: str) -> str:
-    """Return the text in one line, without a character that a terminal obeys."""
-    return HARMFUL.sub(_escaped, text)
+    """Return the text on one line, with every character that a terminal obeys escaped."""
+    return HARMFUL.sub(_escape, text)
 
 
 def lines(text: str) -> str:
-    """Return the text with its line ends and tabs, without any other character that a terminal obeys."""
-    return HARMFUL_IN_LINES.sub(_escaped, text)
+    """Return the text with its line ends and tabs, with every other character that a terminal obeys escaped."""
+    return HARMFUL_IN_LINES.sub(_escape, text)
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return the value as JSON that holds no character that a terminal obeys."""
+    """Return the value as JSON without any character that a terminal obeys."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return HARMFUL_IN_JSON.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return HARMFUL_IN_JSON.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()

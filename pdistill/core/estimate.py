@@ -1,4 +1,4 @@
-"""What a run will cost at the most, before anything is sent: prompts are counted, answers are as long as they may be."""
+"""An upper bound on the cost of a run, before any request is sent: exact prompts, answers of the maximum length."""
 
 from array import array
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from pdistill.core.store.rundir import PROBES
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run will take at the most.
+    """The most that a run can take.
 
     Args:
-        train: queries that train the student.
-        held_out: queries that it is evaluated on.
-        prompt_teacher: tokens of all queries with the prompt; None where only the service can count them.
-        prompt_student: tokens of all queries without it.
-        counts: prompts as they are counted, answers as long as they may be.
+        train: the number of queries to train on.
+        held_out: the number of held-out queries.
+        prompt_teacher: input tokens of all queries with the prompt; None where only the service can count them.
+        prompt_student: input tokens of all queries without the prompt.
+        counts: tokens by stage and side, with answers of the maximum length.
     """
 
     train: int
@@ -39,7 +39,7 @@ class Estimate:
 
 @dataclass(slots=True)
 class _Prompts:
-    """Tokens of queries: with the prompt for the teacher, without and with it for the student."""
+    """Input tokens of `n` queries: with the prompt for the teacher, without and with it for the student."""
 
     n: int = 0
     teacher: int = 0
@@ -47,7 +47,7 @@ class _Prompts:
     prompted: int = 0
 
     def add(self, teacher: int, bare: int, prompted: int) -> None:
-        """Count one query more."""
+        """Add one query."""
         self.n += 1
         self.teacher += teacher
         self.bare += bare
@@ -55,31 +55,33 @@ class _Prompts:
 
 
 def estimate(planned: Plan, config: Config) -> Estimate:
-    """Return what the run will take at the most, if no target is longer than the answers may be."""
+    """Return the most that the run can take, provided that no target is longer than the maximum answer."""
     settings, longest = planned.settings, planned.settings.max_tokens
-    every, held_out, looked_at, training = _count(planned)
-    again_as_an_arm = not settings.repeatable
-    prompted_arms = 1 if not again_as_an_arm and planned.models.same_model else 2
-    base_first = Tokens(looked_at.bare, looked_at.n * longest)
-    again, again_first = (
-        Tokens(some.teacher, some.n * longest) if asked else Tokens()
-        for some, asked in ((held_out, again_as_an_arm), (looked_at, settings.temperature > 0))
+    every, held_out, sample, training = _count(planned)
+    teacher_answers_again = not settings.repeatable
+    prompted_arms = 1 if not teacher_answers_again and planned.models.same_model else 2
+    base_preflight = Tokens(sample.bare, sample.n * longest)
+    teacher_arm, teacher_preflight = (
+        Tokens(prompts.teacher, prompts.n * longest) if needed else Tokens()
+        for prompts, needed in ((held_out, teacher_answers_again), (sample, settings.temperature > 0))
     )
     probes = {arm: _probes(planned, arm) for arm in ("teacher", "base", "student")}
     counts: Counts = {
         "generate": {
             "teacher": Tokens(settings.samples * every.teacher, settings.samples * every.n * longest)
-            + again_first
+            + teacher_preflight
             + probes["teacher"],
-            "student": base_first,
+            "student": base_preflight,
         },
-        "train": {"student": Tokens(trained=_costliest(training, longest, planned.student.defaults, config))},
+        "train": {
+            "student": Tokens(trained=_most_training_tokens(training, longest, planned.student.defaults, config))
+        },
         "evaluate": {
-            "teacher": again - again_first,
+            "teacher": teacher_arm - teacher_preflight,
             "student": Tokens(
                 2 * held_out.bare + prompted_arms * held_out.prompted, (2 + prompted_arms) * held_out.n * longest
             )
-            - base_first
+            - base_preflight
             + probes["base"]
             + probes["student"],
         },
@@ -89,24 +91,24 @@ def estimate(planned: Plan, config: Config) -> Estimate:
 
 
 def _count(planned: Plan) -> tuple[_Prompts, _Prompts, _Prompts, "array[int]"]:
-    """Return the tokens of all queries, the held-out and the looked at, and how long each is that trains, bare."""
-    task, asking, renderer = planned.inputs.task, planned.teacher.renderer(), planned.student.renderer()
-    every, held_out, looked_at, training = _Prompts(), _Prompts(), _Prompts(), array("i")
+    """Return the input tokens of all, held-out and preflight queries, and the length of each training prompt."""
+    task, teacher_renderer, renderer = planned.inputs.task, planned.teacher.renderer(), planned.student.renderer()
+    every, held_out, sample, training = _Prompts(), _Prompts(), _Prompts(), array("i")
     for query, group in Groups(planned.inputs.queries):
         prompt = task.teacher_prompt(query)
-        teacher, bare = prompt_tokens(asking, prompt), prompt_tokens(renderer, task.student_prompt(query))
+        teacher, bare = prompt_tokens(teacher_renderer, prompt), prompt_tokens(renderer, task.student_prompt(query))
         if split_of(group, planned.settings.seed) == "train":
             every.add(teacher, bare, 0)
             training.append(bare)
             continue
         prompted = teacher if planned.models.same_model else prompt_tokens(renderer, prompt)
-        for some in (every, held_out) if held_out.n >= SAMPLE else (every, held_out, looked_at):
-            some.add(teacher, bare, prompted)
-    return every, held_out, looked_at if held_out.n >= MIN_SAMPLE else _Prompts(), training
+        for prompts in (every, held_out) if held_out.n >= SAMPLE else (every, held_out, sample):
+            prompts.add(teacher, bare, prompted)
+    return every, held_out, sample if held_out.n >= MIN_SAMPLE else _Prompts(), training
 
 
 def _probes(planned: Plan, arm: str) -> Tokens:
-    """Return what an arm is asked in the probes."""
+    """Return the most tokens that an arm's probes take."""
     task, student = planned.inputs.task, planned.student
     renderer = planned.teacher.renderer() if arm == "teacher" else student.renderer()
     left_out, tokens = not_run(task, student.id, capabilities_of(student)), Tokens()
@@ -123,12 +125,12 @@ def _probes(planned: Plan, arm: str) -> Tokens:
     return tokens
 
 
-def _costliest(lengths: Sequence[int], longest: int, defaults: TrainingDefaults, config: Config) -> int:
-    """Return the tokens of the costliest training: answers may be rejected, and fewer examples can mean more epochs.
+def _most_training_tokens(lengths: Sequence[int], longest: int, defaults: TrainingDefaults, config: Config) -> int:
+    """Return the most tokens that training can take: answers may be rejected, and fewer examples can mean more epochs.
 
     Args:
-        lengths: of the examples without their answers.
-        longest: of the answers.
+        lengths: tokens of each example without its answer.
+        longest: the maximum tokens of an answer.
     """
     given: Any = {"batch_size": config.batch_size, "epochs": config.epochs, "learning_rate": config.learning_rate}
     whole = sum(lengths) + len(lengths) * longest
@@ -137,6 +139,6 @@ def _costliest(lengths: Sequence[int], longest: int, defaults: TrainingDefaults,
         together += length + longest
         schedule, departs = plan(count, defaults, seed=config.seed, **given)
         most = max(most, schedule.epochs * together)
-        if not departs:  # nor does it for more examples
+        if not departs:  # more examples would not depart from the defaults either
             return max(most, schedule.epochs * whole)
     return most

@@ -1,4 +1,4 @@
-"""The four stages one after the other: what is there is kept, what is missing is done."""
+"""The four stages of a run in order; each does only what is not done yet."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,16 +28,17 @@ from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainOptions, TrainSettings
 
-MOSTLY = 0.5
+MAX_REJECTED = 0.5
+"""The share of rejected answers above which a run is not trained without --force."""
 
 
 def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
-    """Return the report of the whole job; continues with whatever is there.
+    """Return the report of the whole run; resumes from whatever is done already.
 
     Raises:
-        PdistillError: what went wrong, in one line; all that was done is kept.
+        PdistillError: what went wrong, in one line; everything done so far is saved.
     """
-    directory = _generated(config, progress or Silent(), strict=not config.force)
+    directory = _generate(config, progress or Silent(), strict=not config.force)
     if not directory.adapter.exists():
         _refuse_useless(directory, config.force)
         check_as_begun(directory, config)
@@ -48,26 +49,26 @@ def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
 
 
 def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
-    """Guarantee that the run directory holds the teacher's answers and the examples made of them.
+    """Guarantee that the run directory holds the teacher's answers and the examples made from them.
 
     Raises:
-        PdistillError: what went wrong, in one line; all that was done is kept.
+        PdistillError: what went wrong, in one line; everything done so far is saved.
     """
-    return _generated(config, progress or Silent(), strict=False)
+    return _generate(config, progress or Silent(), strict=False)
 
 
-def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory:
+def _generate(config: Config, progress: Progress, strict: bool) -> RunDirectory:
     directory, inputs = RunDirectory(config.directory), read_inputs(config)
     specs, fingerprint = resolve_models(config, inputs.task), inputs.fingerprint()
     check_same(config, fingerprint, directory)
-    planned = None
+    new_plan = None
     if directory.stored(GenerateSettings) is None:
-        planned = make_plan(config, inputs, specs, fingerprint.count)
-        check_limit(planned.prices, {side: spec.id for side, spec in specs.items()}, config.max_cost)
+        new_plan = make_plan(config, inputs, specs, fingerprint.count)
+        check_limit(new_plan.prices, {side: spec.id for side, spec in specs.items()}, config.max_cost)
     with directory.lock():
-        if planned is not None:
-            _check_available(planned, config, directory, progress)
-            begin_run(planned, config, fingerprint, directory)
+        if new_plan is not None:
+            _check_available(new_plan, config, directory, progress)
+            begin_run(new_plan, config, fingerprint, directory)
         if directory.examples.exists():
             if not directory.adapter.exists():
                 report_preflight(directory, strict, progress)
@@ -82,23 +83,23 @@ def _generated(config: Config, progress: Progress, strict: bool) -> RunDirectory
     return directory
 
 
-def _check_available(planned: Plan, config: Config, directory: RunDirectory, progress: Progress) -> None:
-    """Say what the user should know before the run, and guarantee that services can be reached."""
-    for note in planned.notes:
+def _check_available(new_plan: Plan, config: Config, directory: RunDirectory, progress: Progress) -> None:
+    """Guarantee that the services are available; first reports what the user should know before the run."""
+    for note in new_plan.notes:
         progress.say(note)
     lora = Lora(rank=config.rank, start=directory.start if config.warm_start else None)
-    for model in (planned.teacher, planned.student):
+    for model in (new_plan.teacher, new_plan.student):
         if isinstance(model, Remote):
             model.check_available(lora)
 
 
 def _refuse_useless(directory: RunDirectory, force: bool) -> None:
-    """Refuse to train on what can't teach or can't be evaluated."""
+    """Guarantee that there is enough to learn from and something to evaluate, unless `force` is set for the former."""
     counts, total = rejections(directory), directory.settings(GenerateSettings).count
     rejected = sum(counts.values())
     if not any(example.split == "eval" for example in read_records(Example, directory.examples)):
         raise TaskError(TOO_FEW)
-    if rejected > MOSTLY * total and not force:
+    if rejected > MAX_REJECTED * total and not force:
         reason, times = counts.most_common(1)[0]
         raise TaskError(
             f"{rejected:,} of {total:,} answers can't be used ({times:,} {reason}), so there is little to learn from; "
@@ -117,12 +118,12 @@ def train(
     """Guarantee that the run directory holds the trained student.
 
     Args:
-        given: training options by name; one that is missing is as it was, or as the run was asked.
-        backend_options: options of the backends that change no row, such as prices.
+        given: training options by name; those not given are as stored, or else as the run was started with.
+        backend_options: backend options that do not change any row, such as prices.
         max_cost: spending limit in USD for the whole run, across stages and restarts.
 
     Raises:
-        PdistillError: what went wrong, in one line; all that was done is kept.
+        PdistillError: what went wrong, in one line; everything done so far is saved.
     """
     progress = progress or Silent()
     settings = directory.settings(GenerateSettings)
@@ -130,7 +131,7 @@ def train(
         raise RunError(f"'{directory.path}' has no examples yet; continue with pdistill generate and the same options")
     with directory.lock():
         opened = reopen(directory, backend_options)
-        replace(opened.config, **given, max_cost=max_cost)  # refuses what is out of range
+        replace(opened.config, **given, max_cost=max_cost)  # raises a UsageError for values out of range
         stored = directory.stored(TrainSettings)
         options = train_options(opened, stored, given)
         if directory.adapter.exists():
@@ -180,11 +181,11 @@ def evaluate(
     """Guarantee that the five arms have answered the held-out queries, and base and student the probes.
 
     Args:
-        backend_options: options of the backends that change no row, such as prices.
+        backend_options: backend options that do not change any row, such as prices.
         max_cost: spending limit in USD for the whole run, across stages and restarts.
 
     Raises:
-        PdistillError: what went wrong, in one line; all that was done is kept.
+        PdistillError: what went wrong, in one line; everything done so far is saved.
     """
     progress = progress or Silent()
     generated = directory.settings(GenerateSettings)
@@ -209,8 +210,8 @@ def evaluate(
                     resolved=resolved,
                 )
                 directory.write_settings(stored)
-            asked = ("student",) if generated.repeatable else SIDES
-            budget = open_budget(directory, models.by_side, max_cost, backend_options or {}, progress, *asked)
+            sides = ("student",) if generated.repeatable else SIDES
+            budget = open_budget(directory, models.by_side, max_cost, backend_options or {}, progress, *sides)
             made_by = base_made_by(models.student.id, resolved)
             arms = Arms(opened, stored.same_model, made_by, budget, progress)
             arms.answer(models.teacher.teacher, lambda: models.student.student(directory.path))

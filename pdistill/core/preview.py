@@ -1,4 +1,4 @@
-"""What a run would do, shown before anything is asked: counts, tokens, and the exact tokens that would be trained."""
+"""The preview of a run, before any request is sent: counts, tokens, and the exact tokens that would be trained."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from pdistill.core.stages.examples import render
 from pdistill.core.stages.opening import check_same
 from pdistill.core.store.rundir import RunDirectory
 
-SHOWN = 2
+MAX_EXAMPLES = 2
 NO_REFERENCE, REASONING = "RESPONSE", "REASONING"
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewToken:
-    """One token of a training example: its text, and whether the loss falls on it."""
+    """One token of a training example: its text, and whether the loss is computed on it."""
 
     text: str
     trained: bool
@@ -32,7 +32,7 @@ class PreviewToken:
 
 @dataclass(frozen=True, slots=True)
 class PreviewExample:
-    """One training example as the student would see it; the target is the reference, for want of an answer."""
+    """One training example as the student would see it; as there is no answer yet, the target is the reference."""
 
     id: str
     target: str
@@ -46,12 +46,13 @@ class Preview:
     Args:
         settings: every option as it was resolved.
         resolved: what depends on the machine, by side.
-        directory: where the run would stand, and whether it stands there already.
-        train: queries to train on, if no answer is rejected.
-        held_out: queries that are held out.
-        prompt_teacher: tokens a call with the prompt, the mean of all queries; None where only the service knows.
-        prompt_student: tokens a call without it.
-        cost: what each stage will cost at the most, as the report has it afterwards.
+        directory: where the run would be saved.
+        exists: whether it exists already.
+        train: the number of queries to train on, if no answer is rejected.
+        held_out: the number of held-out queries.
+        prompt_teacher: mean input tokens per call with the prompt; None where only the service knows.
+        prompt_student: mean input tokens per call without the prompt.
+        cost: the most that each stage can cost, in the form of the report.
         examples: the first training examples.
         notes: what the user should know before the run.
     """
@@ -70,10 +71,10 @@ class Preview:
 
 
 def preview(config: Config) -> Preview:
-    """Return what a run would do; opens no model and writes nothing.
+    """Return the preview of a run; opens no model and writes nothing.
 
     Raises:
-        PdistillError: the run could not begin.
+        PdistillError: the run could not start.
     """
     run = RunDirectory(config.directory)
     inputs = read_inputs(config)
@@ -93,7 +94,7 @@ def preview(config: Config) -> Preview:
         prompt_teacher=None if most.prompt_teacher is None else most.prompt_teacher / count,
         prompt_student=most.prompt_student / count,
         cost=as_row(most.counts, planned.prices),
-        examples=tuple(_example(renderer, task, query, config) for query in islice(inputs.queries(), SHOWN)),
+        examples=tuple(_example(renderer, task, query, config) for query in islice(inputs.queries(), MAX_EXAMPLES)),
         notes=planned.notes,
     )
 

@@ -1,26 +1,26 @@
-"""How the core tells of its work; the CLI shows it, a notebook may, and by default nobody listens."""
+"""How the core reports its progress; the CLI displays it, a notebook may, and by default it is discarded."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Listens to one run."""
+    """Receives the progress of one run."""
 
     def begin(self, stage: str, total: int, done: int, unit: str) -> None:
-        """A stage begins: `total` units of work, `done` of them in an earlier run."""
+        """Start a stage of `total` units of work, `done` of which were done before."""
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """More of the stage is done; `note` is a figure worth showing, such as the loss."""
+        """Count more units of the stage as done; `note` is a figure worth showing, such as the loss."""
 
     def end(self) -> None:
-        """The stage is over."""
+        """End the stage."""
 
     def say(self, line: str) -> None:
-        """Something that the user should know, once."""
+        """Show a line that the user should see, once."""
 
 
 class Silent:
-    """Progress that nobody looks at."""
+    """Discards all progress."""
 
     def begin(self, stage: str, total: int, done: int, unit: str) -> None:
         """Do nothing."""

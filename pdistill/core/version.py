@@ -7,11 +7,11 @@ PACKAGES = ("pdistill", "torch", "transformers", "peft", "tokenizers", "numpy", 
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the installed packages that a run's figures depend on."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the installed packages that the results of a run depend on."""
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

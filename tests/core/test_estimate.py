@@ -6,7 +6,7 @@ import pytest
 from pdistill.core import pipeline
 from pdistill.core.contract.interfaces import TrainingDefaults
 from pdistill.core.contract.prompts import Message, Messages
-from pdistill.core.estimate import _costliest
+from pdistill.core.estimate import _most_training_tokens
 from pdistill.core.numerics.schedule import plan
 from pdistill.core.preview import preview
 from tests.runs import fake_config
@@ -51,7 +51,7 @@ def test_a_prompt_that_only_the_service_can_count_is_estimated_from_above(
     assert sum(len(message.content) for message in first.messages) < above.cost["generate"]["prompt_tokens"]
 
 
-def test_the_costliest_training_may_be_one_with_fewer_examples(tmp_path: Path) -> None:
+def test_the_most_training_tokens_training_may_be_one_with_fewer_examples(tmp_path: Path) -> None:
     defaults = TrainingDefaults(min_steps=75, batch_size=128, epochs=4)
     config = fake_config(tmp_path, tmp_path / "run")
 
@@ -60,5 +60,5 @@ def test_the_costliest_training_may_be_one_with_fewer_examples(tmp_path: Path) -
         return count * schedule.epochs
 
     assert visits(144) > visits(150)
-    assert _costliest([0] * 150, 1, defaults, config) == max(map(visits, range(1, 151))) > visits(150)
-    assert _costliest([1, 9], 1, TrainingDefaults(min_steps=1, epochs=1), config) == 12
+    assert _most_training_tokens([0] * 150, 1, defaults, config) == max(map(visits, range(1, 151))) > visits(150)
+    assert _most_training_tokens([1, 9], 1, TrainingDefaults(min_steps=1, epochs=1), config) == 12

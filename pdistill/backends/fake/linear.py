@@ -8,7 +8,7 @@ from typing import Any
 from unicodedata import normalize
 
 from pdistill.backends.fake.answers import ending, last_line
-from pdistill.core.contract.batches import HardRow, PolicyRow, Row, TokenIds
+from pdistill.core.contract.batches import HardRow, PolicyRow, TokenIds, TrainingRow
 
 WORD = re.compile(r"[a-z0-9']+|\w")
 BIAS = ("",)
@@ -143,7 +143,7 @@ def features_of(text: str) -> tuple[str, ...]:
     return "", f"${ending(line)}", *words
 
 
-def positions_of(row: Row, text_of: Callable[[TokenIds], str]) -> Iterator[TrainedPosition]:
+def positions_of(row: TrainingRow, text_of: Callable[[TokenIds], str]) -> Iterator[TrainedPosition]:
     """Yield the positions of a row that have a weight; `text_of` decodes the ids before the first of them."""
     start = next((at for at, weight in enumerate(row.weights) if weight), len(row.ids))
     features = features_of(text_of(row.ids[: start + 1]))

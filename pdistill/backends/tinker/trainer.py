@@ -12,7 +12,7 @@ from pdistill.backends.remote.background import Background, blocking
 from pdistill.backends.tinker import TinkerOptions, export
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail, explained, verdict
-from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, Row, SoftRow
+from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, SoftRow, TrainingRow
 from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 from pdistill.core.errors import BackendError, BrokenOffError
 
@@ -144,7 +144,7 @@ class TinkerTrainer:
             work.close()
 
 
-def _datum(types: Any, row: Row) -> Any:
+def _datum(types: Any, row: TrainingRow) -> Any:
     """Return a row as the service takes it; what it has no weights for is multiplied by them."""
     inputs: dict[str, Any]
     match row:

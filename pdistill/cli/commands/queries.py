@@ -53,7 +53,7 @@ def queries(logs: tuple[str, ...], from_logs: bool, dry_run: bool, as_json: bool
 def _written(logs: Sequence[str], values: dict[str, Any], dry_run: bool, as_json: bool) -> None:
     from pdistill.cli.output import query_results
     from pdistill.cli.progress import showing
-    from pdistill.core.writing.job import foresee_writing, write_queries
+    from pdistill.core.writing.job import estimate_writing, write_queries
 
     if logs or "mask" in values:
         what = f"LOG '{logs[0]}'" if logs else "--mask"
@@ -63,7 +63,7 @@ def _written(logs: Sequence[str], values: dict[str, Any], dry_run: bool, as_json
     config = WriteConfig(**_converted(values))
     with showing() as progress:
         if dry_run:
-            shown = query_results.dry_run(foresee_writing(config), config, as_json)
+            shown = query_results.dry_run(estimate_writing(config), config, as_json)
         else:
             shown = query_results.written(write_queries(config, progress), config, as_json)
     click.echo(shown)

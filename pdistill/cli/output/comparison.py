@@ -9,7 +9,7 @@ import click
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.output.tables import table_of, text_of
 from pdistill.core.numerics.estimates import Estimate
-from pdistill.core.numerics.statistics import SIGNIFICANT
+from pdistill.core.numerics.statistics import SIGNIFICANCE
 from pdistill.core.results.comparison import ChangedAnswer, ComparedAnswer, ComparedEstimate, Comparison
 from pdistill.core.results.markdown import ARM_NAMES
 from pdistill.core.results.metrics import BY, By
@@ -127,13 +127,13 @@ def _slices(compared: Comparison) -> "Table":
             f"{found.n:,} few" if found.n < FEW else f"{found.n:,}",
             *(a, b, gain),
             f"{found.changed:,}",
-            style="bold" if found.p < SIGNIFICANT else "dim" if found.n < FEW else "",
+            style="bold" if found.p < SIGNIFICANCE else "dim" if found.n < FEW else "",
         )
     return table
 
 
 def _on_slices(compared: Comparison) -> str:
-    moved = [one_line(name) for name, found in compared.slices.items() if found.p < SIGNIFICANT]
+    moved = [one_line(name) for name, found in compared.slices.items() if found.p < SIGNIFICANCE]
     significant = f"statistically significant: {', '.join(moved)}" if moved else "none is statistically significant"
     return (
         f"the student's agreement; of {len(compared.slices):,} slices some change by chance: {significant} (exact McNemar "

@@ -8,7 +8,7 @@ from typing import Any
 from pdistill.cli.escape import json_text, lines, one_line
 from pdistill.core.contract.prices import Tokens, usd
 from pdistill.core.contract.prompts import Messages, Prompt
-from pdistill.core.writing.job import Foreseen, Outcome
+from pdistill.core.writing.job import Outcome, WriteEstimate
 from pdistill.core.writing.requestlogs import RequestLogs
 from pdistill.core.writing.settings import WriteConfig
 
@@ -48,7 +48,7 @@ def written(made: Outcome, config: WriteConfig, as_json: bool) -> str:
     return "\n".join(parts)
 
 
-def dry_run(made: Foreseen, config: WriteConfig, as_json: bool) -> str:
+def dry_run(made: WriteEstimate, config: WriteConfig, as_json: bool) -> str:
     """Return what writing queries would do, as text or JSON."""
     plan, first = made.plan, made.questions[0].request.prompt
     if as_json:

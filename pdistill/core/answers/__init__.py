@@ -1,1 +1,1 @@
-"""How answers are collected, reused and read."""
+"""Answers: how they are collected, reused and parsed."""

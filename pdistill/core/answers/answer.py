@@ -1,4 +1,4 @@
-"""Sends a sampler many requests and stores every answer at once: the one way by which answers reach a file of rows."""
+"""Sends requests to a sampler and stores every answer immediately: the only way in which answers get into row files."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,18 +18,18 @@ from pdistill.core.store.rowfile import AnswerWriter
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One request with the query that it comes from."""
+    """A request with the query that it belongs to."""
 
     query: Query
     request: Request
 
     @property
     def key(self) -> Key:
-        """Which answer is asked for."""
+        """The key of the answer."""
         return self.request.key
 
     def row(self, completion: Completion) -> AnswerRow:
-        """Return the answer as it is stored."""
+        """Return the answer to the question as a row to be stored."""
         return AnswerRow(
             number=self.query.number,
             id=self.query.id,
@@ -47,21 +47,21 @@ Reuse = Callable[[Question], AnswerRow | None]
 
 
 def no_reuse(question: Question) -> AnswerRow | None:
-    """Return None: no answer can be reused."""
+    """Return None, as no answer can be reused."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Questions to be asked, and where the answers go.
+    """Questions to be answered, and where the answers are stored.
 
     Args:
-        questions: makes the questions anew, in the order of their places.
+        questions: returns the questions, sorted by the position of their answers, on every call.
         sampling: how answers are sampled.
         rows: the open file of answers.
-        meter: counts the requests and answers, and says where to stop.
-        progress: is told of every answer.
-        reuse: finds an answer that need not be asked for.
+        meter: charges the requests and answers to the budget, and enforces its limit.
+        progress: receives every answer.
+        reuse: returns a stored answer that makes the request unnecessary, or None.
     """
 
     questions: Callable[[], Iterable[Question]]
@@ -72,7 +72,7 @@ class Answers:
     reuse: Reuse = no_reuse
 
     def collect(self, sampler: Sampler) -> None:
-        """Guarantee that every question has its row.
+        """Guarantee that every question has a stored answer.
 
         Raises:
             ContextError: a question does not fit the model's context.
@@ -101,15 +101,15 @@ class Answers:
         missing = {question.key: question for question in chunk if answers[question.key] is None}
         requests = [question.request for question in missing.values()]
         if not self.meter.admit(requests, self.sampling):
-            raise self.meter.refused(requests, self.sampling)
+            raise self.meter.limit_error(requests, self.sampling)
         with naming_the_query(missing):
             for key, completion in sampler.generate(requests, self.sampling):
-                self.meter.answered(key, completion)
+                self.meter.charge(key, completion)
                 answers[key] = missing[key].row(completion)
         return [answer for answer in answers.values() if answer is not None]
 
     def unanswered(self) -> Iterator[Question]:
-        """Yield the questions that have no row yet; stores the answers that can be reused."""
+        """Yield the questions that have no stored answer yet; stores the answers that can be reused."""
         for question in self.questions():
             if question.key in self.rows:
                 continue
@@ -126,7 +126,7 @@ class Answers:
 
 
 class _Stream:
-    """Answers of a sampler whose answers don't depend on the batch: rows are appended one by one as they arrive."""
+    """Collects from a sampler whose answers don't depend on the batch: rows are appended one by one as they arrive."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -135,22 +135,22 @@ class _Stream:
         self._not_admitted: Question | None = None
 
     def collect(self, sampler: Sampler) -> None:
-        """Store all answers.
+        """Guarantee that all answers are stored.
 
-        At the limit no more requests are handed out; once those in flight have turned out cheaper than they could have
-        been, there may be room for more.
+        At the limit no more requests are sent; once those in flight turn out cheaper than their maximum, there may be room
+        for more.
         """
         answers, meter = self._answers, self._answers.meter
         while True:
             before = answers.rows.count
             with naming_the_query(self._in_flight):
                 for key, completion in sampler.generate(self._requests(), answers.sampling):
-                    meter.answered(key, completion)
+                    meter.charge(key, completion)
                     answers.store([self._in_flight.pop(key).row(completion)])
             if self._not_admitted is None:
                 return
             if answers.rows.count == before:
-                raise meter.refused([self._not_admitted.request], answers.sampling)
+                raise meter.limit_error([self._not_admitted.request], answers.sampling)
 
     def _requests(self) -> Iterator[Request]:
         while (question := self._not_admitted or next(self._unanswered, None)) is not None:
@@ -164,10 +164,10 @@ class _Stream:
 
 @contextmanager
 def naming_the_query(questions: Mapping[Key, Question]) -> Iterator[None]:
-    """Give a ContextError that is raised in the block the id of its query."""
+    """Guarantee that a ContextError raised in the block names its query."""
     try:
         yield
     except ContextError as error:
-        named = (question.query.id for key, question in questions.items() if key.number == error.number)
-        error.name = next(named, error.name)
+        ids = (question.query.id for key, question in questions.items() if key.number == error.number)
+        error.name = next(ids, error.name)
         raise

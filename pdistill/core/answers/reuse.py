@@ -1,4 +1,4 @@
-"""Answers of an earlier run that need not be asked for again (`--from RUN`)."""
+"""Answers of an earlier run that are reused instead of requested again (`--from RUN`)."""
 
 from array import array
 from bisect import bisect_left
@@ -18,11 +18,11 @@ SAME = ("teacher", "temperature", "top_p", "max_tokens", "stop", "first_line", "
 
 
 class Reusable:
-    """The answers of an earlier run, by what was asked; holds offsets, not rows. A context manager.
+    """The answers of an earlier run, by prompt and sample; holds offsets, not rows. A context manager.
 
     Args:
         run: the earlier run; None: there is nothing to reuse.
-        settings: what this run resolved.
+        settings: the settings of this run.
 
     Raises:
         RunError: the earlier run has another model or sampling, or no answers yet.
@@ -31,7 +31,7 @@ class Reusable:
     def __init__(self, run: RunDirectory | None, settings: GenerateSettings) -> None:
         self.run = run
         self.count = 0
-        """Answers that were reused."""
+        """The number of answers reused."""
         self._path = None
         self._file: BinaryIO | None = None
         self._keys = array("Q")
@@ -46,7 +46,7 @@ class Reusable:
         differing = differences(before, now)
         if differing:
             raise RunError(
-                f"the answers in '{run.path}' can't be reused, they were made with other options: {', '.join(differing)}"
+                f"the answers in '{run.path}' can't be reused: they were made with other options: {', '.join(differing)}"
             )
         rows = run.responses(earlier.samples)
         self._path = rows.path if rows.complete else rows.part
@@ -77,7 +77,7 @@ class Reusable:
             self._file.close()
 
     def find(self, question: Question) -> AnswerRow | None:
-        """Return the row that answers the question, or None."""
+        """Return the row with the answer to the question, or None."""
         if self._file is None or self._path is None:
             return None
         key = _key(prompt_hash(question.request.prompt), question.key.sample)
@@ -90,5 +90,5 @@ class Reusable:
 
 
 def _key(prompt: str, sample: int) -> int:
-    """Return the hash of a prompt and the sample in 64 bits."""
+    """Return a 64-bit key for the hash of a prompt and a sample number."""
     return int(prompt, 16) ^ sample

@@ -1,4 +1,4 @@
-"""Which of a query's answers is learnt: what each says, the most common of them, or the best by the task's score."""
+"""The selection of the target that is learnt from a query's samples: the most common, or the best by the task's score."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ UNFINISHED = {"length": CUT_OFF, "error": FAILED}
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """How one target is made of a query's samples.
+    """How the target is selected from a query's samples.
 
-    A held-out query always gets the most common: it is what the student is measured by, and a choice by the references,
-    or without the queries that the teacher is unsure of, would flatter both.
+    A held-out query always gets the most common one: it is what the student is measured by, and selecting by reference,
+    or dropping the queries that the teacher is unsure of, would flatter both.
 
     Args:
-        select: which sample is learnt.
+        select: how the sample that is learnt is selected.
         min_confidence: the share of the samples below which a target is not learnt.
     """
 
@@ -29,7 +29,7 @@ class Selection:
     min_confidence: float | None = None
 
     def pick(self, task: Task, query: Query, samples: list[Target], split: Split) -> tuple[Target, float]:
-        """Return the target, and the share of the samples that say the same."""
+        """Return the target, and the share of the samples with the same answer."""
         target, confidence = most_common(task, samples)
         if split == "eval" or isinstance(target, Rejected):
             return target, confidence
@@ -40,19 +40,19 @@ class Selection:
 
 
 def read_target(task: Task, query: Query, row: AnswerRow) -> Target:
-    """Return what the teacher's row says to the task; an answer that was cut off or failed is rejected as that."""
+    """Return the task's target for a row of the teacher; answers that were cut off or failed are rejected as such."""
     return _unfinished(row) or task.target(query, row.completion)
 
 
 def read_arm(task: Task, query: Query, row: AnswerRow) -> Target:
-    """Return what an arm's row says to the task; see `read_target`."""
+    """Return the task's target for a row of an arm; see `read_target`."""
     return _unfinished(row) or task.arm_target(query, row.completion)
 
 
 def most_common(task: Task, samples: list[Target]) -> tuple[Target, float]:
-    """Return the first target with the most common answer, ties to the first sample, and the share of that answer.
+    """Return the first target with the most common answer, and that answer's share; the first sample wins ties.
 
-    Where most samples are rejected it is a rejection, with their share.
+    Where most samples are rejected, it is the most common rejection, with the share of all rejections.
     """
     if len(samples) == 1:
         return samples[0], 1.0
@@ -65,7 +65,7 @@ def most_common(task: Task, samples: list[Target]) -> tuple[Target, float]:
 
 
 def _best(task: Task, query: Query, samples: list[Target], default: HardTarget) -> tuple[Target, float]:
-    """Return the target with the highest score, ties to the most common answer and then to the first sample."""
+    """Return the target with the highest score; the most common answer wins ties, then the first sample."""
     kept = [target for target in samples if isinstance(target, HardTarget)]
     counts = Counter(task.answer(target.text) for target in kept)
     scores = {target: task.score(query, target.text) for target in kept}

@@ -1,1 +1,1 @@
-"""What a plugin implements and is given: prompts, samplers, tasks, backends, hooks."""
+"""The contract with plugins, what they implement and what they are passed: prompts, samplers, tasks, backends, hooks."""

@@ -1,7 +1,7 @@
-"""What a trainer is given: rows of token ids with their targets and weights.
+"""The input of a trainer: rows of token ids with their targets and weights.
 
 Position t of a row predicts `targets[t]` from `ids[: t + 1]`. The weights of a batch add up to 1, so that the loss
-of every backend is one weighted sum: the mean over the batch's trained tokens, however the batch is split up.
+of every backend is one weighted sum: the mean over the batch's trained tokens, however the batch is split.
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,9 @@ class PolicyRow:
     weights: Sequence[float]
 
 
-Row = HardRow | SoftRow | PolicyRow
+TrainingRow = HardRow | SoftRow | PolicyRow
 
-LOSSES: dict[type[Row], Loss] = {
+LOSSES: dict[type[TrainingRow], Loss] = {
     HardRow: "cross_entropy",
     SoftRow: "soft_cross_entropy",
     PolicyRow: "importance_sampling",
@@ -53,29 +53,29 @@ LOSSES: dict[type[Row], Loss] = {
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows of one kind that make one optimizer step."""
+    """The rows of one optimizer step, all of one type."""
 
-    rows: Sequence[Row]
+    rows: Sequence[TrainingRow]
 
     @property
     def loss(self) -> Loss:
-        """The name of the loss that rows of this kind are trained with."""
+        """The name of the loss for rows of this type."""
         return LOSSES[type(self.rows[0])]
 
     @property
     def tokens(self) -> int:
-        """All tokens that the model reads in the step, whether the loss falls on them or not."""
+        """The number of tokens that the model reads in the step, whether or not the loss is computed on them."""
         return sum(len(row.ids) for row in self.rows)
 
 
 def hard_row(prompt: TokenIds, target: TokenIds) -> HardRow:
-    """Return the row that trains `target` (its end token included) after `prompt`, with weight 1 on each target token."""
+    """Return the row that trains `target` (including its end token) after `prompt`, with weight 1 on each target token."""
     ids = [*prompt, *target]
     weights = [0.0] * (len(prompt) - 1) + [1.0] * len(target)
     return HardRow(ids=ids[:-1], targets=ids[1:], weights=weights)
 
 
 def hard_batch(rows: Sequence[HardRow]) -> Batch:
-    """Return the batch of `rows` with weights that add up to 1 over the whole batch."""
+    """Return a batch of `rows`, with weights scaled to add up to 1 over the whole batch."""
     total = sum(sum(row.weights) for row in rows)
     return Batch([HardRow(row.ids, row.targets, [weight / total for weight in row.weights]) for row in rows])

@@ -1,31 +1,31 @@
-"""What answers must be where they are no labels: text that matches a pattern, or JSON that keeps to a schema."""
+"""Constraints on answers that are not labels: text that matches a pattern, or JSON that conforms to a schema."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
-from pdistill.core.contract.jsontext import parsed
+from pdistill.core.contract.jsontext import parse_json
 from pdistill.core.contract.likeness import fields
 from pdistill.core.contract.sampling import Allowed
 from pdistill.core.contract.targets import HardTarget, Rejected
 from pdistill.core.errors import TaskError, UsageError
 
-LONGEST = 5.0
-"""Seconds that a pattern may work on one answer; some patterns would take years for a few dozen characters."""
+MATCH_TIMEOUT = 5.0
+"""Seconds that matching a pattern against one answer may take; some patterns need years for a few dozen characters."""
 NO_MATCH = Rejected("does not match the pattern")
 NO_JSON = Rejected("not JSON")
 
 
 class Constraint(Protocol):
-    """Says which answers are valid, and how far two of them agree."""
+    """Decides which answers are valid, and how far two of them agree."""
 
     allowed: Allowed
 
     def read(self, text: str) -> HardTarget | Rejected:
-        """Return an answer, without white space at its ends, as the target it is, or why it is none."""
+        """Return the target for an answer without surrounding white space, or a rejection with its reason."""
 
     def agreement(self, text: str, other: str) -> float:
-        """Return how far two targets agree, from 0 to 1."""
+        """Return the agreement of two targets, from 0 to 1."""
 
 
 class Pattern:
@@ -35,7 +35,7 @@ class Pattern:
         pattern: as Python's `re` and the package `regex` read it.
 
     Raises:
-        UsageError: it is no regular expression.
+        UsageError: it is not a valid regular expression.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -47,15 +47,15 @@ class Pattern:
             self._compiled = regex.compile(pattern)
         except regex.error as error:
             raise UsageError(
-                f"the pattern {pattern!r} is no regular expression: {error.msg} at position {error.pos}; "
+                f"the pattern {pattern!r} is not a valid regular expression: {error.msg} at position {error.pos}; "
                 "see docs.python.org/3/library/re.html"
             ) from None
 
     def read(self, text: str) -> HardTarget | Rejected:
-        """Return the text as it stands where all of it matches.
+        """Return the unchanged text as the target where all of it matches.
 
         Raises:
-            TaskError: the pattern takes too long on it.
+            TaskError: matching takes too long.
         """
         return HardTarget(text) if matches(self._compiled.fullmatch, self.pattern, text) else NO_MATCH
 
@@ -65,42 +65,42 @@ class Pattern:
 
 
 class JsonSchema:
-    """A JSON schema that the answer must keep to.
+    """A JSON schema that the answer must conform to.
 
-    An answer is kept in the teacher's own words: order of keys and white space are learnt too. They make no difference to
-    agreement, which is the share of fields that are equal where both are objects, and else equality.
+    An answer is kept exactly as the teacher wrote it: the order of keys and white space are learnt too. They do not
+    affect agreement, which is the share of equal fields for two objects, and equality for other values.
 
     Args:
         schema: the schema, as text.
-        name: what errors call it.
+        name: the name of the schema in error messages.
 
     Raises:
-        UsageError: it is no JSON, or no schema.
+        UsageError: it is not JSON, or not a JSON schema.
     """
 
     def __init__(self, schema: str, name: str = "the schema") -> None:
         self.schema = schema
         self.allowed = Allowed(json_schema=schema)
         try:
-            self._schema = parsed(schema)
+            self._schema = parse_json(schema)
         except ValueError as error:
             raise UsageError(f"{name} is not JSON: {str(error).lower()}") from None
         self._name = name
         dialect = self._schema.get("$schema", "") if isinstance(self._schema, dict) else ""
         if not isinstance(self._schema, dict | bool) or not isinstance(dialect, str):
-            raise UsageError(f'{name} is no JSON schema: it is no object, or its "$schema" no text')
+            raise UsageError(f'{name} is not a JSON schema: it is not an object, or its "$schema" is not a string')
         self._check(dialect)
 
     def read(self, text: str) -> HardTarget | Rejected:
-        """Return the text as it stands where it is JSON that keeps to the schema; else what it breaks.
+        """Return the unchanged text as the target where it is JSON that conforms to the schema; else what it violates.
 
         Raises:
-            TaskError: a pattern of the schema takes too long on it.
+            TaskError: matching a pattern of the schema takes too long.
         """
         from jsonschema.exceptions import best_match
 
         try:
-            error = best_match(self._validator.iter_errors(parsed(text)))
+            error = best_match(self._validator.iter_errors(parse_json(text)))
         except (ValueError, ArithmeticError, RecursionError):
             return NO_JSON
         if error is None:
@@ -108,7 +108,7 @@ class JsonSchema:
         return Rejected(f"breaks the schema at {'/'.join(map(str, error.absolute_schema_path)) or 'its root'}")
 
     def agreement(self, text: str, other: str) -> float:
-        """Return the share of fields that are equal, among all that either object has; else whether the values are equal."""
+        """Return the share of equal fields among all fields of two objects; for other values, whether they are equal."""
         return fields(text, other)
 
     @cached_property
@@ -121,10 +121,10 @@ class JsonSchema:
         return extend(kind, {"pattern": _keeps_to_pattern})(self._schema, registry=REGISTRY)
 
     def _check(self, dialect: str) -> None:
-        """Guarantee that it is a schema, and that all it refers to is in it: nothing is fetched.
+        """Guarantee that it is a schema whose references all resolve within it: nothing is fetched.
 
         Raises:
-            UsageError: it isn't.
+            UsageError: it is not.
         """
         from jsonschema.exceptions import SchemaError
         from jsonschema_specifications import REGISTRY
@@ -140,34 +140,32 @@ class JsonSchema:
             self._validator.is_valid(None)
         except SchemaError as error:
             place = "/".join(map(str, error.absolute_path)) or "its root"
-            raise UsageError(f"{self._name} is no JSON schema: {error.message} (at {place})") from None
+            raise UsageError(f"{self._name} is not a JSON schema: {error.message} (at {place})") from None
         except Unresolvable as error:
             raise UsageError(
-                f"{self._name} refers to '{error.ref}', which is not in it; write it under \"$defs\": nothing is fetched"
+                f"{self._name} refers to '{error.ref}', which it does not contain; define it under \"$defs\": nothing is fetched"
             ) from None
         except RecursionError:
-            raise UsageError(
-                f"{self._name} refers to itself without end; let a reference stand below a property"
-            ) from None
+            raise UsageError(f"{self._name} refers to itself endlessly; put the reference below a property") from None
 
 
 def matches(match: Any, pattern: str, text: str) -> bool:
-    """Return whether a compiled pattern's `match` finds something in the text.
+    """Return whether the `match` function of a compiled pattern matches the text.
 
     Raises:
         TaskError: it takes too long.
     """
     try:
-        return match(text, timeout=LONGEST) is not None
+        return match(text, timeout=MATCH_TIMEOUT) is not None
     except TimeoutError:
         raise TaskError(
-            f"the pattern {pattern!r} worked for {LONGEST:g} s on the answer {text[:40]!r}; write it without repetitions in "
-            "repetitions, such as (a|aa)+, into a new run, which takes the answers with --from"
+            f"matching the pattern {pattern!r} took over {MATCH_TIMEOUT:g} s on the answer {text[:40]!r}; avoid nested "
+            "repetitions such as (a|aa)+ and start a new run, which reuses the answers with --from"
         ) from None
 
 
 def _keeps_to_pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Exception]:
-    """Yield what jsonschema's own keyword "pattern" yields, but give up where it takes too long."""
+    """Yield what jsonschema's own keyword "pattern" yields, but raise a TaskError where it takes too long."""
     import regex
     from jsonschema.exceptions import ValidationError
 
@@ -176,16 +174,16 @@ def _keeps_to_pattern(validator: Any, pattern: str, instance: Any, schema: Any) 
 
 
 def _references(schema: Any) -> Iterator[str]:
-    """Yield what a schema refers to; nothing where parts of it have names of their own, which only a validator follows."""
+    """Yield the references of a schema; none where parts of it have ids of their own, which only a validator resolves."""
     values = [schema]
-    found: list[str] = []
+    references: list[str] = []
     while values:
         value = values.pop()
         if isinstance(value, Mapping):
             if value is not schema and isinstance(value.get("$id"), str):
                 return
-            found += [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            references += [value["$ref"]] if isinstance(value.get("$ref"), str) else []
             values += value.values()
         elif isinstance(value, list):
             values += value
-    yield from found
+    yield from references

@@ -1,4 +1,4 @@
-"""What a student offers that can leave pdistill: an export is written, read back as its users read it, and served."""
+"""The interface of a student that can be exported: the export is written, loaded as its users load it, and served."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,12 +14,12 @@ from pdistill.core.contract.sampling import Completion, Sampling
 
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
-    """What an export shall be.
+    """What an export is to contain.
 
     Args:
-        asked: what the student is asked with, where `{query}` stands for the query.
-        max_tokens: the longest answer where its users say nothing.
-        merge: whether it is a model of its own, and not an adapter.
+        asked: the student's input, where `{query}` stands for the query.
+        max_tokens: the default limit of an answer's length, in tokens.
+        merge: whether it is a complete model rather than an adapter.
     """
 
     asked: Prompt
@@ -28,18 +28,18 @@ class ExportSpec:
 
 
 class LoadedExport(Protocol):
-    """An export as its users have it: loaded without pdistill, asked with one user message."""
+    """An export as its users have it: loaded without pdistill, its input is one user message."""
 
     def prompt_ids(self, query: str) -> TokenIds:
-        """Return the ids that one user message becomes."""
+        """Return the token ids of one user message."""
 
     def answers(self, queries: Sequence[str]) -> Iterator[tuple[int, Completion]]:
-        """Yield (place in `queries`, answer) for every query, as they finish."""
+        """Yield (index in `queries`, answer) for every query, as they finish."""
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """A student that can leave pdistill. `exact` says whether the run computed as its exports do, in float32."""
+    """A student that can be exported. `exact` says whether the run computed in float32, as its exports do."""
 
     exact: bool
 
@@ -47,22 +47,22 @@ class Exporter(Protocol):
         """Write the student into `directory`, which exists and is empty; None is the base, which is always merged.
 
         Raises:
-            BackendError: the student can't be written in this form.
+            BackendError: the student cannot be written in this form.
         """
 
     def read_export(self, directory: Path) -> AbstractContextManager[LoadedExport]:
-        """Return what `write_export` has written, loaded afresh."""
+        """Return a context manager that loads what `write_export` wrote."""
 
     def serve_export(
         self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
     ) -> None:
-        """Answer OpenAI's chat completions for the model `name` until the process is told to stop.
+        """Serve OpenAI-compatible chat completions for the model `name` until the process is told to stop.
 
         Args:
             directory: a merged export.
-            sampling: what ends its answers, besides its end tokens and what a request asks for.
-            ready: is told the address when the server listens.
+            sampling: what ends its answers, in addition to its end tokens and what a request specifies.
+            ready: called with the address once the server is listening.
 
         Raises:
-            BackendError: the address can't be listened on, or what serves is not installed.
+            BackendError: the server cannot listen on the address, or a package that it needs is not installed.
         """

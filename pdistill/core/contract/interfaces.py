@@ -1,4 +1,4 @@
-"""What a backend offers: teachers, students, samplers, trainers, renderers. Fakes implement these too."""
+"""The interfaces of a backend: teachers, students, samplers, trainers and renderers. Fakes implement them too."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ Capability = Literal[
 Side = Literal["teacher", "student"]
 SIDES: tuple[Side, ...] = ("teacher", "student")
 MachineSettings = Mapping[str, Any]
-"""What a backend resolved on a machine (device, dtype, threads), as JSON values that it alone reads."""
+"""What a backend resolved on a machine (device, dtype, threads), as JSON values that only the backend reads."""
 Resolved = Mapping[str, MachineSettings]
 """The machine settings of each side whose backend was opened."""
 StateURI = NewType("StateURI", str)
@@ -36,7 +36,7 @@ ADAPTER = WeightsURI("adapter")
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """Log-probabilities of given tokens: logprobs (T,) in nats, and the k likeliest tokens at each place, (T, K)."""
+    """Log-probabilities of given tokens: logprobs (T,) in nats, and the k most likely tokens at each position, (T, K)."""
 
     logprobs: tuple[float, ...]
     top_ids: tuple[tuple[int, ...], ...]
@@ -45,13 +45,13 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA adapter to be trained.
+    """The settings of a LoRA adapter that is to be trained.
 
     Args:
-        rank: of its matrices.
-        alpha: its scale; None: twice the rank.
-        seed: what a new adapter begins with.
-        start: a folder that `Trainer.export` wrote, whose weights it begins with instead.
+        rank: the rank of its matrices.
+        alpha: its scaling factor; None: twice the rank.
+        seed: the seed of a new adapter's initial weights.
+        start: a folder written by `Trainer.export`, whose weights the adapter starts from instead.
     """
 
     rank: int = 32
@@ -62,7 +62,7 @@ class Lora:
 
 @dataclass(frozen=True, slots=True)
 class StepMetrics:
-    """One optimizer step: the loss before it in nats a token, and the trained tokens it was the mean of."""
+    """The metrics of one optimizer step: the loss before it in nats per token, and the trained tokens it is the mean over."""
 
     loss: float
     tokens: int
@@ -70,13 +70,13 @@ class StepMetrics:
 
 @dataclass(frozen=True, slots=True)
 class TrainingDefaults:
-    """What a model is best trained with where the user says nothing.
+    """The model's own training defaults, used for what the user leaves unset.
 
     Args:
-        learning_rate: of the first step; it falls linearly to 0.
+        learning_rate: the initial learning rate; it decays linearly to 0.
         epochs: passes over the examples.
-        batch_size: examples a step.
-        min_steps: steps below which batches are made smaller and then epochs added.
+        batch_size: examples per step.
+        min_steps: the minimum number of steps; with fewer, batches are made smaller, then epochs are added.
     """
 
     learning_rate: float = 1e-4
@@ -86,47 +86,47 @@ class TrainingDefaults:
 
 
 class Renderer(Protocol):
-    """Turns prompts into token ids and back, without the model's weights."""
+    """Converts prompts to token ids and back, without the model's weights."""
 
     has_chat_template: bool
 
     def prompt_ids(self, prompt: Prompt) -> TokenIds:
-        """Return the ids that the model is asked with: all that stands before its answer."""
+        """Return the ids of the model's input: everything before its answer."""
 
     def target_ids(self, prompt: Prompt, target: str) -> TokenIds:
-        """Return the ids of an answer and its end token, to be joined to `prompt_ids(prompt)`."""
+        """Return the ids of an answer and its end token, to be appended to `prompt_ids(prompt)`."""
 
     def pieces(self, ids: TokenIds) -> list[str]:
-        """Return a readable text for each id, to be shown to a person."""
+        """Return a human-readable text for each id."""
 
     def identity(self) -> Mapping[str, str]:
-        """Return what tells this renderer from others: hashes of vocabulary and template, the thinking mode."""
+        """Return what distinguishes this renderer from others: hashes of vocabulary and template, the thinking mode."""
 
 
 class Sampler(Protocol):
-    """Draws answers from one model.
+    """Samples answers from one model.
 
-    `chunk` is None where answers do not depend on what else is in the batch. Otherwise the core hands over the
-    requests of `chunk` consecutive query numbers a call, and stores their answers together or not at all.
+    `chunk` is None where answers do not depend on what else is in the batch. Otherwise the core passes the requests
+    of `chunk` consecutive query numbers per call, and stores their answers together or not at all.
     """
 
     chunk: int | None
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
-        """Yield an answer for every request, as they finish; holds a window of the requests, not all.
+        """Yield an answer for every request, as they finish; only a window of the requests is in memory at a time.
 
         Raises:
             ContextError: a request does not fit the model's context.
-            BackendError: the model can't answer.
+            BackendError: the model cannot answer.
         """
 
 
 @runtime_checkable
 class Streamer(Sampler, Protocol):
-    """A sampler that can show an answer while it is made."""
+    """A sampler that can show an answer while it is being generated."""
 
     def stream(self, request: Request, sampling: Sampling) -> Iterator[str]:
-        """Yield the pieces of one answer, which together are the text that `generate` gives.
+        """Yield one answer in pieces that add up to the text that `generate` returns.
 
         Raises:
             ContextError: the request does not fit the model's context.
@@ -137,40 +137,40 @@ class Scorer(Sampler, Protocol):
     """A sampler that also gives log-probabilities; not every teacher behind an API can."""
 
     def score(self, items: Iterable[tuple[Request, TokenIds]], top_k: int) -> Iterator[tuple[Key, TokenScores]]:
-        """Yield the log-probabilities of the given tokens after each request's prompt."""
+        """Yield the log-probabilities of each request's tokens after its prompt."""
 
 
 class Trainer(Protocol):
-    """Trains one student. Futures finish in the order of the calls, and no call waits for an earlier one.
+    """Trains one student. Futures complete in the order of the calls, and no call blocks on an earlier one.
 
-    A future that fails with `BrokenOffError` says that this trainer is of no use any more: another one is opened, with the
-    last saved state.
+    A future that fails with `BrokenOffError` means that this trainer can no longer be used: another one is opened, from
+    the last saved state.
     """
 
     def step(self, batch: Batch, learning_rate: float) -> "Future[StepMetrics]":
-        """Return the metrics-to-be of one optimizer step on the whole batch."""
+        """Return a future for the metrics of one optimizer step on the whole batch."""
 
     def save_state(self, name: str) -> "Future[StateURI]":
-        """Return the URI-to-be of all that training goes on from: weights, optimizer and random state."""
+        """Return a future for the URI of everything that training resumes from: weights, optimizer and random state."""
 
     def save_weights(self, name: str) -> "Future[WeightsURI]":
-        """Return the URI-to-be of weights to sample from."""
+        """Return a future for the URI of weights to sample from."""
 
     def export(self, weights: WeightsURI, directory: Path) -> None:
         """Write the student as a PEFT adapter into `directory`, which exists and is empty."""
 
 
 class Teacher(Protocol):
-    """One model that answers under the prompt."""
+    """One model that answers with the prompt."""
 
     id: str
     capabilities: frozenset[Capability]
 
     def renderer(self) -> Renderer | None:
-        """Return how prompts become token ids, without loading weights; None where only the service knows."""
+        """Return the renderer, without loading weights; None where only the service knows how prompts become tokens."""
 
     def sampler(self) -> AbstractContextManager[Sampler]:
-        """Return the model, opened."""
+        """Return a context manager that opens the model."""
 
 
 class Student(Protocol):
@@ -181,53 +181,53 @@ class Student(Protocol):
     defaults: TrainingDefaults
 
     def renderer(self) -> Renderer:
-        """Return how prompts become token ids, without loading weights."""
+        """Return the renderer, without loading weights."""
 
     def sampler(self, weights: WeightsURI | None) -> AbstractContextManager[Sampler]:
-        """Return the model with the given weights, opened; None is the base."""
+        """Return a context manager that opens the model with the given weights; None is the base model."""
 
     def trainer(self, lora: Lora, resume: StateURI | None) -> AbstractContextManager[Trainer]:
-        """Return a trainer that starts anew, or goes on from a saved state."""
+        """Return a context manager that opens a trainer: a new one, or one that resumes from a saved state."""
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Free what a saved state or saved weights hold on this machine; a service keeps them until they expire."""
+        """Free the space of a saved state or saved weights on this machine; a service keeps them until they expire."""
 
 
 @runtime_checkable
 class Remote(Protocol):
-    """A teacher or student that a service runs: it is reached for before anything is begun."""
+    """A teacher or student that a service runs: it is checked before anything is started."""
 
     def check_available(self, lora: Lora | None) -> None:
-        """Guarantee that the service answers, takes the key and has the model, and trains such an adapter; costs nothing.
+        """Guarantee that the service responds, accepts the key, has the model and trains such an adapter; costs nothing.
 
         Raises:
-            BackendError: it doesn't.
+            BackendError: it does not.
         """
 
 
 @runtime_checkable
 class RemoteStudent(Student, Remote, Protocol):
-    """A student that a service trains: its start is saved, as nobody else can make it again, and its export is checked."""
+    """A student that a service trains: its initial state is saved, as only the service can create it; its export is checked."""
 
     def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
-        """Return a line that says whether the adapter in `folder` is the model that was trained; notes it there.
+        """Return a line that says whether the adapter in `folder` matches the model that was trained; records it there.
 
         Args:
-            weights: where the service has the trained weights.
-            examples: held-out queries as the student is asked, with the ids of their targets.
+            weights: the trained weights on the service.
+            examples: held-out queries as the student's input, with the ids of their targets.
         """
 
     def local_copy(self) -> Student | None:
-        """Return the run's student as one of this machine; None where it only is on the service."""
+        """Return the run's student as a local model; None where it is only on the service."""
 
 
 class Backend(Protocol):
-    """Who runs models."""
+    """Runs models, on this machine or through a service."""
 
     default_model: str | None
 
     def resolve(self, stored: MachineSettings | None) -> MachineSettings:
-        """Return what depends on the machine (device, dtype, threads, chunk size): probed, or as it was stored."""
+        """Return what depends on the machine (device, dtype, threads, chunk size): detected, or as stored."""
 
     def teacher(self, model: str) -> Teacher:
         """Return the model as a teacher.
@@ -237,7 +237,7 @@ class Backend(Protocol):
         """
 
     def prices(self, model: str) -> Prices | None:
-        """Return what the model's tokens cost; None where that is unknown, `FREE` where no token costs money."""
+        """Return the prices of the model's tokens; None where they are unknown, `FREE` where tokens cost no money."""
 
     def student(self, model: str, directory: Path) -> Student:
         """Return the model as a student whose URIs are relative to `directory`.
@@ -248,11 +248,11 @@ class Backend(Protocol):
 
 
 MESSAGE_FRAME_TOKENS = 64
-"""Tokens that the frame around a message has at most, where only the service knows its tokenizer."""
+"""The most tokens that the frame around a message takes, where only the service knows its tokenizer."""
 
 
 def prompt_tokens(renderer: Renderer | None, prompt: Prompt) -> int:
-    """Return the tokens of a prompt; without a renderer, as many as its bytes and the frames of its messages can be."""
+    """Return the number of tokens of a prompt; without a renderer, an upper bound from its bytes and message frames."""
     if renderer is not None:
         return len(renderer.prompt_ids(prompt))
     texts = [message.content for message in prompt.messages] if isinstance(prompt, Messages) else [prompt.text]
@@ -260,7 +260,7 @@ def prompt_tokens(renderer: Renderer | None, prompt: Prompt) -> int:
 
 
 def capabilities_of(model: Teacher | Student) -> frozenset[Capability]:
-    """Return what a model can do, also where its plugin was written for 0.1 and says so by `can`."""
+    """Return the capabilities of a model, also where its plugin was written for 0.1 and declares them as `can`."""
     before: frozenset[Capability] | None = getattr(model, "can", None)
     if before is None:
         return model.capabilities

@@ -1,14 +1,14 @@
-"""JSON as text: read strictly, and written so that equal values are equal texts."""
+"""JSON text: parsed strictly, and written so that equal values give equal texts."""
 
 import json
 from typing import Any
 
 
-def parsed(text: str) -> Any:
-    """Return what a JSON text holds; 2.0 is 2, as in JSON schemas.
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text; 2.0 is 2, as in JSON schemas.
 
     Raises:
-        ValueError: it is no JSON.
+        ValueError: it is not valid JSON.
     """
     try:
         return json.loads(text, parse_float=_number, parse_constant=_no_number)
@@ -16,7 +16,7 @@ def parsed(text: str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def canonical(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """Return a JSON value as text that is the same for equal values, whatever the order of their keys."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
@@ -27,4 +27,4 @@ def _number(text: str) -> float:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")

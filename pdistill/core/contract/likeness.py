@@ -1,14 +1,14 @@
-"""How far two answers agree that are no labels: ways to compare them, from 0 to 1, by name."""
+"""Similarity measures for answers that are not labels, by name, each from 0 to 1."""
 
 import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from pdistill.core.contract.jsontext import canonical, parsed
+from pdistill.core.contract.jsontext import canonical_json, parse_json
 
 Likeness = Literal["exact", "normalised", "fields", "characters"]
 
-KEPT = "%‰"
+KEPT_PUNCTUATION = "%‰"
 
 
 def exact(one: str, other: str) -> float:
@@ -17,28 +17,31 @@ def exact(one: str, other: str) -> float:
 
 
 def normalised(one: str, other: str) -> float:
-    """Return whether both are the same but for case, punctuation, white space and the forms of Unicode.
+    """Return whether both are equal, ignoring case, punctuation, white space and Unicode normalisation forms.
 
-    Per cent signs, and what stands before a digit, such as a minus or a decimal point, are no punctuation here.
+    Per cent signs, and what precedes a digit, such as a minus or a decimal point, do not count as punctuation here.
     """
     return float(_plain(one) == _plain(other))
 
 
 def fields(one: str, other: str) -> float:
-    """Return the share of fields that are equal in two JSON objects, of all that either has; else whether the values are."""
+    """Return the share of equal fields among all fields of two JSON objects; for other values, whether they are equal."""
     try:
-        first, second = parsed(one), parsed(other)
+        first, second = parse_json(one), parse_json(other)
     except ValueError:
         return exact(one, other)
     if not (isinstance(first, dict) and isinstance(second, dict)):
-        return float(canonical(first) == canonical(second))
+        return float(canonical_json(first) == canonical_json(second))
     names = first.keys() | second.keys()
-    same = [name in first and name in second and canonical(first[name]) == canonical(second[name]) for name in names]
+    same = [
+        name in first and name in second and canonical_json(first[name]) == canonical_json(second[name])
+        for name in names
+    ]
     return sum(same) / len(same) if same else 1.0
 
 
 def characters(one: str, other: str) -> float:
-    """Return the share of characters that both have in common, in their order (rapidfuzz's normalised Indel similarity)."""
+    """Return the share of characters that both have in common, in order (rapidfuzz's normalised Indel similarity)."""
     from rapidfuzz.distance import Indel
 
     return float(Indel.normalized_similarity(one, other))
@@ -53,7 +56,7 @@ WAYS: Mapping[Likeness, Callable[[str, str], float]] = {
 
 
 def likeness(way: Likeness, one: str, other: str) -> float:
-    """Return how far two answers agree, from 0 to 1, compared in one of the WAYS."""
+    """Return the similarity of two answers, from 0 to 1, by one of the measures in WAYS."""
     return WAYS[way](one, other)
 
 
@@ -61,9 +64,9 @@ def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     if not folded:
         return ""
-    kept = (" " if _is_noise(char, after) else char for char, after in zip(folded, f"{folded[1:]} ", strict=True))
-    return " ".join("".join(kept).split()) or folded.strip()
+    words = (" " if _is_noise(char, after) else char for char, after in zip(folded, f"{folded[1:]} ", strict=True))
+    return " ".join("".join(words).split()) or folded.strip()
 
 
 def _is_noise(char: str, after: str) -> bool:
-    return unicodedata.category(char).startswith("P") and char not in KEPT and not after.isdigit()
+    return unicodedata.category(char).startswith("P") and char not in KEPT_PUNCTUATION and not after.isdigit()

@@ -1,4 +1,4 @@
-"""What tokens cost: counts of tokens, and prices that make money of them."""
+"""The cost of tokens: token counts, and prices that turn them into money."""
 
 import math
 from dataclasses import asdict, dataclass, replace
@@ -11,12 +11,12 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens that a model was asked with, that it answered with, and that it was trained on.
+    """Counts of the tokens that a model read as prompts, sampled as answers, and was trained on.
 
     Args:
         prompt: tokens of prompt and query.
-        sampled: tokens of answers, their end tokens included.
-        trained: tokens of the examples of training steps, whether the loss falls on them or not.
+        sampled: tokens of answers, including their end tokens.
+        trained: tokens of the examples in training steps, whether or not the loss is computed on them.
     """
 
     prompt: int = 0
@@ -37,14 +37,14 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What one model's tokens cost, in USD per million tokens.
+    """The prices of one model's tokens, in USD per million tokens.
 
     Args:
-        prompt: of a token that the model is asked with.
-        sampled: of a token of an answer.
-        trained: of a token of an example in a training step.
-        source: who says so.
-        date: when it was so, as YYYY-MM-DD; empty where it does not change.
+        prompt: the price of tokens in prompts.
+        sampled: the price of tokens in answers.
+        trained: the price of tokens in the examples of training steps.
+        source: where the prices come from.
+        date: the date of the prices, as YYYY-MM-DD; empty where they do not change.
     """
 
     prompt: float
@@ -59,7 +59,7 @@ class Prices:
         return not (self.prompt or self.sampled or self.trained)
 
     def cost(self, tokens: Tokens) -> float:
-        """Return what tokens cost, in USD."""
+        """Return the cost of tokens, in USD."""
         priced = tokens.prompt * self.prompt + tokens.sampled * self.sampled + tokens.trained * self.trained
         return priced / MILLION
 
@@ -77,16 +77,16 @@ GIVEN = "given as an option"
 def given_prices(
     listed: Prices | None, *, prompt: float | None, sampled: float | None, trained: float | None
 ) -> Prices | None:
-    """Return the listed prices with those that the user gave in their place; None where one of them is unknown.
+    """Return the listed prices, overridden by those that the user set; None where one of them is unknown.
 
     Raises:
-        UsageError: a price is below 0, or no number.
+        UsageError: a price is negative or not a finite number.
     """
     values = {"prompt": prompt, "sampled": sampled, "trained": trained}
     given: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
     for key, value in given.items():
         if not 0 <= value < math.inf:
-            raise UsageError(f"option price_{key}: {value} is not 0 or a number above it; give USD per million tokens")
+            raise UsageError(f"option price_{key}: {value} must be at least 0 and finite; give USD per million tokens")
     if given.keys() == values.keys():
         return Prices(**given, source=GIVEN)
     if listed is None or not given:
@@ -95,7 +95,7 @@ def given_prices(
 
 
 def usd(amount: float) -> str:
-    """Return an amount of money such as "$12.34", "$0.0123" or "under $0.0001"."""
+    """Return an amount of money as text, such as "$12.34", "$0.0123" or "under $0.0001"."""
     if 0 < amount < 0.0001:
         return "under $0.0001"
     return f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"

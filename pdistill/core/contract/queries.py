@@ -1,4 +1,4 @@
-"""The queries: what a task asks."""
+"""The queries of a task."""
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -10,7 +10,7 @@ from pdistill.core.contract.prompts import Message
 from pdistill.core.errors import UsageError
 
 TAG = ": "
-"""What stands between a prompt's name and the query, where a student learns several prompts."""
+"""The separator between a prompt's name and the query, where a student learns several prompts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,13 @@ class Query:
 
     Args:
         text: what the user asks.
-        id: a name that no other query has; empty: the number.
-        reference: the right answer, where it is known; only evaluation looks at it.
+        id: a unique name; empty: the number.
+        reference: the correct answer, where it is known; only evaluation uses it.
         slices: names of the breakdowns that the query belongs to.
         group: queries of one group never straddle the split.
-        number: the place in the task, from 0; the core sets it.
+        number: the position in the task, from 0; the core sets it.
         earlier: the turns of the conversation before `text`, in chat.
-        prompt: the name of the prompt that the teacher answers under, where a run has several.
+        prompt: the name of the prompt that the teacher gets, where a run has several.
     """
 
     text: str
@@ -39,17 +39,17 @@ class Query:
 
     @property
     def tagged(self) -> str:
-        """The text as it is put to the student: behind its prompt's name, where there are several."""
+        """The text as the student gets it: after its prompt's name, where there are several prompts."""
         return f"{self.prompt}{TAG}{self.text}" if self.prompt else self.text
 
     def at(self, number: int) -> "Query":
-        """Return the query at its place in the task; the number is its id too, where it has none."""
+        """Return the query with its position in the task, which is also its id where it has none."""
         name = self.id or str(number)
         return Query(self.text, name, self.reference, self.slices, self.group, number, self.earlier, self.prompt)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Query":
-        """Return the query that a row of queries.jsonl holds."""
+        """Return the query in a row of queries.jsonl."""
         earlier = tuple(Message(turn["role"], turn["content"]) for turn in row.get("earlier", ()))
         return cls(
             text=row["query"],
@@ -80,10 +80,10 @@ class Query:
 
 
 def untagged(query: Query, prompts: Collection[str]) -> Query:
-    """Return a query that was typed as it is put to the student, with its prompt's name told apart.
+    """Return a query that was typed as the student gets it, with the name of its prompt split from its text.
 
     Args:
-        prompts: the names of the prompts; where there are none, nothing is told apart.
+        prompts: the names of the prompts; where there are none, the query is returned unchanged.
 
     Raises:
         UsageError: the text does not begin with one of the names.
@@ -93,7 +93,7 @@ def untagged(query: Query, prompts: Collection[str]) -> Query:
         return query
     if not tag or name not in prompts:
         raise UsageError(
-            f"{query.text[:40]!r} does not say which prompt it is for; begin it with "
+            f"{query.text[:40]!r} does not name the prompt that it is for; begin it with "
             f"{' or '.join(repr(f'{known}{TAG}') for known in sorted(prompts))}"
         )
     return replace(query, text=text, prompt=name)
@@ -103,25 +103,25 @@ def numbered(queries: Callable[[], Iterable[Query]], limit: int | None = None) -
     """Yield the first `limit` queries with their numbers, and the number as id where there is none.
 
     Args:
-        queries: makes the queries, each time in the same order. Of each id a hash is held, 8 bytes.
+        queries: returns the queries, always in the same order. A hash of each id is kept in memory, 8 bytes per query.
 
     Raises:
-        UsageError: two queries have one id; after the last query.
+        UsageError: two queries have the same id; raised after the last query.
     """
     import numpy as np
 
     hashes = array("q")
     for number, query in enumerate(islice(queries(), limit)):
-        placed = query.at(number)
-        hashes.append(hash(placed.id))
-        yield placed
+        query = query.at(number)
+        hashes.append(hash(query.id))
+        yield query
     ordered = np.sort(hashes)
-    twice = ordered[1:][ordered[1:] == ordered[:-1]]
-    if len(twice):
-        _refuse_equal(queries, set(twice.tolist()))
+    duplicates = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(duplicates):
+        _refuse_duplicates(queries, set(duplicates.tolist()))
 
 
-def _refuse_equal(queries: Callable[[], Iterable[Query]], suspects: set[int]) -> None:
+def _refuse_duplicates(queries: Callable[[], Iterable[Query]], suspects: set[int]) -> None:
     seen: dict[str, int] = {}
     for number, query in enumerate(queries()):
         name = query.at(number).id
@@ -129,6 +129,6 @@ def _refuse_equal(queries: Callable[[], Iterable[Query]], suspects: set[int]) ->
             continue
         if name in seen:
             raise UsageError(
-                f"queries number {seen[name]} and {number} have one id, {name!r}; give each an id of its own, or none"
+                f"queries number {seen[name]} and {number} have the same id, {name!r}; give each its own id, or none"
             )
         seen[name] = number

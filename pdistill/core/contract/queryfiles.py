@@ -1,4 +1,4 @@
-"""Files of queries: one a line in .txt, one object a line in .jsonl, one row each in .csv and .parquet."""
+"""Query files: one query per line in .txt, one object per line in .jsonl, one row per query in .csv and .parquet."""
 
 import csv
 import json
@@ -14,20 +14,21 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.errors import UsageError, nearest, unknown
 
 COLUMNS = ("query", "messages", "id", "reference", "slices", "group", "prompt")
-"""What a row may hold, instead of `query` also `messages`: a conversation whose last turn is the query."""
+"""The columns of a query file; `messages` replaces `query` and is a conversation whose last turn is the query."""
 ENDINGS = (".txt", ".jsonl", ".csv", ".parquet")
 
-Row = Mapping[str, Any]
+QueryRow = Mapping[str, Any]
+"""A row of a query file, by the names in COLUMNS."""
 
 
 def read_queries(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[Query]:
-    """Yield the queries of a file; blank lines and other columns are left out.
+    """Yield the queries of a file; blank lines and other columns are ignored.
 
     Args:
-        columns: by the name in COLUMNS, the file's own name of that column.
+        columns: the file's own column names, by the names in COLUMNS.
 
     Raises:
-        UsageError: the file can't be read, or a row is no query; it names the file and the place.
+        UsageError: the file cannot be read, or a row is not a valid query; it names the file and the line.
     """
     names = columns or {}
     for key in names:
@@ -37,7 +38,7 @@ def read_queries(path: Path, columns: Mapping[str, str] | None = None) -> Iterat
         raise UsageError(f"can't read queries from '{path}': its name must end in {', '.join(ENDINGS)}")
     if path.suffix == ".txt":
         if names:
-            raise UsageError(f"'{path}' has no columns; a .txt file holds a query a line")
+            raise UsageError(f"'{path}' has no columns; a .txt file holds one query per line")
         yield from (Query(line) for line in read_lines(path) if line.strip())
         return
     rows = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix]
@@ -46,17 +47,17 @@ def read_queries(path: Path, columns: Mapping[str, str] | None = None) -> Iterat
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 text file without their line ends, and without a byte order mark.
+    """Yield the lines of a UTF-8 text file without line ends and without a byte order mark.
 
     Raises:
-        UsageError: the file can't be read or is not UTF-8.
+        UsageError: the file cannot be read or is not UTF-8.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="\n") as file:
             for line in file:
                 if "\0" in line:
                     raise UsageError(
-                        f"can't read '{path}': it holds NUL characters, so it is no text; convert it to UTF-8"
+                        f"can't read '{path}': it contains NUL characters, so it is not text; convert it to UTF-8"
                     )
                 yield line.rstrip("\n").rstrip("\r")
     except OSError as error:
@@ -66,43 +67,43 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def read_text(path: Path) -> str:
-    """Return a UTF-8 text file's content without its last newline.
+    """Return the content of a UTF-8 text file without its last newline.
 
     Raises:
-        UsageError: the file can't be read or is not UTF-8.
+        UsageError: the file cannot be read or is not UTF-8.
     """
     return "\n".join(read_lines(path))
 
 
 def parse_query(line: str, where: str) -> Query:
-    """Return the query that one line of a .jsonl file holds.
+    """Return the query on one line of a .jsonl file.
 
     Args:
         where: the file and the line, for error messages.
 
     Raises:
-        UsageError: the line is no query.
+        UsageError: the line is not a valid query.
     """
     return query_of(_object(line, where), where)
 
 
-def query_of(row: Row, where: str) -> Query:
-    """Return the query that a row holds.
+def query_of(row: QueryRow, where: str) -> Query:
+    """Return the query in a row.
 
     Args:
-        where: the file and the place in it, for error messages.
+        where: the file and the line, for error messages.
 
     Raises:
-        UsageError: the row is no query.
+        UsageError: the row is not a valid query.
     """
-    text, earlier = _asked(row, where)
-    for said in (text, *(turn.content for turn in earlier)):
-        _check_characters(said, "query", where)
+    text, earlier = _conversation(row, where)
+    for content in (text, *(turn.content for turn in earlier)):
+        _check_characters(content, "query", where)
     if not text.strip():
-        raise UsageError(f"{where}: 'query' is empty; leave it out")
+        raise UsageError(f"{where}: 'query' is empty; remove the row")
     slices = row.get("slices")
     if slices is not None and not (isinstance(slices, list) and all(isinstance(name, str) for name in slices)):
-        raise UsageError(f"{where}: 'slices' must be a list of texts, not {_shown(slices)}")
+        raise UsageError(f"{where}: 'slices' must be a list of strings, not {_shown(slices)}")
     return Query(
         text=text,
         id=_text(row, "id", where) or "",
@@ -114,27 +115,27 @@ def query_of(row: Row, where: str) -> Query:
     )
 
 
-def _asked(row: Row, where: str) -> tuple[str, tuple[Message, ...]]:
-    """Return the query's text and the turns before it."""
+def _conversation(row: QueryRow, where: str) -> tuple[str, tuple[Message, ...]]:
+    """Return the text of the query and the turns before it."""
     if row.get("messages") is None:
         if "query" not in row:
             hint = next((f"'{key}'{nearest(key, COLUMNS)}" for key in row if nearest(key, COLUMNS)), "")
             others = ", ".join(f"'{key}'" for key in list(row)[:5])
-            there = hint or (f"{others}; say which of them it is by --column query=NAME" if row else "nothing")
-            raise UsageError(f"{where}: no key 'query'; there is {there}")
+            keys = hint or (f"{others}; name the one with the query: --column query=NAME" if row else "none")
+            raise UsageError(f"{where}: no key 'query'; found {keys}")
         if not isinstance(row["query"], str):
-            raise UsageError(f"{where}: 'query' must be a text, not {_shown(row['query'])}")
+            raise UsageError(f"{where}: 'query' must be a string, not {_shown(row['query'])}")
         return row["query"], ()
     if row.get("query") is not None:
-        raise UsageError(f"{where}: both 'query' and 'messages'; give one of them")
+        raise UsageError(f"{where}: 'query' and 'messages' are mutually exclusive; give one of them")
     turns = row["messages"]
     if not isinstance(turns, list) or not turns or not all(_is_turn(turn) for turn in turns):
         raise UsageError(
             f"{where}: 'messages' must be a list of user and assistant turns, each with role and content, not "
-            f"{_shown(turns)}; what the system says is --prompt"
+            f"{_shown(turns)}; the system message is --prompt"
         )
     if turns[-1]["role"] != "user":
-        raise UsageError(f"{where}: the last of 'messages' must be the user's: it is the query")
+        raise UsageError(f"{where}: the last of 'messages' must have the role 'user': it is the query")
     return turns[-1]["content"], tuple(Message(turn["role"], turn["content"]) for turn in turns[:-1])
 
 
@@ -142,21 +143,21 @@ def _is_turn(turn: object) -> bool:
     return isinstance(turn, dict) and turn.get("role") in ("user", "assistant") and isinstance(turn.get("content"), str)
 
 
-def _text(row: Row, key: str, where: str) -> str | None:
+def _text(row: QueryRow, key: str, where: str) -> str | None:
     value = row.get(key)
     if value is None:
         return None
     if not isinstance(value, str):
         nan = isinstance(value, float) and math.isnan(value)
         if nan or isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(f"{where}: '{key}' must be a text or a number, not {_shown(value)}")
+            raise UsageError(f"{where}: '{key}' must be a string or a number, not {_shown(value)}")
         value = str(value)
     return _check_characters(value, key, where)
 
 
 def _check_characters(text: str, key: str, where: str) -> str:
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise UsageError(f"{where}: '{key}' holds half of a surrogate pair, which is no character; fix the file")
+        raise UsageError(f"{where}: '{key}' contains half of a surrogate pair, which is not a character; fix the file")
     return text
 
 
@@ -164,14 +165,14 @@ def _shown(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
 
 
-def _renamed(row: Row, names: Mapping[str, str], where: str) -> Row:
+def _renamed(row: QueryRow, names: Mapping[str, str], where: str) -> QueryRow:
     for name in names.values():
         if name not in row:
             raise unknown(f"column of {where}:", name, row)
     return {**row, **{key: row[name] for key, name in names.items()}} if names else row
 
 
-def _object(line: str, where: str) -> Row:
+def _object(line: str, where: str) -> QueryRow:
     try:
         row = orjson.loads(line)
     except ValueError:
@@ -182,28 +183,28 @@ def _object(line: str, where: str) -> Row:
 
 
 def _lenient(line: str, where: str) -> Any:
-    """Return what the standard library reads where orjson refuses: lone surrogates, NaN."""
+    """Return what the standard library parses where orjson does not: lone surrogates, NaN."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where}: not valid JSON ({error})") from None
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
-    for at, line in enumerate(read_lines(path), start=1):
+def _jsonl(path: Path) -> Iterator[tuple[str, QueryRow]]:
+    for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
-            where = f"{path}, line {at}"
+            where = f"{path}, line {number}"
             yield where, _object(line, where)
 
 
-def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    """Yield the rows of a file whose first line names the columns; an empty cell is none, slices stand apart by commas."""
+def _csv(path: Path) -> Iterator[tuple[str, QueryRow]]:
+    """Yield the rows of a file with a header line; empty cells are missing values, slices are separated by commas."""
     rows = csv.DictReader((f"{line}\n" for line in read_lines(path)), strict=True)
     try:
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():
-                raise UsageError(f"{where}: not as many cells as the first line has columns; put texts in quotes")
+                raise UsageError(f"{where}: the number of cells differs from the header line's; put texts in quotes")
             cells: dict[str, Any] = {key: cell for key, cell in row.items() if cell or key == "query"}
             if "slices" in cells:
                 cells["slices"] = [name.strip() for name in cells["slices"].split(",") if name.strip()]
@@ -212,7 +213,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
         raise UsageError(f"{path}, line {rows.line_num}: not valid CSV ({error})") from None
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+def _parquet(path: Path) -> Iterator[tuple[str, QueryRow]]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -220,11 +221,11 @@ def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
         raise UsageError(f"reading '{path}' needs the package 'pyarrow'; run: pip install pyarrow") from None
     try:
         with path.open("rb") as raw, ParquetFile(raw) as file:
-            at = 0
+            number = 0
             for batch in file.iter_batches():
                 for row in batch.to_pylist():
-                    at += 1
-                    yield f"{path}, row {at}", row
+                    number += 1
+                    yield f"{path}, row {number}", row
     except OSError as error:
         raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
     except ArrowException as error:

@@ -1,4 +1,4 @@
-"""The registries that plugins fill: a name, how to make the component, its typed options."""
+"""The registries that plugins fill: for each component a name, a factory and typed options."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class NoOptions:
-    """The options of a component that has none."""
+    """The options of a component without options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Entry(Generic[T]):
 
     Args:
         name: what the user types.
-        create: makes the component from its options, an instance of `options`.
-        options: a frozen dataclass; its fields are the keys that `-T` or `-B` takes.
-        summary: one line that says what it is.
+        create: creates the component from its options, an instance of `options`.
+        options: a frozen dataclass; its fields are the keys that `-T` or `-B` accepts.
+        summary: a one-line description.
         plugin: the plugin that registered it.
     """
 
@@ -46,26 +46,26 @@ class Registry(Generic[T]):
 
         Args:
             name: lower-case letters, digits and hyphens.
-            create: called with an instance of `options`; import what is heavy in there.
+            create: called with an instance of `options`; put slow imports in there.
             options: a frozen dataclass whose fields all have defaults.
             summary: one line for listings.
 
         Raises:
-            PluginError: the name is taken, or is not of that form.
+            PluginError: the name is already registered, or is not of that form.
         """
         if not name.replace("-", "").isalnum() or name != name.lower():
             raise PluginError(f"the {self.kind} name '{name}' is not made of lower-case letters, digits and hyphens")
         self._add(Entry(name, create, options, summary, self.plugin))
 
     def remove(self, name: str) -> None:
-        """Forget the component of that name: tests register some for a while."""
+        """Remove the component of that name: tests register some temporarily."""
         del self._entries[name]
 
     def merge(self, other: "Registry[T]") -> None:
-        """Add all that another registry holds.
+        """Add every component of another registry.
 
         Raises:
-            PluginError: a name is taken.
+            PluginError: a name is already registered.
         """
         for entry in other:
             self._add(entry)

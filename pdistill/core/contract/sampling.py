@@ -1,4 +1,4 @@
-"""What is asked of a model and what comes back: requests, sampling settings, completions."""
+"""Requests to a model, how answers are sampled, and what is returned: requests, sampling settings, completions."""
 
 import hashlib
 import warnings
@@ -12,7 +12,7 @@ Finish = Literal["stop", "length", "error"]
 
 
 class Key(NamedTuple):
-    """Which answer is meant: the query's number and the number of the sample."""
+    """Identifies an answer: the number of the query and the number of the sample."""
 
     number: int
     sample: int = 0
@@ -20,7 +20,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answer to be drawn; `seed` settles it whatever batch or order it is drawn in."""
+    """One answer to be sampled; `seed` determines it, whatever the batch or the order."""
 
     key: Key
     prompt: Prompt
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """All that a model may say: one of some labels, what matches a pattern, or JSON that keeps to a schema; one of the three."""
+    """What a model may answer, exactly one of: some labels, text that matches a pattern, JSON that conforms to a schema."""
 
     labels: tuple[str, ...] | None = None
     pattern: str | None = None
@@ -37,31 +37,31 @@ class Allowed:
 
     @property
     def kind(self) -> Literal["labels", "pattern", "json"]:
-        """Which of the three it is."""
+        """Which of the three is set."""
         return "labels" if self.labels is not None else "pattern" if self.pattern is not None else "json"
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Return what a row of plain JSON values says."""
+        """Return the value that a row of plain JSON values holds."""
         labels = row.get("labels")
         return cls(None if labels is None else tuple(labels), row.get("pattern"), row.get("json_schema"))
 
     def as_row(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
+        """Return the value as a row of plain JSON values."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How answers are drawn.
+    """How answers are sampled.
 
     Args:
         temperature: 0 is greedy decoding.
-        top_p: the share of probability that is drawn from.
+        top_p: the probability mass that nucleus sampling keeps.
         max_tokens: tokens after which an answer is cut off (its finish is then "length").
         stop: texts that end an answer; they are not part of it.
-        stop_at_newline: whether the first newline after something that is not white space ends an answer too.
-        allowed: all that may be said; None: anything. Only of a teacher that says it can.
+        stop_at_newline: whether the first newline after a character that is not white space ends an answer too.
+        allowed: the answers that decoding is constrained to; None: any. Only for a teacher with that capability.
     """
 
     temperature: float = 0.0
@@ -73,7 +73,7 @@ class Sampling:
 
     @property
     def first_line(self) -> bool:
-        """The name of `stop_at_newline` in 0.1."""
+        """`stop_at_newline`, by its name in 0.1."""
         warnings.warn("Sampling.first_line is now called stop_at_newline", DeprecationWarning, stacklevel=2)
         return self.stop_at_newline
 
@@ -88,13 +88,13 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer as the model gave it, without its stop text.
+    """An answer as the model generated it, without its stop text.
 
     Args:
         text: the answer; white space at its start is kept.
         finish: "stop" where the model ended it, "length" where it was cut off, "error" where the backend gave up.
         prompt_tokens: tokens of the prompt and query together.
-        tokens: tokens of the answer, its end token included. Where it was drawn twice, both are those of both draws.
+        tokens: tokens of the answer, including its end token. Where it was sampled twice, both counts include both.
     """
 
     text: str
@@ -104,6 +104,6 @@ class Completion:
 
 
 def request_seed(seed: int, query_id: str, sample: int) -> int:
-    """Return a seed of 63 bits for one sample of one query: the same on every machine and in any order."""
+    """Return a 63-bit seed for one sample of one query: the same on every machine and in any order."""
     digest = hashlib.sha256(f"{seed}\0{query_id}\0{sample}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") >> 1

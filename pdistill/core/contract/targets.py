@@ -1,15 +1,15 @@
-"""What a response becomes: a target that the student learns, or a rejection with its reason."""
+"""The outcome of a response: a target that the student learns, or a rejection with its reason."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Select = Literal["commonest", "best"]
-"""Which of several targets of one query is learnt."""
+"""How the target that is learnt is selected from the samples of one query."""
 
 
 @dataclass(frozen=True, slots=True)
 class HardTarget:
-    """The text that the student learns to answer with: the parsed response."""
+    """The text that the student learns to answer: the parsed response."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""Task: what is asked, under which prompt, and what counts as an answer. The class that plugin authors write."""
+"""Task: the prompt, the queries and what counts as an answer. The class that plugin authors write."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -16,31 +16,31 @@ from pdistill.core.contract.targets import EMPTY, NO_ANSWER, NOT_A_LABEL, HardTa
 
 
 class Task(ABC):
-    """A prompt, its queries, and how answers are read and compared.
+    """A prompt, its queries, and how answers are parsed and compared.
 
-    An author gives `prompt` and `queries()`; where answers are labels, `labels` is all that is needed as well. The
-    core works with the task as it is `bound` to a run: with the prompt, the frame and the format in the run directory, so
-    that a run never changes with the files it was made from.
+    An author defines `prompt` and `queries()`, and `labels` where answers are labels. The core works with the task as
+    it is `bound` to a run: with the prompt, the frame and the format from the run directory, so that a run never changes
+    with the files that it was made from.
     """
 
     prompt: str
-    """The long prompt, as the teacher gets it; all of them, one after the other, where there are several."""
+    """The long prompt, as the teacher gets it; where there are several, all of them joined."""
     prompts: Mapping[str, str] = {}
-    """The prompts by name, where there are several: each query names its own, and the student is asked with that name."""
+    """The prompts by name, where there are several: each query names its own, and the student's input includes that name."""
     labels: tuple[str, ...] | None = None
-    """The answers that count; None where any text does."""
+    """The valid answers; None where any text is valid."""
     student_frame: str = QUERY_FIELD
-    """What the student is asked with: `{query}` stands for the query."""
+    """The student's input: `{query}` stands for the query."""
     format: Format = "chat"
-    """Whether both sides are asked by chat messages or by plain text."""
+    """Whether the input of both models is chat messages or plain text."""
     max_tokens: int = 256
-    """The longest answer, in tokens, where the user says nothing."""
+    """The default limit of an answer's length, in tokens."""
     models: ClassVar[Mapping[str, str]] = {}
-    """By backend, the model that the task is best tried with."""
+    """The recommended model for the task, by backend."""
 
     @abstractmethod
     def queries(self) -> Iterable[Query]:
-        """Return the task's own queries, in an order that never changes."""
+        """Return the task's own queries, always in the same order."""
 
     def bound(
         self,
@@ -50,7 +50,7 @@ class Task(ABC):
         student_frame: str | None = None,
         format: Format | None = None,
     ) -> Self:
-        """Return the task with these values in place of its own; this one stays as it is."""
+        """Return a copy of the task with these values in place of its own."""
         task = copy(self)
         values = {"prompt": prompt, "prompts": prompts, "student_frame": student_frame, "format": format}
         for name, value in values.items():
@@ -59,16 +59,16 @@ class Task(ABC):
         return task
 
     def teacher_prompt(self, query: Query) -> Prompt:
-        """Return what the teacher is asked with: the prompt and the query."""
+        """Return the teacher's input: the prompt and the query."""
         prompt = self.prompts[query.prompt] if query.prompt else self.prompt
         return prompts.teacher_prompt(prompt, query.text, self.format, query.earlier)
 
     def student_prompt(self, query: Query) -> Prompt:
-        """Return what the student is asked with: the query in the student's own frame."""
+        """Return the student's input: the query in the student's own frame."""
         return prompts.framed(self.student_frame, query.tagged, self.format, query.earlier)
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return what the student learns from a response: the label, or the text without white space at its ends."""
+        """Return what the student learns from a response: the label, or the text without surrounding white space."""
         text = completion.text.strip()
         if not text:
             return EMPTY
@@ -77,15 +77,15 @@ class Task(ABC):
         return HardTarget(text)
 
     def arm_target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return what the answer of an arm says, of whichever model: by default as the teacher's is read."""
+        """Return the target that an arm's answer holds, for the arms of both models: by default as for the teacher."""
         return self.target(query, completion)
 
     def answer(self, target: str) -> str:
-        """Return what of a target is compared, counted and scored: by default all of it."""
+        """Return the part of a target that is compared, counted and scored: by default all of it."""
         return target
 
     def allowed(self) -> Allowed | None:
-        """Return all that the teacher may say where its decoding is constrained: the labels; None where nothing is said of it."""
+        """Return what the teacher's decoding is constrained to, if it is: the labels; None where any text is valid."""
         return None if self.labels is None else Allowed(labels=self.labels)
 
     def slices(self, query: Query) -> tuple[str, ...]:
@@ -93,27 +93,27 @@ class Task(ABC):
         return query.slices
 
     def group(self, query: Query) -> str | None:
-        """Return the name of what must not straddle the split (a document, a translated sentence), or None."""
+        """Return the name of the group that must not straddle the split (a document, a translated sentence), or None."""
         return query.group
 
     def score(self, query: Query, text: str) -> float | None:
-        """Return how right a target is, from 0 to 1: equal to the reference; None where there is no reference."""
+        """Return the score of a target, from 0 to 1: whether it equals the reference; None where there is no reference."""
         return None if query.reference is None else float(self.answer(text) == query.reference)
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
-        """Return how far a target agrees with the teacher's target, from 0 to 1: whether they are equal."""
+        """Return the agreement of a target with the teacher's target, from 0 to 1: whether they are equal."""
         return float(self.answer(text) == self.answer(teacher_text))
 
 
 class FileTask(Task):
-    """The task made of files alone: a prompt and queries that the user brings, and what answers must be, where that is said.
+    """The task made from files alone: the user's prompt and queries and, optionally, what answers must be.
 
     Args:
-        labels: the answers that count; None where any text does.
-        constraint: what an answer must be instead.
-        way: how answers are compared; None: as the constraint does it, or whether they are equal.
-        after: the text that a response says before its answer; empty where all of it is the answer.
-        keep_reasoning: whether the student learns the whole response, and not the answer alone.
+        labels: the valid answers; None where any text is valid.
+        constraint: what an answer must be, where there are no labels.
+        way: the measure by which answers are compared; None: the constraint's own, or else equality.
+        after: the text that precedes the answer in a response; empty where all of the response is the answer.
+        keep_reasoning: whether the student learns the whole response rather than only the answer.
     """
 
     def __init__(
@@ -132,11 +132,11 @@ class FileTask(Task):
         self._keep_reasoning = keep_reasoning
 
     def queries(self) -> Iterable[Query]:
-        """Return none: they come from the user's file."""
+        """Return no queries: they come from the user's file."""
         return ()
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return the answer without white space at its ends, or the response as a whole where the student shall reason too."""
+        """Return the answer without surrounding white space, or the whole response where the student learns the reasoning too."""
         if not self._after:
             return self._valid(query, completion)
         if self._after not in completion.text:
@@ -146,13 +146,13 @@ class FileTask(Task):
         return HardTarget(completion.text.strip()) if whole else answer
 
     def arm_target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return the answer also where there is no reasoning before it: a student may have learnt the answer alone."""
+        """Return the answer, also where no reasoning precedes it: a student may have learnt only the answer."""
         if self._after in completion.text or self._keep_reasoning:
             return self.target(query, completion)
         return self._valid(query, completion)
 
     def answer(self, target: str) -> str:
-        """Return what follows the last text that stands before an answer, or all where it does not occur."""
+        """Return what follows the last occurrence of the text that precedes an answer; all of the target if there is none."""
         return target.rpartition(self._after)[2].strip() if self._after else target
 
     def allowed(self) -> Allowed | None:
@@ -160,17 +160,17 @@ class FileTask(Task):
         return super().allowed() if self.constraint is None else self.constraint.allowed
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
-        """Return how far two answers agree: in the way that was asked for, or as the constraint compares them, or whether they are equal."""
+        """Return the agreement of two answers: by the chosen measure, or else the constraint's, or else whether they are equal."""
         one, other = self.answer(text), self.answer(teacher_text)
         if self._way is not None:
             return likeness(self._way, one, other)
         return float(one == other) if self.constraint is None else self.constraint.agreement(one, other)
 
     def score(self, query: Query, text: str) -> float | None:
-        """Return how far an answer agrees with the reference; None where there is no reference."""
+        """Return the agreement of an answer with the reference; None where there is no reference."""
         return None if query.reference is None else self.agreement(query, text, query.reference)
 
     def _valid(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return the answer, or why it is not what answers must be."""
+        """Return the answer as a target, or a rejection where it is not valid."""
         target = super().target(query, completion)
         return target if self.constraint is None or isinstance(target, Rejected) else self.constraint.read(target.text)

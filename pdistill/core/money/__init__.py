@@ -1,1 +1,1 @@
-"""What tokens cost: what was spent, and the limit."""
+"""The cost of tokens: what a run has spent, and the spending limit."""

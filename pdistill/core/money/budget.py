@@ -1,4 +1,4 @@
-"""The limit of what a run may cost (`--max-cost`): what is spent and in flight, and whether one request more fits."""
+"""The spending limit of a run (`--max-cost`): what is spent and in flight, and whether another request fits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -17,12 +17,12 @@ from pdistill.core.store.rundir import RunDirectory
 
 
 class Budget:
-    """What the models have spent, what is in flight, and whether more fits; several threads may use it.
+    """What the models have spent, what is in flight, and whether more fits; thread-safe.
 
     Args:
         prices: of each side whose model is used; None where they are unknown.
         spent: tokens that were paid for before.
-        limit: USD that spent and in flight together must not pass, or None.
+        limit: the limit in USD for what is spent and in flight together, or None.
     """
 
     def __init__(self, prices: Mapping[Side, Prices | None], spent: Mapping[Side, Tokens], limit: float | None) -> None:
@@ -35,11 +35,11 @@ class Budget:
 
     @property
     def spent(self) -> float | None:
-        """USD spent, or None where a price is unknown."""
+        """The USD spent, or None where a price is unknown."""
         return money(self._spent, self._prices)
 
     def reserve(self, side: Side, most: Tokens) -> bool:
-        """Return whether so many tokens more can't pass the limit; they are in flight then."""
+        """Return whether these tokens fit into the limit; if so, they are in flight."""
         if self.limit is None:
             return True
         with self._lock:
@@ -51,29 +51,29 @@ class Budget:
             return True
 
     def charge(self, side: Side, most: Tokens, used: Tokens) -> None:
-        """Count `used` as spent, instead of the `most` that was in flight for it."""
+        """Count `used` as spent, in place of the `most` that was in flight for it."""
         with self._lock:
             self._spent[side] += used
             if self.limit is not None:
                 self._in_flight[side] -= most
 
     def note(self) -> str:
-        """Return what was spent so far, for the progress display; empty where nothing costs money or it is unknown."""
+        """Return what was spent so far, for the progress display; empty where that is nothing or unknown."""
         spent = None if self._free else self.spent
         return f"{usd(spent)} so far" if spent else ""
 
-    def reached(self, side: Side, most: Tokens, what: str) -> RunError:
-        """Return the error for a limit that `what` could pass."""
+    def limit_error(self, side: Side, most: Tokens, what: str) -> RunError:
+        """Return the error for `what`, which could exceed the limit."""
         spent, more = self.spent or 0.0, money({side: most}, self._prices) or 0.0
         return RunError(
-            f"--max-cost {self.limit:g} stops here: {usd(spent)} is spent, and {what} could cost {usd(more)}; all that was "
-            "done is kept; continue with the same command and a higher --max-cost, or none"
+            f"stopped by --max-cost {self.limit:g}: {usd(spent)} is spent, and {what} could cost {usd(more)}; everything "
+            "done so far is saved; continue with the same command and a higher --max-cost, or none"
         )
 
 
 @dataclass(slots=True)
 class Meter:
-    """Counts the requests and answers of one side's sampler in a budget."""
+    """Charges the requests and answers of one side's sampler to a budget."""
 
     budget: Budget
     side: Side
@@ -81,28 +81,28 @@ class Meter:
     _most: dict[Key, Tokens] = field(default_factory=dict)
 
     def admit(self, requests: Sequence[Request], sampling: Sampling) -> bool:
-        """Return whether the requests, sent together, can't pass the limit; they are in flight then."""
+        """Return whether the requests, sent together, fit into the limit; if so, they are in flight."""
         if self.budget.limit is None:
             return True
-        each = {request.key: self._at_most(request, sampling) for request in requests}
-        if not self.budget.reserve(self.side, total(each.values())):
+        most = {request.key: self._at_most(request, sampling) for request in requests}
+        if not self.budget.reserve(self.side, total(most.values())):
             return False
-        self._most |= each
+        self._most |= most
         return True
 
-    def answered(self, key: Key, completion: Completion) -> None:
+    def charge(self, key: Key, completion: Completion) -> None:
         """Count an answer as paid for."""
         used = Tokens(completion.prompt_tokens, completion.tokens)
         self.budget.charge(self.side, self._most.pop(key, Tokens()), used)
 
-    def refused(self, requests: Sequence[Request], sampling: Sampling) -> RunError:
+    def limit_error(self, requests: Sequence[Request], sampling: Sampling) -> RunError:
         """Return the error for requests that were not admitted."""
         most = total(self._at_most(request, sampling) for request in requests)
         what = "the next request" if len(requests) == 1 else f"the next {len(requests):,} requests together"
-        return self.budget.reached(self.side, most, what)
+        return self.budget.limit_error(self.side, most, what)
 
     def _at_most(self, request: Request, sampling: Sampling) -> Tokens:
-        """Return what a request can come to; an empty first line is drawn a second time."""
+        """Return the most tokens that a request can take; where its first line is empty, it is sampled a second time."""
         draws = 2 if sampling.stop_at_newline else 1
         return Tokens(draws * prompt_tokens(self.renderer, request.prompt), draws * sampling.max_tokens)
 
@@ -111,40 +111,40 @@ def open_budget(
     run: RunDirectory,
     models: Mapping[Side, Model],
     limit: float | None,
-    given: BackendOptions,
+    backend_options: BackendOptions,
     progress: Progress,
-    *asked: Side,
+    *sides: Side,
 ) -> Budget:
-    """Return the budget of a stage that begins or is resumed; notes prices that are new in prices.jsonl.
+    """Return the budget of a stage that starts or resumes; records new prices in prices.jsonl.
 
     Args:
-        models: those that the run has.
-        limit: USD that the run must not pass, with all its stages and interruptions, or None.
-        given: the backend options that are given now.
-        asked: the sides that the stage uses; with a limit, the prices of all are needed.
+        models: the models of the run.
+        limit: the spending limit in USD for the whole run, across stages and restarts, or None.
+        backend_options: the backend options that are given now.
+        sides: the sides that the stage uses; with a limit, the prices of all are needed.
 
     Raises:
         UsageError: there is a limit, and the price of a side is unknown.
     """
-    for side in asked if limit is None else models:
-        if not _known(run, side, models[side].id, given):
-            _note(run, side, models[side])
+    for side in sides if limit is None else models:
+        if not _has_prices(run, side, models[side].id, backend_options):
+            _record_prices(run, side, models[side])
     stored = stored_prices(run)
     prices = {side: stored[side] for side in models}
     if limit is not None:
         check_limit(prices, {side: model.id for side, model in models.items()}, limit)
         if all(known is not None and known.free for known in prices.values()):
-            progress.say(f"--max-cost {limit:g} limits nothing here: these models cost no money")
+            progress.say(f"--max-cost {limit:g} has no effect: these models cost no money")
             limit = None
     priced = any(known is not None and not known.free for known in prices.values())
     return Budget(prices, by_side(tokens_spent(run)) if priced else {}, limit)
 
 
 def check_limit(prices: Mapping[Side, Prices | None], names: Mapping[Side, str], limit: float | None) -> None:
-    """Guarantee that a limit, if there is one, can be kept.
+    """Guarantee that a limit, if there is one, can be enforced.
 
     Args:
-        names: of the models, as BACKEND:MODEL.
+        names: of the models, as BACKEND:MODEL, by side.
 
     Raises:
         UsageError: the price of a side is unknown.
@@ -155,29 +155,29 @@ def check_limit(prices: Mapping[Side, Prices | None], names: Mapping[Side, str],
         if known is None:
             options = " ".join(f"-B {side}.{name}=USD" for name in _price_options(names[side]))
             raise UsageError(
-                f"--max-cost {limit:g} can't be kept: what {names[side]} costs is unknown; give {options} (USD per million "
-                "tokens), or leave --max-cost out"
+                f"--max-cost {limit:g} can't be enforced: the price of {names[side]} is unknown; give {options} (USD per "
+                "million tokens), or leave --max-cost out"
             )
 
 
 def _price_options(model: str) -> list[str]:
-    """Return the options that give the price of a model, named as BACKEND:MODEL."""
+    """Return the options that set the prices of a model, which is given as BACKEND:MODEL."""
     entry = installed().backends[model.partition(":")[0]]
     return [item.name for item in fields(entry.options) if item.name.startswith("price_")]
 
 
-def _known(run: RunDirectory, side: Side, name: str, given: BackendOptions) -> bool:
-    """Return whether a side's prices were noted before and none is given anew: those that were given once hold on."""
-    if any(key.startswith("price_") for key in side_options(given, side)):
+def _has_prices(run: RunDirectory, side: Side, name: str, backend_options: BackendOptions) -> bool:
+    """Return whether a side's prices are on record and none is given now: prices stay valid until others are given."""
+    if any(key.startswith("price_") for key in side_options(backend_options, side)):
         return False
     last = [row for row in read_log(run.path / PRICES_LOG) if row["side"] == side][-1:]
     return any(row["model"] == name and row["prices"] is not None for row in last)
 
 
-def _note(run: RunDirectory, side: Side, model: Model) -> None:
-    """Note the prices of a side where they are not what was noted last."""
-    found = model.prices()
-    row = {"side": side, "model": model.id, "prices": found.as_row() if found else None}
-    before = [stored for stored in read_log(run.path / PRICES_LOG) if stored["side"] == side]
-    if row not in before[-1:]:
+def _record_prices(run: RunDirectory, side: Side, model: Model) -> None:
+    """Record the prices of a side in prices.jsonl where they differ from the last record."""
+    prices = model.prices()
+    row = {"side": side, "model": model.id, "prices": prices.as_row() if prices else None}
+    records = [stored for stored in read_log(run.path / PRICES_LOG) if stored["side"] == side]
+    if row not in records[-1:]:
         append_row(run.path / PRICES_LOG, row)

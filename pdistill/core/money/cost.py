@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pdistill.core.contract.interfaces import SIDES, Side
 from pdistill.core.contract.prices import Prices, Tokens
-from pdistill.core.money.repeated import repeated
+from pdistill.core.money.repeated import repeated_tokens
 from pdistill.core.numerics.estimates import Amount, Count
 from pdistill.core.store.rows import read_log
 from pdistill.core.store.rundir import ARMS, PROBES, REMOTE_NOTE, RunDirectory
@@ -107,31 +107,33 @@ def tokens_spent(run: RunDirectory) -> Counts:
     They are given by stage and side; reused answers were not paid for.
     """
     note = run.read_json(f"adapter/{REMOTE_NOTE}")
-    arms = {arm: _of_answers(run.predictions(arm).rows()) for arm in ARMS}
-    teacher, base = (_of_answers(run.preflight(arm).rows()) for arm in ("teacher", "base"))
+    arms = {arm: _answer_tokens(run.predictions(arm).rows()) for arm in ARMS}
+    teacher, base = (_answer_tokens(run.preflight(arm).rows()) for arm in ("teacher", "base"))
     probed = {
-        arm: total(_of_answers(run.probe(probe, arm).rows()) for probe, arms in PROBES.items() if arm in arms)
+        arm: total(_answer_tokens(run.probe(probe, arm).rows()) for probe, arms in PROBES.items() if arm in arms)
         for arm in ("teacher", "base", "student")
     }
-    taught = _of_answers(run.responses(1).rows())
+    taught = _answer_tokens(run.responses(1).rows())
     return {
         "generate": {"teacher": teacher + taught + probed.pop("teacher"), "student": base},
-        "train": {"student": total(map(_of_step, run.metrics().rows())) + repeated(run) + of_check(note)},
+        "train": {
+            "student": total(map(_step_tokens, run.metrics().rows())) + repeated_tokens(run) + check_tokens(note)
+        },
         "evaluate": {"teacher": arms.pop("teacher"), "student": total([*arms.values(), *probed.values()])},
     }
 
 
-def of_check(note: Mapping[str, Any] | None) -> Tokens:
+def check_tokens(note: Mapping[str, Any] | None) -> Tokens:
     """Return the tokens that were sent to a service to check an adapter, from the note beside it."""
     asked = note.get("prompt_tokens", 0) if note else 0
     return Tokens(prompt=asked, sampled=note.get("examples", 0)) if note and asked else Tokens()
 
 
-def _of_step(row: Mapping[str, Any]) -> Tokens:
+def _step_tokens(row: Mapping[str, Any]) -> Tokens:
     return Tokens(trained=row["sequence_tokens"])
 
 
-def _of_answers(rows: Iterable[Mapping[str, Any]], reused: bool = False) -> Tokens:
+def _answer_tokens(rows: Iterable[Mapping[str, Any]], reused: bool = False) -> Tokens:
     """Return the tokens of answers, with or without those that were reused."""
     prompt = sampled = 0
     for row in rows:
@@ -159,7 +161,7 @@ def cost_of(run: RunDirectory, calls: int) -> Cost:
         calls: the held-out queries.
     """
     counts, prices = tokens_spent(run), stored_prices(run)
-    with_prompt, without = (_of_answers(run.predictions(arm).rows(), reused=True) for arm in ("teacher", "student"))
+    with_prompt, without = (_answer_tokens(run.predictions(arm).rows(), reused=True) for arm in ("teacher", "student"))
     costs, even = stage_costs(counts, prices), break_even(counts, prices, calls, with_prompt, without)
     return Cost(
         generate=costs.generate,

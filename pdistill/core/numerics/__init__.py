@@ -1,1 +1,1 @@
-"""Pure functions: statistics, near-duplicates, the split, the training schedule."""
+"""Pure functions: statistics, near-duplicates, the split and the training schedule."""

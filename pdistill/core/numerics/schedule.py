@@ -1,4 +1,4 @@
-"""How many steps a training takes, at which rates, over which batches: all a pure function of rows and options."""
+"""The training schedule, that is its steps, learning rates and batches: a pure function of examples and options."""
 
 import math
 import random
@@ -9,19 +9,19 @@ from typing import Any
 
 from pdistill.core.contract.interfaces import TrainingDefaults
 
-LEAST_BATCH = 8
-CHECKPOINTS = 10
+MIN_BATCH_SIZE = 8
+MAX_CHECKPOINTS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A training, step by step.
+    """The schedule of a training run.
 
     Args:
-        rows: examples.
-        batch_size: examples a step; the last batch of an epoch may hold fewer.
+        rows: the number of examples.
+        batch_size: examples per step; the last batch of an epoch may be smaller.
         epochs: passes over the examples.
-        learning_rate: of the first step.
+        learning_rate: the initial learning rate.
         seed: of the order of the examples.
     """
 
@@ -33,25 +33,25 @@ class Schedule:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The steps of one pass over the examples."""
+        """Steps per pass over the examples."""
         return math.ceil(self.rows / self.batch_size)
 
     @property
     def steps(self) -> int:
-        """All steps."""
+        """The total number of steps."""
         return self.steps_per_epoch * self.epochs
 
     @property
     def checkpoint_every(self) -> int:
-        """The steps between two checkpoints, at most 10 in a training, and never more often than every fifth step."""
-        return max(5, math.ceil(self.steps / CHECKPOINTS))
+        """Steps between two checkpoints: at most 10 checkpoints in all, at least 5 steps apart."""
+        return max(5, math.ceil(self.steps / MAX_CHECKPOINTS))
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 0: it falls linearly and would reach 0 after the last."""
+        """Return the learning rate of a step, counted from 0: it decays linearly and would reach 0 after the last step."""
         return self.learning_rate * (1 - step / self.steps)
 
     def batches(self, start: int) -> Iterator[list[int]]:
-        """Yield the rows of each batch from step `start` on; every epoch has an order of its own."""
+        """Yield the rows of each batch, beginning with step `start`; every epoch has its own order."""
         for epoch in range(start // self.steps_per_epoch, self.epochs):
             order = array("q", range(self.rows))
             random.Random(f"{self.seed} {epoch}").shuffle(order)  # noqa: S311 - not for secrets
@@ -61,11 +61,11 @@ class Schedule:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Schedule":
-        """Return the schedule that train.json holds."""
+        """Return the schedule in train.json."""
         return cls(**{item.name: row[item.name] for item in fields(cls)})
 
     def as_row(self) -> dict[str, Any]:
-        """Return the schedule as train.json holds it."""
+        """Return the schedule as stored in train.json."""
         return {**asdict(self), "steps": self.steps, "checkpoint_every": self.checkpoint_every}
 
 
@@ -78,10 +78,10 @@ def plan(
     learning_rate: float | None,
     seed: int,
 ) -> tuple[Schedule, str]:
-    """Return the schedule for `rows` examples, and a line for the user where it departs from the defaults, or "".
+    """Return the schedule for `rows` examples, and a line for the user where it departs from the defaults, else "".
 
-    Where the defaults give fewer steps than the model's least number, batches are made smaller (to 8 at the least),
-    then epochs are added. What the user gave is never changed.
+    Where the defaults give fewer steps than the model's minimum, batches are made smaller (to no fewer than 8 examples),
+    then epochs are added. What the user set is never changed.
     """
     batch = batch_size or defaults.batch_size
     passes = epochs or defaults.epochs
@@ -94,20 +94,20 @@ def plan(
         return schedule(), ""
     if batch_size is not None and epochs is not None:
         return schedule(), (
-            f"training takes {schedule().steps} steps, fewer than the {defaults.min_steps} that this model wants at least: "
+            f"training takes {schedule().steps} steps, fewer than the minimum of {defaults.min_steps} for this model: "
             "batch size and epochs are as given"
         )
     if batch_size is None:
         per_epoch = math.ceil(defaults.min_steps / passes)
-        batch = min(batch, max(LEAST_BATCH, rows // per_epoch))
+        batch = min(batch, max(MIN_BATCH_SIZE, rows // per_epoch))
     if epochs is None:
         passes = max(passes, math.ceil(defaults.min_steps / schedule().steps_per_epoch))
     short = (
         ""
         if schedule().steps >= defaults.min_steps
-        else f", fewer than the {defaults.min_steps} this model wants; take more --epochs, or more queries"
+        else f", fewer than the minimum of {defaults.min_steps} for this model; use more --epochs or more queries"
     )
     return schedule(), (
-        f"examples to train on are few ({rows:,}): training takes {schedule().steps} steps in batches of {batch} over "
+        f"there are few training examples ({rows:,}): training takes {schedule().steps} steps in batches of {batch} over "
         f"{passes} epochs{short}"
     )

@@ -1,4 +1,4 @@
-"""Which queries train the student and which are held out, so that no near-duplicate straddles the split."""
+"""The split into training and held-out queries, which keeps near-duplicates on the same side."""
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
@@ -13,17 +13,19 @@ HELD_OUT = 0.2
 
 
 def split_of(group: str, seed: int) -> Split:
-    """Return the side of the split that a group is on: a hash of seed and group, so that one query more moves no other."""
+    """Return a group's side of the split, from a hash of seed and group, so that a new query does not move any other."""
     digest = sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
     return "eval" if int.from_bytes(digest[:8], "big") < HELD_OUT * 2**64 else "train"
 
 
 class Groups:
-    """The queries with their groups: the id of the first near-duplicate or fellow in a named group, or their own.
+    """The queries with their groups; a group is named by the id of its first query.
+
+    Near-duplicates and the queries of a named group are in one group.
 
     Args:
-        queries: makes the queries, each time in the same order; 4 bytes per query are held, and 110 while they are read
-            for the first time.
+        queries: returns the queries, always in the same order; 4 bytes per query are kept in memory, and 110 while they
+            are read for the first time.
     """
 
     def __init__(self, queries: Callable[[], Iterable[Query]]) -> None:

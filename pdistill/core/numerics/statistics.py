@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
-DRAWN = 1_000_000
+COUNTS_AT_ONCE = 1_000_000
 """Counts that a bootstrap draws at once."""
-LEAST_N, LEAST_GAP = 200, 0.2
+MIN_N, MIN_GAP = 200, 0.2
 """Queries, and distance from base to teacher, below which recovery has no interval."""
-SIGNIFICANT = 0.05
+SIGNIFICANCE = 0.05
 """The p-value below which a result is called statistically significant."""
 LESS, MORE = 0.15, 0.85
 """Scores of the two pseudo-observations that every bootstrap adds, one in each direction.
@@ -79,7 +79,7 @@ def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[
 
     The interval is the percentile bootstrap over queries, with the same queries drawn for all three, and two
     pseudo-observations: the student is better than the teacher in one and worse in the other. The value is None if the
-    teacher is no better than the base; the interval is None below LEAST_N queries or a gap of LEAST_GAP, where its
+    teacher is no better than the base; the interval is None below MIN_N queries or a gap of MIN_GAP, where its
     coverage is poor (benchmarks/interval_coverage.py).
     """
     n = len(student)
@@ -87,7 +87,7 @@ def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[
     if gap <= 0:
         return Recovery(None, None, None)
     value = (sum(student) - sum(base)) / n / gap
-    if n < LEAST_N or gap < LEAST_GAP:
+    if n < MIN_N or gap < MIN_GAP:
         return Recovery(*_rounded(value, None, None))
     samples = [[*student, LESS, MORE], [*base, 0.5, 0.5], [*teacher, MORE, LESS]]
     bounds = _bootstrap(samples, lambda student, base, teacher: (student - base) / (teacher - base))
@@ -109,7 +109,7 @@ def worse_slices(scores: Sequence[float], slices: Mapping[str, Sequence[int]]) -
         outside = sum(right) - inside
         tables[name] = [[inside, len(places) - inside], [outside, len(right) - len(places) - outside]]
     p_values = {name: float(fisher_exact(table, alternative="less").pvalue) for name, table in tables.items()}
-    return {name: p for name, p in _corrected(p_values).items() if p < SIGNIFICANT}
+    return {name: p for name, p in _corrected(p_values).items() if p < SIGNIFICANCE}
 
 
 def moved_slices(
@@ -145,7 +145,7 @@ def _bootstrap(samples: Sequence[Sequence[float]], statistic: "Statistic") -> tu
 
     rows, counts = np.unique(np.array(samples, dtype=float).T, axis=0, return_counts=True)
     n, drawn = counts.sum(), np.random.default_rng(0)
-    size = max(1, DRAWN // len(rows))
+    size = max(1, COUNTS_AT_ONCE // len(rows))
     parts = [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
     means = np.concatenate([drawn.multinomial(n, counts / n, size=part) @ rows / n for part in parts])
     low, high = np.quantile(statistic(*means.T), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])

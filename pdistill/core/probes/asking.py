@@ -102,7 +102,7 @@ class Probing:
             for number in due:
                 most += scored_tokens(meter.renderer, questions[number], targets[number])
             if not meter.budget.reserve(meter.side, most):
-                raise meter.budget.reached(meter.side, most, f"scoring {len(due)} texts")
+                raise meter.budget.limit_error(meter.side, most, f"scoring {len(due)} texts")
             items = [(questions[number].request, targets[number]) for number in due]
             size = len(rows) if scorer.chunk is None else SCORED_TOGETHER
             parts = (items[at : at + size] for at in range(0, len(items), size))

@@ -5,7 +5,7 @@ from collections import Counter
 from pdistill.core.contract.prices import MILLION, usd
 from pdistill.core.money.cost import Cost, StageCosts
 from pdistill.core.numerics.estimates import Estimate, Recovery
-from pdistill.core.numerics.statistics import LEAST_GAP, LEAST_N, SIGNIFICANT
+from pdistill.core.numerics.statistics import MIN_GAP, MIN_N, SIGNIFICANCE
 from pdistill.core.probes.findings import alarms, sentences
 from pdistill.core.results.judgement import JudgedArm, Judgement
 from pdistill.core.results.report import Report
@@ -120,7 +120,7 @@ def judgement(judgement: Judgement) -> list[str]:
     order = judgement.order
     preferred = order.first + order.second
     if preferred and order.p is not None:
-        significant = "statistically significant" if order.p < SIGNIFICANT else "not statistically significant"
+        significant = "statistically significant" if order.p < SIGNIFICANCE else "not statistically significant"
         lines.append(
             f"Position bias: in {preferred:,} pairs the same position was preferred in both orders, the first in "
             f"{order.first:,} of them; {significant}."
@@ -187,8 +187,8 @@ def recovery_note(report: Report) -> str:
     if recovery.value is None:
         return "undefined, because the teacher is no better than the base"
     if recovery.low is None:
-        gap = f"{100 * LEAST_GAP:.0f} points better than the base in {by}"
-        return f"no interval: it needs at least {LEAST_N} queries and a teacher at least {gap}"
+        gap = f"{100 * MIN_GAP:.0f} points better than the base in {by}"
+        return f"no interval: it needs at least {MIN_N} queries and a teacher at least {gap}"
     return f"95 % interval {recovery.low:.1%} to {recovery.high:.1%} of the gap between base and teacher"
 
 

@@ -1,1 +1,1 @@
-"""From what the user typed to a plan: configuration, models, task and queries."""
+"""From the user's options to a plan: configuration, models, task and queries."""

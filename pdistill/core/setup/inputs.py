@@ -1,4 +1,4 @@
-"""The inputs of a run: its task, bound to the prompt and the frame that it really uses, and its queries."""
+"""The inputs of a run: its task, bound to the prompt and the frame that the run uses, and its queries."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,14 +22,14 @@ from pdistill.core.store.rundir import RunDirectory
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """A task, its queries, numbered and limited, and the JSON schema that was given for its answers."""
+    """A task, its numbered queries up to the limit, and the JSON schema that was given for its answers."""
 
     task: Task
     queries: Callable[[], Iterator[Query]]
     schema: str | None = None
 
     def texts(self) -> dict[str, str]:
-        """Return what the run keeps a copy of, by file: prompts, frame and schema."""
+        """Return the texts that the run directory keeps a copy of, by file name: prompts, frame and schema."""
         texts = {"prompt.txt": self.task.prompt, "student_prompt.txt": self.task.student_frame}
         if self.task.prompts:
             texts["prompts.json"] = json.dumps(self.task.prompts, indent=2, ensure_ascii=False)
@@ -38,7 +38,7 @@ class RunInputs:
         return texts
 
     def fingerprint(self) -> "Fingerprint":
-        """Return what tells these inputs from others.
+        """Return the hashes and the count that identify these inputs.
 
         Raises:
             TaskError: there are no queries.
@@ -48,7 +48,7 @@ class RunInputs:
             state.update(encode(query.as_row()))
             count += 1
         if not count:
-            raise TaskError("there are no queries; the file or the task holds none")
+            raise TaskError("there are no queries; the file or the task contains none")
         hashes = {Path(name).stem: sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
         return Fingerprint({**hashes, "queries": state.hexdigest()}, count)
 
@@ -61,15 +61,15 @@ class Fingerprint:
     count: int
 
     def as_row(self) -> dict[str, str | int]:
-        """Return it as run.json holds it."""
+        """Return the fingerprint as stored in run.json."""
         return {**self.hashes, "count": self.count}
 
 
 def read_inputs(config: Config) -> RunInputs:
-    """Return the inputs that the options name, read from the task and the user's files.
+    """Return the inputs that the options specify, read from the task and the user's files.
 
     Raises:
-        UsageError: an unknown task or option, or a file that can't be read.
+        UsageError: an unknown task or option, or a file that cannot be read.
     """
     schema = None if config.json_schema is None else read_text(config.json_schema)
     task = create_task(config, schema)
@@ -91,30 +91,30 @@ def read_inputs(config: Config) -> RunInputs:
             if labels and query.reference not in reachable:
                 _require_reachable(task, query, labels)
                 reachable.add(query.reference)
-            named = (prompt, *slices) if prompt and prompt not in slices else slices
-            same = named == query.slices and group == query.group and prompt == query.prompt
-            yield query if same else replace(query, slices=named, group=group, prompt=prompt)
+            slices = (prompt, *slices) if prompt and prompt not in slices else slices
+            same = slices == query.slices and group == query.group and prompt == query.prompt
+            yield query if same else replace(query, slices=slices, group=group, prompt=prompt)
 
     return RunInputs(task, queries, schema)
 
 
 def _prompts(folder: Path) -> dict[str, str]:
-    """Return the prompts of a folder by name.
+    """Return the prompts in a folder by name.
 
     Raises:
-        UsageError: there are none, or one can't be read.
+        UsageError: there are none, or one cannot be read.
     """
-    found = {path.stem: read_text(path) for path in sorted(folder.glob("*.txt"))}
-    if not found:
-        raise UsageError(f"there is no prompt in '{folder}'; name a file, or put NAME.txt there for each prompt")
-    return found
+    prompts = {path.stem: read_text(path) for path in sorted(folder.glob("*.txt"))}
+    if not prompts:
+        raise UsageError(f"there is no prompt in '{folder}'; give a file, or put a NAME.txt there for each prompt")
+    return prompts
 
 
 def _require_reachable(task: Task, query: Query, labels: tuple[str, ...]) -> None:
-    """Guarantee that a label can be right by the query's reference.
+    """Guarantee that one of the labels matches the query's reference.
 
     Raises:
-        UsageError: none can.
+        UsageError: none does.
     """
     if not any(task.score(query, label) for label in labels):
         raise UsageError(
@@ -124,14 +124,14 @@ def _require_reachable(task: Task, query: Query, labels: tuple[str, ...]) -> Non
 
 
 def _prompt_of(query: Query, prompts: Mapping[str, str]) -> str:
-    """Return the name of the query's prompt; empty where there is one for all.
+    """Return the name of the query's prompt; empty where all queries share one.
 
     Raises:
-        UsageError: the query names none of them.
+        UsageError: the query does not name one of the prompts.
     """
     if prompts and query.prompt not in prompts:
-        said = f"names the prompt '{query.prompt}', which is not there" if query.prompt else "names no prompt"
-        raise UsageError(f'query {query.id!r} {said}; give each row "prompt", one of {", ".join(sorted(prompts))}')
+        problem = f"names the unknown prompt '{query.prompt}'" if query.prompt else "names no prompt"
+        raise UsageError(f'query {query.id!r} {problem}; give each row a "prompt": {", ".join(sorted(prompts))}')
     return query.prompt if prompts else ""
 
 
@@ -139,7 +139,7 @@ def stored_inputs(run: RunDirectory, format: Format) -> RunInputs:
     """Return the inputs of a run, read from the run directory alone.
 
     Raises:
-        RunError: the run directory can't be read.
+        RunError: the run directory cannot be read.
         UsageError: the task is no longer installed.
     """
     config = config_of(run)
@@ -154,7 +154,7 @@ def stored_inputs(run: RunDirectory, format: Format) -> RunInputs:
 
 
 def config_of(run: RunDirectory) -> Config:
-    """Return the options that a run was made with.
+    """Return the options that a run was started with.
 
     Raises:
         RunError: there is no run, or run.json was damaged.
@@ -164,7 +164,7 @@ def config_of(run: RunDirectory) -> Config:
 
 
 def create_task(config: Config, schema: str | None = None) -> Task:
-    """Return the task that the options name, or the one that is made of files.
+    """Return the task that the options name, or else the task made from files.
 
     Args:
         schema: the JSON schema of its answers, as text.

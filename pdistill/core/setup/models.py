@@ -1,4 +1,4 @@
-"""From what the user typed to teacher, student and their backends."""
+"""The models of a run: from the user's options to teacher, student and their backends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,12 +15,12 @@ from pdistill.core.setup.config import Config
 from pdistill.core.store.rundir import differences
 
 BackendOptions = Mapping[str, Any]
-"""Options by name, as texts or TOML values; a name that begins with "teacher." or "student." is for one side."""
+"""Options by name, as texts or TOML values; a name that begins with "teacher." or "student." applies to one side."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model: which backend runs it, with which options."""
+    """A model, the backend that runs it, and its options."""
 
     backend: str
     model: str
@@ -32,7 +32,7 @@ class ModelSpec:
         return f"{self.backend}:{self.model}"
 
     def same_model(self, other: "ModelSpec") -> bool:
-        """Return whether both are one model, run in the same way; options that change no row don't count."""
+        """Return whether both are the same model, run in the same way; options that do not change any row are ignored."""
         one, two = ((spec.backend, spec.model, row_options(spec.options)) for spec in (self, other))
         return one == two
 
@@ -50,10 +50,10 @@ ModelSpecs = Mapping[Side, ModelSpec]
 
 
 def resolve_models(config: Config, task: Task) -> dict[Side, ModelSpec]:
-    """Return both models: those that were named, the task's, the backend's; the student is the teacher's model.
+    """Return both models: as named by the user, else the task's, else the backend's; by default both are the same.
 
     Raises:
-        UsageError: an unknown backend, an option that it does not have, or no model is named.
+        UsageError: an unknown backend or option, or no model is named.
     """
     teacher = resolve_model(config.teacher, "teacher", config.backend, config.backend_options, task.models)
     named = config.student or (teacher.id if config.teacher else None)
@@ -72,11 +72,11 @@ def resolve_model(
 
     Args:
         named: the model as [BACKEND:]MODEL, or None.
-        backend: runs a model that names none.
-        defaults: by backend, the model where none is named.
+        backend: the backend of a model that names none.
+        defaults: the default model, by backend.
 
     Raises:
-        UsageError: an unknown backend, an option that it does not have, or no model is named.
+        UsageError: an unknown backend or option, or no model is named.
     """
     before, colon, after = (named or "").partition(":")
     backend, model = (before, after) if colon and before in installed().backends else (backend, named or "")
@@ -90,16 +90,16 @@ def resolve_model(
 
 
 def side_options(options: BackendOptions, side: Side) -> dict[str, Any]:
-    """Return the backend options that hold for one side, without their "teacher." or "student."."""
+    """Return the backend options that apply to one side, without their prefix "teacher." or "student."."""
     common = {key: value for key, value in options.items() if key.partition(".")[0] not in SIDES or "." not in key}
     own = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(f"{side}.")}
     return {**common, **own}
 
 
 def row_options(options: BackendOptions) -> dict[str, str]:
-    """Return the backend options that can change a row, and so belong to what a run was made with.
+    """Return the backend options that can change a row, and so identify a run.
 
-    Others are those whose field has `metadata={"changes_rows": False}`: a concurrency, a time limit.
+    The others are marked with `metadata={"changes_rows": False}` on their field: a concurrency, a time limit.
     """
     declared = [item for entry in installed().backends for item in fields(entry.options)]
     harmless = {item.name for item in declared if not item.metadata.get("changes_rows", True)}
@@ -107,34 +107,34 @@ def row_options(options: BackendOptions) -> dict[str, str]:
 
 
 def with_options(config: Config, now: BackendOptions, task: Task) -> Config:
-    """Return the configuration with the backend options that are given now; none of them may change a row.
+    """Return the configuration, updated with backend options, none of which may change a row.
 
     Raises:
-        UsageError: an option that the backend does not have, or an invalid value.
+        UsageError: an unknown option or an invalid value.
         RunError: one would change rows; it says which value differs.
     """
     if not now:
         return config
     options = {**config.backend_options, **now}
-    renewed = replace(config, backend_options=options)
-    resolve_models(renewed, task)
+    updated = replace(config, backend_options=options)
+    resolve_models(updated, task)
     differing = differences(
         {"backend_options": row_options(config.backend_options)}, {"backend_options": row_options(options)}
     )
     if differing:
         raise RunError(
-            f"the run in '{config.directory}' was made with other options: {differing[0]}; only an option that changes no row can be "
-            "given now"
+            f"the run in '{config.directory}' was made with other options: {differing[0]}; only options that do not change "
+            "any row can be changed now"
         )
-    return renewed
+    return updated
 
 
 class Model:
-    """One model with its backend, which is opened when it is first needed.
+    """One model with its backend, which is created on first use.
 
     Args:
-        stored: what was resolved for it when a stage first opened; None: resolve now.
-        backend: one that is open already.
+        stored: what was resolved for it when a stage was first opened; None: resolve now.
+        backend: creates the backend, where models share one.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Model:
     ) -> None:
         self.spec = spec
         self.resolved: dict[str, Any] | None = None
-        """What depends on the machine, once the model was asked for as teacher or student."""
+        """The machine settings, once `teacher` or `student` was called."""
         self._stored = stored
         self._opener = backend or _Opener(spec)
 
@@ -155,7 +155,7 @@ class Model:
         """Return the model as a teacher.
 
         Raises:
-            BackendError: the model or what runs it is missing.
+            BackendError: the model or a package that runs it is missing.
         """
         return self._backend().teacher(self.spec.model)
 
@@ -163,15 +163,15 @@ class Model:
         """Return the model as a student, whose URIs are relative to `directory`.
 
         Raises:
-            BackendError: the model or what runs it is missing.
+            BackendError: the model or a package that runs it is missing.
         """
         return self._backend().student(self.spec.model, directory)
 
     def prices(self) -> Prices | None:
-        """Return what the model's tokens cost, or None where that is unknown.
+        """Return the prices of the model's tokens, or None where they are unknown.
 
         Raises:
-            BackendError: what runs it is missing.
+            BackendError: a package that runs it is missing.
         """
         return self._opener.backend().prices(self.spec.model)
 
@@ -182,7 +182,7 @@ class Model:
 
 
 class _Opener:
-    """Opens a backend once, for all models that it runs."""
+    """Creates a backend once, for all models that share it."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
@@ -208,20 +208,20 @@ class Models:
 
     @property
     def same_model(self) -> bool:
-        """Whether both sides are one model, run in the same way."""
+        """Whether both sides are the same model, run in the same way."""
         return self.teacher.spec.same_model(self.student.spec)
 
     @property
     def resolved(self) -> dict[str, MachineSettings]:
-        """What depends on the machine, of the models that were asked for."""
+        """The machine settings of each side whose model was used."""
         return {side: model.resolved for side, model in self.by_side.items() if model.resolved is not None}
 
 
 def open_models(specs: ModelSpecs, stored: Resolved | None = None) -> Models:
-    """Return the models of a run; they share a backend where both have the same with the same options.
+    """Return the models of a run; they share a backend where its name and options are the same.
 
     Args:
-        stored: by side, what a stage resolved when it first opened; None: resolve now.
+        stored: by side, what a stage resolved when it was first opened; None: resolve now.
     """
     stored = stored or {}
     teacher, student = specs["teacher"], specs["student"]

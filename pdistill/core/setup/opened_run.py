@@ -1,4 +1,4 @@
-"""A run as its later stages see it, read from its directory alone."""
+"""A run as its later stages use it, read from its directory alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +16,11 @@ from pdistill.core.store.settings import GenerateSettings
 
 @dataclass(frozen=True, slots=True)
 class OpenedRun:
-    """A run that was begun: what it was asked for, what it resolved, and its task, bound.
+    """A run that was started: its options, its resolved settings and its bound task.
 
     Args:
-        config: the options that it was made with, and the backend options that are given now.
-        queries: makes the queries, each time in the same order.
+        config: the options that it was started with, and the backend options that are given now.
+        queries: returns the queries, always in the same order.
     """
 
     directory: RunDirectory
@@ -30,16 +30,16 @@ class OpenedRun:
     queries: Callable[[], Iterator[Query]]
 
     def picked(self, numbers: Sequence[int]) -> Iterator[Query]:
-        """Yield the queries of these numbers, which ascend; none after the last is read."""
-        among = set(numbers)
-        return (query for query in islice(self.queries(), numbers[-1] + 1) if query.number in among)
+        """Yield the queries with these numbers, which are in ascending order; reads no query after the last of them."""
+        selected = set(numbers)
+        return (query for query in islice(self.queries(), numbers[-1] + 1) if query.number in selected)
 
     def models(self, student: str | None = None, resolved: Resolved | None = None) -> Models:
-        """Return the run's models, whose backends open when they are needed.
+        """Return the run's models, whose backends are created on first use.
 
         Args:
-            student: the model that is trained, where it is not the one that the run was begun with.
-            resolved: what a stage resolved when it first opened; None: resolve now.
+            student: the model that is trained, where it is not the one that the run was started with.
+            resolved: what a stage resolved when it was first opened; None: resolve now.
 
         Raises:
             UsageError: a backend is no longer installed.
@@ -49,13 +49,13 @@ class OpenedRun:
 
 
 def reopen(directory: RunDirectory, backend_options: BackendOptions | None = None) -> OpenedRun:
-    """Return a run that was begun.
+    """Return a run that was started before, opened.
 
     Args:
-        backend_options: options of the backends that change no row, such as prices.
+        backend_options: backend options that do not change any row, such as prices.
 
     Raises:
-        RunError: there is no run, it can't be read, or an option would change rows.
+        RunError: there is no run, it cannot be read, or an option would change rows.
         UsageError: the task is no longer installed, or an option is invalid.
     """
     settings = directory.settings(GenerateSettings)

@@ -1,4 +1,4 @@
-"""What a run would do, resolved before any model is opened: what `--dry-run` shows and what generate.json holds."""
+"""The plan of a run, resolved before any model is opened: what `--dry-run` shows and generate.json stores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ CONSTRAINTS = {"labels": "labels", "pattern": "a pattern", "json": "a JSON schem
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run with every default resolved and every mistake found that needs no model.
+    """A run with every default resolved, checked for every mistake that can be found without opening a model.
 
     Args:
-        inputs: with the task bound to the format of the run.
+        inputs: the inputs, with the task bound to the format of the run.
         models: the models that `teacher` and `student` come from.
-        prices: what their tokens cost, None where that is unknown.
+        prices: of their tokens, by side; None where they are unknown.
         notes: what the user should know before the run.
     """
 
@@ -42,8 +42,8 @@ def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, count: int) 
     """Return the plan for `count` queries.
 
     Raises:
-        UsageError: an unknown name, an option or a file that can't be used.
-        BackendError: a model, or what runs it, is missing; or it lacks a capability that is needed.
+        UsageError: an unknown name, an invalid option or an unusable file.
+        BackendError: a model, or a package that runs it, is missing; or it lacks a required capability.
     """
     models = open_models(specs)
     teacher, student = models.teacher.teacher(), models.student.student(config.directory)
@@ -77,51 +77,49 @@ def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, count: int) 
     )
     notes = []
     if task.format == "text" and task.student_frame != task.student_frame.rstrip():
-        notes.append("the student's prompt ends in white space, after which many models answer worse; leave it out")
+        notes.append("the student's prompt ends in white space, after which many models answer worse; remove it")
     prices = {side: model.prices() for side, model in models.by_side.items()}
     return Plan(replace(inputs, task=task), models, teacher, student, settings, prices, tuple(notes))
 
 
 def _in_format(format: Format | None, task: Task, models: Models, teacher: Teacher, student: Student) -> Task:
-    """Return the task, bound to the format: the one that was asked for, or chat where the student has a chat template.
+    """Return the task, bound to the given format, or else to chat where the student has a chat template.
 
     Raises:
-        BackendError: a chat is asked for, and a model has no chat template.
+        BackendError: the format is chat, and a model has no chat template.
     """
     renderer = student.renderer()
     task = task.bound(format=format or ("chat" if renderer.has_chat_template else "text"))
-    for model, its in ((models.student, renderer), (models.teacher, teacher.renderer())):
-        if its is not None and task.format == "chat" and not its.has_chat_template:
-            raise BackendError(
-                f"{model.id} has no chat template; take --format text, with {{query}} in the prompt file"
-            )
+    for model, renderer_of_model in ((models.student, renderer), (models.teacher, teacher.renderer())):
+        if renderer_of_model is not None and task.format == "chat" and not renderer_of_model.has_chat_template:
+            raise BackendError(f"{model.id} has no chat template; use --format text, with {{query}} in the prompt file")
     return task
 
 
 def _allowed(task: Task, name: str, teacher: Teacher) -> Allowed:
-    """Return what the teacher's decoding has to keep to.
+    """Return what the teacher's decoding is constrained to.
 
     Raises:
-        UsageError: nothing says which answers are valid.
-        BackendError: the teacher can't.
+        UsageError: neither the task nor an option defines which answers are valid.
+        BackendError: the teacher lacks the capability.
     """
     allowed = task.allowed()
     if allowed is None:
         raise UsageError("--constrain needs to know which answers are valid; give --labels, --pattern or --json-schema")
     if f"constrain-{allowed.kind}" not in capabilities_of(teacher):
         raise BackendError(
-            f"{name} can't constrain its decoding to {CONSTRAINTS[allowed.kind]}; leave --constrain out, and answers that are not "
-            "valid are rejected, or take a local model by vLLM (-B engine=vllm)"
+            f"{name} can't constrain its decoding to {CONSTRAINTS[allowed.kind]}; leave --constrain out, so that invalid "
+            "answers are rejected, or use a local model with vLLM (-B engine=vllm)"
         )
     return allowed
 
 
 def earlier_student(config: Config) -> RunDirectory:
-    """Return the run whose student the training starts from.
+    """Return the run whose student training starts from.
 
     Raises:
         UsageError: no run is named.
-        RunError: it has no student yet, or was split by another seed.
+        RunError: its student is not trained yet, or its split has another seed.
     """
     if config.from_run is None:
         raise UsageError("--warm-start starts from the student of a run; name it with --from RUN")
@@ -139,9 +137,9 @@ def earlier_student(config: Config) -> RunDirectory:
     return earlier
 
 
-def _require(name: str, capabilities: frozenset[Capability], *needed: Capability) -> None:
-    for ability in needed:
-        if ability not in capabilities:
+def _require(name: str, capabilities: frozenset[Capability], *required: Capability) -> None:
+    for capability in required:
+        if capability not in capabilities:
             raise BackendError(
-                f"{name} can't {ability}, which this run needs; it can {', '.join(sorted(capabilities))}"
+                f"{name} can't {capability}, which this run needs; it can {', '.join(sorted(capabilities))}"
             )

@@ -1,4 +1,4 @@
-"""The trained student leaves its trainer as adapter/; one that a service trained is compared with it first."""
+"""The export of the trained student to adapter/; an adapter that a service trained is checked against the service."""
 
 import json
 from collections.abc import Sequence
@@ -9,21 +9,21 @@ from pdistill.core.contract.interfaces import RemoteStudent, Trainer
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.contract.sampling import Key, Request
 from pdistill.core.files import new_folder
-from pdistill.core.money.cost import of_check
+from pdistill.core.money.cost import check_tokens
 from pdistill.core.stages.examples import TrainingRows
 from pdistill.core.stages.training import Training
 from pdistill.core.store.example import Example
 from pdistill.core.store.rows import RowIndex
 from pdistill.core.store.rundir import REMOTE_NOTE, RunDirectory
 
-CHECKED = 32
-"""Held-out examples that an export is checked with."""
+MAX_CHECK_EXAMPLES = 32
+"""The most held-out examples that an export is checked with."""
 
 CheckExamples = Sequence[tuple[Request, TokenIds]]
 
 
 def export_student(training: Training, trainer: Trainer) -> None:
-    """Guarantee that adapter/ holds the student; it appears whole or not at all.
+    """Guarantee that adapter/ holds the student; it is created as a whole or not at all.
 
     Raises:
         RunError: the check of a student that a service trained could exceed the spending limit of the run.
@@ -32,7 +32,7 @@ def export_student(training: Training, trainer: Trainer) -> None:
     examples = _held_out(run, rows) if isinstance(student, RemoteStudent) else []
     most = _at_most(examples, rows)
     if not budget.reserve("student", most):
-        raise budget.reached("student", most, "the check of the adapter")
+        raise budget.limit_error("student", most, "the check of the adapter")
     used = Tokens()
     try:
         with new_folder(run.adapter) as folder:
@@ -47,23 +47,25 @@ def export_student(training: Training, trainer: Trainer) -> None:
 
 
 def _at_most(examples: CheckExamples, rows: TrainingRows) -> Tokens:
-    """Return what the examples cost where they are scored; a service samples a token for each."""
-    asked = sum(len(rows.renderer.prompt_ids(request.prompt)) + len(target) for request, target in examples)
-    return Tokens(prompt=asked, sampled=len(examples))
+    """Return the tokens that scoring the examples takes; a service samples one token per example."""
+    prompt = sum(len(rows.renderer.prompt_ids(request.prompt)) + len(target) for request, target in examples)
+    return Tokens(prompt=prompt, sampled=len(examples))
 
 
 def _used(adapter: Path) -> Tokens:
     note = adapter / REMOTE_NOTE
-    return of_check(json.loads(note.read_bytes()) if note.exists() else None)
+    return check_tokens(json.loads(note.read_bytes()) if note.exists() else None)
 
 
 def _held_out(run: RunDirectory, rows: TrainingRows) -> list[tuple[Request, TokenIds]]:
-    """Return the first held-out examples as the student is asked, with the ids of their targets."""
-    found = []
+    """Return the first held-out examples as requests to the student, with the ids of their targets."""
+    requests = []
     with RowIndex(Example, run.examples, lambda example: example.evaluable) as examples:
-        for place in range(min(CHECKED, len(examples))):
+        for place in range(min(MAX_CHECK_EXAMPLES, len(examples))):
             example = examples[place]
             query = rows.queries[example.number]
             prompt = rows.task.student_prompt(query)
-            found.append((Request(Key(query.number), prompt), rows.renderer.target_ids(prompt, example.target or "")))
-    return found
+            requests.append(
+                (Request(Key(query.number), prompt), rows.renderer.target_ids(prompt, example.target or ""))
+            )
+    return requests

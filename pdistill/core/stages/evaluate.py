@@ -17,20 +17,18 @@ from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import BASE_ARMS, PROMPTED, STUDENT_ARMS
 
-TOO_FEW = (
-    "no query is held out for evaluation: there are too few, or all are alike; take more queries or another --seed"
-)
+TOO_FEW = "no query is held out for evaluation: there are too few, or all are near-duplicates; use more queries or another --seed"
 
 
 @dataclass(slots=True)
 class Arms:
-    """The five arms of one run: who answers, and what is asked.
+    """The five arms of one run: their models and their queries.
 
     Args:
-        made_by: what the base's answers depend on; where the pre-flight's were made so, they are not asked again.
+        made_by: what the base's answers depend on; where it is the same for the preflight's answers, they are reused.
         same_model: whether the base is the teacher's own model, run in the same way: then the base with the prompt gives
-            the teacher's greedy answers, and is not asked again.
-        budget: what the answers are paid from.
+            the teacher's greedy answers, which are reused.
+        budget: the budget that the answers are charged to.
     """
 
     run: OpenedRun
@@ -47,7 +45,7 @@ class Arms:
 
         Raises:
             TaskError: no query is held out.
-            RunError: the run could exceed its spending limit; the answers that came are kept.
+            RunError: the run could exceed its spending limit; the answers so far are saved.
         """
         self.held_out = HeldOut(self.run.directory)
         if not len(self.held_out):
@@ -71,12 +69,12 @@ class Arms:
         meter = Meter(self.budget, "student", student.renderer())
         probing = Probing(run.task, run.directory, run.settings, self.progress)
         for weights, arms in ((None, BASE_ARMS), (ADAPTER, STUDENT_ARMS)):
-            missing, probed = self._missing(arms), arms[0]
-            if missing or run.directory.unprobed(probed):
+            missing, probe_arm = self._missing(arms), arms[0]
+            if missing or run.directory.unprobed(probe_arm):
                 with student.sampler(weights) as sampler:
                     for arm in missing:
                         self._ask(arm, sampler, meter, run.settings.greedy_sampling)
-                    probing.ask(probed, sampler, meter)
+                    probing.ask(probe_arm, sampler, meter)
 
     def _missing(self, arms: tuple[str, ...]) -> list[str]:
         return [arm for arm in arms if not self.run.directory.predictions(arm).complete]
@@ -98,14 +96,14 @@ class Arms:
             self.progress.end()
 
     def _copy(self, arm: str) -> None:
-        """Take the teacher's stored answers as this arm's."""
+        """Guarantee that the teacher's stored answers are also this arm's."""
         directory = self.run.directory
-        responses, wanted = directory.check(directory.responses(1).path), iter(self.held_out.numbers)
+        responses, numbers = directory.check(directory.responses(1).path), iter(self.held_out.numbers)
         with directory.predictions(arm).open(self.run.settings.count) as rows:
             rows.keep(0)
-            number = next(wanted, None)
+            number = next(numbers, None)
             for answer in read_records(AnswerRow, responses):
                 if answer.number == number:
                     rows.add([replace(answer, reused=True)])
-                    number = next(wanted, None)
+                    number = next(numbers, None)
             rows.finish(directory.seal)

@@ -1,4 +1,4 @@
-"""The examples: made from the responses, and rendered as rows of tokens for the training."""
+"""The examples: made from the responses, and rendered as rows of tokens for training."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ from pdistill.core.store.rundir import RunDirectory
 
 
 def write_examples(run: OpenedRun, groups: Iterable[tuple[Query, str]]) -> None:
-    """Guarantee that examples.jsonl holds one row per query: its side of the split, its target or why there is none.
+    """Guarantee that examples.jsonl holds one row per query: its side of the split, and its target or why it has none.
 
     Args:
         groups: the queries, each with its group.
@@ -60,7 +60,7 @@ def rejections(run: RunDirectory) -> Counter[str]:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRows:
-    """The training examples of a run as rows of tokens, rendered when they are asked for."""
+    """The training examples of a run as rows of tokens, rendered on access."""
 
     task: Task
     renderer: Renderer
@@ -81,7 +81,7 @@ class TrainingRows:
 
 @contextmanager
 def training_rows(run: RunDirectory, task: Task, renderer: Renderer) -> Iterator[TrainingRows]:
-    """Return the training examples, opened.
+    """Return a context manager that opens the training examples.
 
     Raises:
         TaskError: there is no example to train on.
@@ -91,12 +91,12 @@ def training_rows(run: RunDirectory, task: Task, renderer: Renderer) -> Iterator
         RowIndex(Example, run.check(run.examples), lambda example: example.trained_on) as examples,
     ):
         if not len(examples):
-            reasons = f"look at the reasons in {run.examples}, and at the prompt or the labels"
-            raise TaskError(f"there is no example to train on: {reasons}")
+            advice = f"read the reasons in {run.examples}, and check the prompt or the labels"
+            raise TaskError(f"there is no example to train on; {advice}")
         yield TrainingRows(task, renderer, queries, examples)
 
 
 def render(renderer: Renderer, task: Task, query: Query, target: str) -> HardRow:
-    """Return the row that a query and its target are trained as: frame and target joined as ids, loss on the target."""
+    """Return the training row of a query and its target: the ids of frame and target, with the loss on the target."""
     prompt = task.student_prompt(query)
     return hard_row(renderer.prompt_ids(prompt), renderer.target_ids(prompt, target))

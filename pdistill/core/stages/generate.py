@@ -21,12 +21,12 @@ def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
     """Guarantee that responses.jsonl and examples.jsonl are complete.
 
     Args:
-        run: with the options that are given now: the run to reuse, the limit, the backend options.
-        strict: whether to refuse where there is nothing to distil.
+        run: the run, with the options that are given now: the run to reuse, the limit, the backend options.
+        strict: whether to fail where there is nothing to distil.
 
     Raises:
-        TaskError: there is nothing to distil, and that is to be refused.
-        RunError: the run could exceed its spending limit; the answers that came are kept.
+        TaskError: there is nothing to distil, and `strict` is set.
+        RunError: the run could exceed its spending limit; the answers so far are saved.
     """
     directory, settings, config = run.directory, run.settings, run.config
     models = run.models(resolved=settings.resolved)
@@ -39,7 +39,7 @@ def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
     groups = Groups(run.queries)
     preflight = Preflight(run, groups, strict, budget, progress)
     if preflight.due:
-        # Two different models: the weights of the base are to be gone before the teacher's are loaded.
+        # With two different models, the weights of the base must be freed before the teacher's are loaded.
         base = models if models.same_model else run.models(resolved=settings.resolved)
         preflight.ask_base(lambda: base.student.student(directory.path))
     else:
@@ -56,7 +56,7 @@ def _collect_responses(
     budget: Callable[[], Budget],
     progress: Progress,
 ) -> None:
-    """Guarantee that responses.jsonl holds the teacher's answers; the teacher is opened only where it is needed."""
+    """Guarantee that responses.jsonl holds the teacher's answers; opens the teacher only where it is needed."""
     rows, total = run.directory.responses(run.settings.samples), run.settings.count * run.settings.samples
     if rows.complete:
         return
@@ -75,8 +75,8 @@ def _collect_responses(
                     probing = Probing(run.task, run.directory, run.settings, Silent())
                     probing.ask("teacher", sampler, meter, earlier_answers(reuse.run))
         if writer.count < total:
-            raise RunError(f"the teacher gave {writer.count} answers to {total} requests; run the command again")
+            raise RunError(f"the teacher gave {writer.count} answers to {total} requests; run the same command again")
         writer.finish(run.directory.seal)
         progress.end()
         if reuse.count:
-            progress.say(f"{reuse.count:,} of the answers were taken from the run of --from")
+            progress.say(f"{reuse.count:,} of the answers were reused from the run of --from")

@@ -1,4 +1,4 @@
-"""How a run is opened: begun with its own copies of prompt and queries, or checked to be the one that is asked for."""
+"""Opening a run: a new one gets its own copies of prompt and queries, an existing one must have the same options."""
 
 import shutil
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ from pdistill.core.version import versions
 def begin_run(plan: Plan, config: Config, fingerprint: Fingerprint, run: RunDirectory) -> None:
     """Guarantee that run.json, the copies of prompt, queries and start, and generate.json are stored, in this order."""
     if not run.exists:
-        asked = {"options": config.asked(), "hashes": fingerprint.as_row(), "versions": versions()}
-        run.write_json("run.json", {"schema": 1, **asked})
+        content = {"options": config.asked(), "hashes": fingerprint.as_row(), "versions": versions()}
+        run.write_json("run.json", {"schema": 1, **content})
     store(plan.inputs, run)
     if config.warm_start and not run.start.exists():
         with new_folder(run.start) as folder:
@@ -39,16 +39,16 @@ def store(inputs: RunInputs, run: RunDirectory) -> None:
 
 
 def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> None:
-    """Guarantee that the run, if there is one, was made by these options from this prompt and these queries.
+    """Guarantee that the run, if there is one, was made with these options from this prompt and these queries.
 
     Raises:
-        RunError: it was made otherwise; it lists the keys that differ.
+        RunError: it was made with others; the error lists the keys that differ.
     """
     if not run.exists:
         return
     asked, options = run.asked(), config.asked()
     now = {key: options[key] for key in GENERATE_KEYS} | {key: fingerprint.hashes.get(key) for key in HASHED}
-    before = {"constrain": False, **asked["options"], **asked["hashes"]}  # an older run has no such key
+    before = {"constrain": False, **asked["options"], **asked["hashes"]}  # older runs lack the key "constrain"
     for values in (before, now):
         values["backend_options"] = row_options(values["backend_options"])
     differing = differences(before, now)
@@ -60,23 +60,23 @@ def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> N
 
 
 def check_as_begun(run: RunDirectory, config: Config) -> None:
-    """Guarantee that training options which the run was begun with are not dropped in silence.
+    """Guarantee that training options which the run was started with are not dropped silently.
 
     Raises:
-        RunError: an option has another value now.
+        RunError: an option has a different value now.
     """
     asked, now, default = run.asked()["options"], config.asked(), Config(task="any").asked()
-    begun = {key: asked[key] for key in TRAIN_KEYS if asked[key] != default[key]}
-    differing = differences(begun, {key: now[key] for key in begun})
+    initial = {key: asked[key] for key in TRAIN_KEYS if asked[key] != default[key]}
+    differing = differences(initial, {key: now[key] for key in initial})
     if differing and run.stored(TrainSettings) is None:
         raise RunError(
-            f"the run in '{run.path}' was begun with other options: {', '.join(differing)}; give the same options, or train "
-            f"with others by pdistill train {run.path}"
+            f"the run in '{run.path}' was started with other options: {', '.join(differing)}; give the same options, or "
+            f"train with others: pdistill train {run.path}"
         )
 
 
 def train_options(run: OpenedRun, stored: TrainSettings | None, given: Mapping[str, Any]) -> TrainOptions:
-    """Return the options of the training: the stored ones, or those of the run, and over them what is given now.
+    """Return the training options: the stored ones, or else those of the run, overridden by what is given now.
 
     Raises:
         RunError: the student is trained with other options.

@@ -1,4 +1,4 @@
-"""The teacher's pass: it answers the queries with the prompt, all of them or some first."""
+"""The teacher pass, in which the teacher answers the queries with the prompt: some of them first, then all."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pdistill.core.store.rowfile import AnswerWriter
 
 @dataclass(frozen=True, slots=True)
 class TeacherPass:
-    """The teacher, opened, with the file that its answers go to."""
+    """The opened teacher, with the file that its answers are stored in."""
 
     run: OpenedRun
     sampler: Sampler
@@ -25,7 +25,7 @@ class TeacherPass:
     progress: Progress
 
     def ask(self, numbers: Sequence[int] | None = None) -> None:
-        """Guarantee that the queries of these numbers, which ascend, have their answers; None is all."""
+        """Guarantee that the queries with these numbers, in ascending order, are answered; None is all."""
         answers = Answers(
             lambda: self._questions(numbers),
             self.run.settings.teacher_sampling,

@@ -17,17 +17,17 @@ from pdistill.core.store.rows import Row, append_row, read_log
 from pdistill.core.store.rundir import RunDirectory
 
 MAX_IN_FLIGHT = 2
-"""Batches that are submitted before the oldest is waited for."""
+"""Batches that are in flight before waiting for the oldest."""
 MAX_TRIES = 3
-"""Attempts of a training that breaks off without a new checkpoint."""
+"""Attempts at training without a new checkpoint before giving up."""
 
 
 def train_student(training: Training) -> None:
-    """Guarantee that adapter/ and metrics.jsonl are there; resumes from the last checkpoint, also where it breaks off.
+    """Guarantee that adapter/ and metrics.jsonl exist; resumes from the last checkpoint, also after training breaks off.
 
     Raises:
-        BrokenOffError: it broke off again and again without a new checkpoint.
-        RunError: the run could exceed its spending limit before the next checkpoint; stopped at the last one.
+        BrokenOffError: training broke off repeatedly without a new checkpoint.
+        RunError: the run could exceed its spending limit before the next checkpoint; it stopped at the last one.
     """
     run, student, tries = training.run, training.student, 0
     while not run.adapter.exists():
@@ -61,29 +61,30 @@ def _train_from(last: "Checkpoint | None", training: Training) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a training resumes from, after so many steps."""
+    """The state that training resumes from, and the number of steps before it."""
 
     step: int
     state: StateURI
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the checkpoint that a row of checkpoints.jsonl holds."""
+        """Return the checkpoint in a row of checkpoints.jsonl."""
         return cls(row["step"], StateURI(row["state"]))
 
     def as_row(self) -> dict[str, Any]:
-        """Return the row of checkpoints.jsonl."""
+        """Return the checkpoint as a row of checkpoints.jsonl."""
         return {"step": self.step, "state": self.state}
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedBatch:
-    """A batch that the trainer works on.
+    """A batch that the trainer is working on.
 
     Args:
         step: counted from 1.
-        tokens: all that the model reads in the step.
-        state: the state-to-be where a checkpoint is due after the step.
+        tokens: the number of tokens that the model reads in the step.
+        metrics: the future for the metrics of the step.
+        state: the future for the saved state, where a checkpoint is due after the step.
     """
 
     step: int
@@ -93,7 +94,7 @@ class SubmittedBatch:
 
 
 class _Loop:
-    """Steps with a batch always in flight; a checkpoint is noted only after the metrics of all steps before it."""
+    """The training loop, always with a batch in flight; a checkpoint is recorded after the metrics of all earlier steps."""
 
     def __init__(self, training: Training, trainer: Trainer, writer: RowWriter) -> None:
         self._training = training
@@ -105,7 +106,7 @@ class _Loop:
         self._reserved = Tokens()
 
     def run(self) -> None:
-        """Train all steps that have no metrics yet; where that breaks off, what is in flight counts as paid for."""
+        """Train all steps that have no metrics yet; if that breaks off, what is in flight counts as paid for."""
         try:
             start = self._writer.count
             for step, places in enumerate(self._schedule.batches(start), start=start):
@@ -122,29 +123,29 @@ class _Loop:
                 self._budget.charge("student", self._reserved, flying)
 
     def _reserve_to_next_checkpoint(self, step: int) -> None:
-        """Stop here, at a checkpoint, where the limit could be exceeded before the next one: no step is paid for twice."""
+        """Stop at this checkpoint if the limit could be exceeded before the next one, so that no step is paid for twice."""
         if self._budget.limit is None:
             return
         ahead = islice(self._schedule.batches(step), self._schedule.checkpoint_every)
         most = Tokens(trained=sum(self._training.rows.batch(places).tokens for places in ahead))
         if not self._budget.reserve("student", most):
             self._drain()
-            raise self._budget.reached("student", most, "the training up to its next checkpoint")
+            raise self._budget.limit_error("student", most, "the training up to its next checkpoint")
         self._reserved += most
 
     def _submit_batch(self, step: int, places: list[int]) -> None:
-        batch, done = self._training.rows.batch(places), step + 1
+        batch, count = self._training.rows.batch(places), step + 1
         metrics = self._trainer.step(batch, self._schedule.rate(step))
-        due = done % self._schedule.checkpoint_every == 0 or done == self._schedule.steps
-        state = self._trainer.save_state(f"step-{done:06d}") if due else None
-        self._in_flight.append(SubmittedBatch(done, batch.tokens, metrics, state))
+        due = count % self._schedule.checkpoint_every == 0 or count == self._schedule.steps
+        state = self._trainer.save_state(f"step-{count:06d}") if due else None
+        self._in_flight.append(SubmittedBatch(count, batch.tokens, metrics, state))
 
     def _drain(self) -> None:
         while self._in_flight:
             self._finish_oldest()
 
     def _finish_oldest(self) -> None:
-        """Store the metrics of the batch that was submitted first, and then its checkpoint; it stays in flight until done."""
+        """Store the metrics of the oldest batch, and then its checkpoint; it counts as in flight until it is done."""
         batch = self._in_flight[0]
         metrics = batch.metrics.result()
         self._in_flight.popleft()
@@ -164,7 +165,7 @@ def _note_checkpoint(run: RunDirectory, checkpoint: Checkpoint) -> None:
 
 
 def _last_checkpoint(run: RunDirectory, student: Student) -> Checkpoint | None:
-    """Return the checkpoint that training resumes from; what the earlier ones hold is freed."""
+    """Return the checkpoint that training resumes from; frees the space of earlier ones."""
     checkpoints = [Checkpoint.from_row(row) for row in read_log(run.path / "checkpoints.jsonl")]
     for checkpoint in checkpoints[:-1]:
         student.release(checkpoint.state)

@@ -1,4 +1,4 @@
-"""The training of one run: what its steps and its export have in common."""
+"""The training of one run: what its steps and its export share."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from pdistill.core.store.rundir import RunDirectory
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Which student learns what in which steps, what it is paid from, and who is told."""
+    """The student, its examples and schedule, the budget, and the progress display."""
 
     run: RunDirectory
     student: Student

@@ -1,1 +1,1 @@
-"""The run directory: what stands in it, as typed records, and how rows get there and back."""
+"""The run directory: its files as typed records, and how rows are written and read."""

@@ -1,4 +1,4 @@
-"""An answer as it is stored: the row of responses.jsonl, predictions-ARM.jsonl and the files of the probes."""
+"""A stored answer: the row of responses.jsonl, predictions-ARM.jsonl and the files of the probes."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -14,15 +14,15 @@ class AnswerRow:
     """One answer of one model to one query.
 
     Args:
-        number: of the query; `id` and `query` likewise, the text as the task has it.
-        prompt: the hash of all that the model was given.
+        number: of the query, as are `id` and `query`, the text as the task defines it.
+        prompt: the hash of the model's whole input.
         response: the answer, without its stop text.
         finish: "stop", "length" or "error".
         prompt_tokens: tokens of the input.
         tokens: tokens of the answer.
-        sample: which of several samples.
-        scores: the log-probabilities of a given text, where that is what was asked for.
-        reused: whether it was taken from elsewhere and cost nothing.
+        sample: the number of the sample.
+        scores: the log-probabilities of a given text, where the request was to score one.
+        reused: whether it was copied from another run or stage, at no cost.
     """
 
     number: int
@@ -39,21 +39,21 @@ class AnswerRow:
 
     @property
     def key(self) -> Key:
-        """Which answer it is."""
+        """The key of the answer."""
         return Key(self.number, self.sample)
 
     @property
     def completion(self) -> Completion:
-        """The answer as the model gave it."""
+        """The answer as the model generated it."""
         return Completion(self.response, self.finish, self.prompt_tokens, self.tokens)
 
     def reused_for(self, query: Query) -> Self:
-        """Return the row as the answer to this query, taken over."""
+        """Return the row as a reused answer to this query."""
         return replace(self, number=query.number, id=query.id, query=query.text, reused=True)
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the answer that a row holds."""
+        """Return the answer in a row."""
         values = dict(row)
         if "logprobs" in values:
             logprobs, ids, top = (values.pop(name) for name in ("logprobs", "top_ids", "top_logprobs"))
@@ -61,7 +61,7 @@ class AnswerRow:
         return cls(**values)
 
     def as_row(self) -> dict[str, Any]:
-        """Return the row; the sample is named where it is not the first."""
+        """Return the answer as a row, which contains the number of the sample unless it is the first."""
         row: dict[str, Any] = {
             "number": self.number,
             "id": self.id,
@@ -77,7 +77,7 @@ class AnswerRow:
         if self.scores is not None:
             row["logprobs"] = _rounded(self.scores.logprobs)
             row["top_ids"] = [list(ids) for ids in self.scores.top_ids]
-            row["top_logprobs"] = [_rounded(place) for place in self.scores.top_logprobs]
+            row["top_logprobs"] = [_rounded(position) for position in self.scores.top_logprobs]
         if self.reused:
             row["reused"] = True
         return row

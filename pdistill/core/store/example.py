@@ -1,4 +1,4 @@
-"""An example, the row of examples.jsonl: what the student learns to answer a query, or why nothing."""
+"""An example, the row of examples.jsonl: the target that the student learns for a query, or why there is none."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,15 +9,15 @@ from pdistill.core.store.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What became of one query.
+    """The outcome of one query.
 
     Args:
-        number: of the query; `id` likewise.
+        number: of the query, as is `id`.
         split: whether it is trained on or held out.
-        group: queries of one group are on one side of the split.
+        group: queries of one group are on the same side of the split.
         target: what the student learns; None where the teacher's answer was rejected.
-        rejected: why it was, or None.
-        confidence: the share of the query's samples that say the same; None where there is one sample.
+        rejected: the reason for the rejection, or None.
+        confidence: the share of the query's samples with the same answer; None where there is one sample.
     """
 
     number: int
@@ -40,11 +40,11 @@ class Example:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the example that a row of examples.jsonl holds."""
+        """Return the example in a row of examples.jsonl."""
         return cls(**row)
 
     def as_row(self) -> dict[str, Any]:
-        """Return the row of examples.jsonl."""
+        """Return the example as a row of examples.jsonl."""
         row: dict[str, Any] = {
             "number": self.number,
             "id": self.id,

@@ -1,4 +1,4 @@
-"""The held-out queries of a run: found once, then read one by one."""
+"""The held-out queries of a run: located once, then read one by one."""
 
 from array import array
 from collections.abc import Container, Iterator
@@ -11,10 +11,10 @@ from pdistill.core.store.rundir import RunDirectory
 
 
 class HeldOut:
-    """The held-out queries with their examples, in order; 24 bytes each are held.
+    """The held-out queries with their examples, in order; holds 24 bytes per query in memory.
 
     Raises:
-        RunError: a file is gone, was changed, or can't be read.
+        RunError: a file is missing, was changed, or cannot be read.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -44,7 +44,7 @@ class HeldOut:
         return self.at(None)
 
     def at(self, places: Container[int] | None) -> Iterator[tuple[Query, Example]]:
-        """Yield the queries at these places among the held-out ones, counted from 0, with their examples; None is all."""
+        """Yield the held-out queries at these positions, counted from 0, with their examples; None is all."""
         with self._queries.open("rb") as queries, self._examples.open("rb") as examples:
             for at, (number, *offsets) in enumerate(zip(self.numbers, *self._offsets, strict=True)):
                 if places is not None and at not in places:

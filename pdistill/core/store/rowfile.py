@@ -1,7 +1,7 @@
-"""Files of rows that are written over hours, in order of arrival, and survive a kill at any instant.
+"""Files of rows that are written over hours, in order of arrival, and survive being killed at any moment.
 
-Rows are appended to `X.part`; once all are there they are put into the order of their places and `X` takes the place of
-`X.part`. That `X` exists says that the file is complete.
+Rows are appended to `X.part`; once it is complete, its rows are sorted by position and it is renamed to `X`. The file
+is complete if `X` exists.
 """
 
 import os
@@ -19,11 +19,11 @@ from pdistill.core.store.rows import Row, decode, encode, record
 
 
 class RowFile:
-    """A file of rows, being written or complete.
+    """A file of rows, incomplete or complete.
 
     Args:
         path: the file; `path.part` holds its rows until it is complete.
-        place: the place of a row in the complete file; every row has a place of its own.
+        place: returns the position of a row in the complete file; no two rows have the same.
     """
 
     def __init__(self, path: Path, place: Callable[[Row], int]) -> None:
@@ -33,14 +33,14 @@ class RowFile:
 
     @property
     def complete(self) -> bool:
-        """Whether all rows are there, in order."""
+        """Whether the file holds all its rows, in order."""
         return self.path.exists()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows that are there, in order of arrival where the file is not complete, without a torn last line.
+        """Yield the stored rows, in order of arrival where the file is not complete, without a truncated last line.
 
         Raises:
-            RunError: the file can't be read, or a line is not a row.
+            RunError: the file cannot be read, or a line is not a row.
         """
         path = self.path if self.complete else self.part
         try:
@@ -54,16 +54,16 @@ class RowFile:
             raise storage_error(error, path) from None
 
     def open(self, size: int) -> "RowWriter":
-        """Return a writer that knows which of `size` rows are there already.
+        """Return a writer that knows which of `size` rows are stored already.
 
         Raises:
-            RunError: what is there can't be read, or another row was expected.
+            RunError: the stored rows cannot be read, or a row is duplicate or unexpected.
         """
         return RowWriter(self, size)
 
 
 class AnswerFile(RowFile):
-    """A file of answers, each in its place by query and sample.
+    """A file of answers, ordered by query and sample.
 
     Args:
         samples: answers per query.
@@ -74,30 +74,30 @@ class AnswerFile(RowFile):
         self._samples = samples
 
     def place_of(self, key: Key) -> int:
-        """Return the place of an answer in the complete file."""
+        """Return the position of an answer in the complete file."""
         return key.number * self._samples + key.sample
 
     def answers(self) -> Iterator[AnswerRow]:
-        """Yield the answers that are there, in order of arrival where the file is not complete.
+        """Yield the stored answers, in order of arrival where the file is not complete.
 
         Raises:
-            RunError: the file can't be read, or a line is not an answer.
+            RunError: the file cannot be read, or a line is not an answer.
         """
         path = self.path if self.complete else self.part
         for at, row in enumerate(self.rows(), start=1):
             yield record(AnswerRow, row, path, at)
 
     def open(self, size: int) -> "AnswerWriter":
-        """Return a writer that knows which of `size` answers are there already.
+        """Return a writer that knows which of `size` answers are stored already.
 
         Raises:
-            RunError: what is there can't be read, or another row was expected.
+            RunError: the stored answers cannot be read, or one is duplicate or unexpected.
         """
         return AnswerWriter(self, size)
 
 
 class RowWriter:
-    """Appends rows to `X.part` and turns it into `X`; a context manager."""
+    """Appends rows to `X.part`, which becomes `X` at the end; a context manager."""
 
     def __init__(self, rows: RowFile, size: int) -> None:
         self._rows = rows
@@ -125,7 +125,7 @@ class RowWriter:
         self._file.close()
 
     def keep(self, last: int) -> None:
-        """Drop every row after the first `last` ones that were appended."""
+        """Drop all rows but the first `last` in order of arrival."""
         if last < self.count:
             self._end = self._offsets[last]
             for place in self._order[last:]:
@@ -139,7 +139,7 @@ class RowWriter:
         """Append rows in one write.
 
         Raises:
-            RunError: they can't be written; what was there before is kept.
+            RunError: they cannot be written; the rows stored before are kept.
         """
         lines = []
         for row in rows:
@@ -153,18 +153,18 @@ class RowWriter:
             raise storage_error(error, self._rows.part) from None
 
     def _write(self, content: bytes) -> None:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+        remaining = memoryview(content)
+        while remaining:
+            remaining = remaining[self._file.write(remaining) :]
 
     def finish(self, seal: Callable[[Path], None]) -> None:
-        """Guarantee that the complete file stands, in the order of places.
+        """Guarantee that the complete file exists, its rows sorted by position.
 
         Args:
-            seal: is shown `X.part` when it is whole, just before it becomes `X`.
+            seal: called with `X.part` once it is complete, just before it becomes `X`.
 
         Raises:
-            RunError: it can't be written.
+            RunError: it cannot be written.
         """
         import numpy as np
 
@@ -178,7 +178,7 @@ class RowWriter:
             raise storage_error(error, self._rows.path) from None
 
     def _sort(self) -> None:
-        """Replace `X.part` by the same rows in the order of their places; only offsets are held in memory."""
+        """Replace `X.part` with the same rows sorted by position; only offsets are held in memory."""
         import numpy as np
 
         ordered = self._rows.part.with_suffix(".sorted")
@@ -196,7 +196,7 @@ class RowWriter:
         with self._rows.part.open("rb") as file:
             for at, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
-                    break  # torn by a kill; it is written again
+                    break  # truncated when the process was killed; it is written again
                 row = decode(line, self._rows.part, at)
                 try:
                     self._note(self._rows.place(row), len(line))
@@ -207,9 +207,9 @@ class RowWriter:
 
     def _note(self, place: int, length: int) -> None:
         if not 0 <= place < len(self._filled) or self._filled[place]:
-            what = "twice" if 0 <= place < len(self._filled) else "but not expected"
+            problem = "occurs twice" if 0 <= place < len(self._filled) else "was not expected"
             raise RunError(
-                f"{self._rows.part}: row {place} is there {what}; the file was edited; restore it or start a new run"
+                f"{self._rows.part}: row {place} {problem}; the file was edited; restore it or start a new run"
             )
         self._filled[place] = 1
         self._order.append(place)
@@ -219,7 +219,7 @@ class RowWriter:
 
 
 class AnswerWriter(RowWriter):
-    """Appends answers to `X.part` and turns it into `X`; a context manager."""
+    """Appends answers to `X.part`, which becomes `X` at the end; a context manager."""
 
     def __init__(self, answers: AnswerFile, size: int) -> None:
         super().__init__(answers, size)
@@ -232,6 +232,6 @@ class AnswerWriter(RowWriter):
         """Append answers in one write.
 
         Raises:
-            RunError: they can't be written; what was there before is kept.
+            RunError: they cannot be written; the answers stored before are kept.
         """
         self.append(answer.as_row() for answer in answers)

@@ -1,4 +1,4 @@
-"""JSON rows on disk: one a line, read and written so that a kill at any instant leaves nothing half done."""
+"""JSON rows on disk: one per line, read and written so that being killed at any moment leaves no partial row behind."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
 
 Row = Mapping[str, Any]
+"""A stored row: JSON values by key."""
 
 
 class Storable(Protocol):
@@ -21,10 +22,10 @@ class Storable(Protocol):
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the value that a row holds."""
+        """Return the value in a row."""
 
     def as_row(self) -> dict[str, Any]:
-        """Return the row."""
+        """Return the value as a row."""
 
 
 R = TypeVar("R", bound=Storable)
@@ -39,10 +40,10 @@ def encode(row: Row) -> bytes:
 
 
 def read_rows(path: Path, places: Container[int] | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file: those at the given places, counted from 0, or all.
+    """Yield the rows of a file: those at the given positions, counted from 0, or all.
 
     Raises:
-        RunError: the file can't be read, or a line is not a row; it names the line.
+        RunError: the file cannot be read, or a line is not a row; it names the line.
     """
     for place, line in _lines(path):
         if places is None or place in places:
@@ -50,10 +51,10 @@ def read_rows(path: Path, places: Container[int] | None = None) -> Iterator[dict
 
 
 def read_records(kind: type[R], path: Path, places: Container[int] | None = None) -> Iterator[R]:
-    """Yield the rows of a file as values of a type: those at the given places, counted from 0, or all.
+    """Yield the rows of a file as values of a type: those at the given positions, counted from 0, or all.
 
     Raises:
-        RunError: the file can't be read, or a line is not such a row; it names the line.
+        RunError: the file cannot be read, or a line is not such a row; it names the line.
     """
     for place, line in _lines(path):
         if places is None or place in places:
@@ -61,10 +62,10 @@ def read_records(kind: type[R], path: Path, places: Container[int] | None = None
 
 
 def record(kind: type[R], row: Row, path: Path, at: int) -> R:
-    """Return the value that a row holds.
+    """Return the value in a row.
 
     Raises:
-        RunError: the row is of another kind.
+        RunError: the row does not hold a value of this type.
     """
     try:
         return kind.from_row(row)
@@ -73,7 +74,7 @@ def record(kind: type[R], row: Row, path: Path, at: int) -> R:
 
 
 def decode(line: bytes, path: Path, at: int) -> dict[str, Any]:
-    """Return the row that a line holds.
+    """Return the row on a line.
 
     Raises:
         RunError: the line is not a row.
@@ -99,7 +100,7 @@ def read_at(file: BinaryIO, offset: int, path: Path) -> dict[str, Any]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return the row of a whole line; also where orjson refuses it for a lone surrogate."""
+    """Return the row on a complete line, also where orjson rejects it for a lone surrogate; None where there is none."""
     try:
         row = orjson.loads(line)
     except ValueError:
@@ -125,10 +126,10 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Append one row to a log: a small file in order of time, whose torn last line is dropped first.
+    """Append one row to a log, a small file in chronological order, after dropping a truncated last line.
 
     Raises:
-        RunError: it can't be written.
+        RunError: it cannot be written.
     """
     try:
         with path.open("a+b") as file:
@@ -141,10 +142,10 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a log, without a torn last line; none where there is no file yet.
+    """Return the rows of a log, without a truncated last line; none where there is no file yet.
 
     Raises:
-        RunError: it can't be read, or a line is not a row.
+        RunError: it cannot be read, or a line is not a row.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -156,12 +157,12 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class RowIndex(Generic[R]):
-    """The rows of a complete file that `wanted` picks, read one by one as values of a type; a context manager.
+    """The rows of a complete file that `select` accepts, read one by one as values of a type; a context manager.
 
-    Only their offsets are held.
+    Only their offsets are held in memory.
     """
 
-    def __init__(self, kind: type[R], path: Path, wanted: Callable[[R], bool] | None = None) -> None:
+    def __init__(self, kind: type[R], path: Path, select: Callable[[R], bool] | None = None) -> None:
         self._kind = kind
         self._path = path
         self._offsets = array("q")
@@ -171,7 +172,7 @@ class RowIndex(Generic[R]):
         except OSError as error:
             raise storage_error(error, path) from None
         for at, line in enumerate(self._file, start=1):
-            if wanted is None or wanted(record(kind, decode(line, path, at), path, at)):
+            if select is None or select(record(kind, decode(line, path, at), path, at)):
                 self._offsets.append(offset)
             offset += len(line)
 
@@ -191,13 +192,13 @@ class RowIndex(Generic[R]):
 
 
 def write_rows(path: Path, rows: Iterable[Row], seal: Callable[[Path], None]) -> None:
-    """Guarantee that `path` holds these rows, in this order: all of them or, after a kill, none.
+    """Guarantee that `path` holds these rows, in this order: all of them or, if the process is killed, none.
 
     Args:
-        seal: is shown `path.part` when it is whole, just before it becomes `path`.
+        seal: called with `path.part` once it is complete, just before it becomes `path`.
 
     Raises:
-        RunError: the file can't be written.
+        RunError: the file cannot be written.
     """
     part = path.with_name(path.name + ".part")
     try:

@@ -1,4 +1,4 @@
-"""The run directory: what stands in it, who writes to it, and how a stage is opened or gone on with."""
+"""The run directory: its files, the lock for writing to it, and the settings of its stages."""
 
 import fcntl
 import json
@@ -24,7 +24,7 @@ HASHED = {
     "prompts": "other prompts",
 }
 REMOTE_NOTE = "remote.json"
-"""What adapter/ holds beside the adapter of a student that a service trained."""
+"""The name of the note in adapter/ on a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
 BASE_ARMS = ("base", "base_prompted")
 STUDENT_ARMS = ("student", "student_prompted")
@@ -35,14 +35,14 @@ PROBES = {
     "injection": ("teacher", "student"),
     "welcome": ("base", "student"),
 }
-"""The probes, and who is asked in each."""
+"""The arms that answer each probe."""
 
 
 S = TypeVar("S", bound=StageSettings)
 
 
 class RunDirectory:
-    """One run's folder."""
+    """The folder of one run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,7 +55,7 @@ class RunDirectory:
 
     @property
     def evaluated(self) -> bool:
-        """Whether every arm has answered every held-out query, and all of its probes."""
+        """Whether every arm has answered all held-out queries and all its probes."""
         answered = all(self.predictions(arm).complete for arm in ARMS)
         return answered and not any(self.unprobed(arm) for arm in ("base", "student"))
 
@@ -81,7 +81,7 @@ class RunDirectory:
         return AnswerFile(self.path / f"probes-{probe}-{arm}.jsonl")
 
     def unprobed(self, arm: str) -> list[str]:
-        """Return the probes that this arm is still to be asked; none in a run that was begun without probes."""
+        """Return the probes that this arm still has to answer; none in a run that was started without probes."""
         if not self.probes.exists():
             return []
         evaluated = self.stored(EvaluateSettings)
@@ -90,14 +90,14 @@ class RunDirectory:
         return [probe for probe in due if not self.probe(probe, arm).complete]
 
     def metrics(self) -> RowFile:
-        """Return the file of training steps; its rows begin with step 1."""
+        """Return the file of training steps; its first row is step 1."""
         return RowFile(self.path / "metrics.jsonl", lambda row: row["step"] - 1)
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Return what a JSON file of the run holds, or None where it is not there.
+        """Return the content of a JSON file of the run, or None where the file does not exist.
 
         Raises:
-            RunError: the file can't be read or was damaged.
+            RunError: the file cannot be read or was damaged.
         """
         path = self.path / name
         try:
@@ -116,7 +116,7 @@ class RunDirectory:
         """Guarantee that a JSON file of the run holds `value`.
 
         Raises:
-            RunError: it can't be written.
+            RunError: it cannot be written.
         """
         text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
         write_file(
@@ -124,18 +124,18 @@ class RunDirectory:
         )  # a lone surrogate becomes its JSON escape
 
     def asked(self) -> dict[str, Any]:
-        """Return run.json.
+        """Return the content of run.json: the options, hashes and versions that the run was started with.
 
         Raises:
             RunError: there is no run here.
         """
-        asked = self.read_json("run.json")
-        if asked is None:
-            raise RunError(f"there is no run in '{self.path}'; make one with pdistill run or pdistill generate")
-        return asked
+        content = self.read_json("run.json")
+        if content is None:
+            raise RunError(f"there is no run in '{self.path}'; start one with pdistill run or pdistill generate")
+        return content
 
     def stage(self, name: str) -> dict[str, Any]:
-        """Return what a stage ("generate", "train" or "evaluate") noted when it first opened, as plain JSON values.
+        """Return what a stage ("generate", "train" or "evaluate") stored when it was first opened, as plain JSON values.
 
         Raises:
             RunError: there is no run, or it has not reached that stage.
@@ -143,12 +143,12 @@ class RunDirectory:
         self.asked()
         stage = self.read_json(f"{name}.json")
         if stage is None:
-            command = f"pdistill {name} {self.path}" if self.examples.exists() else "the command that began it"
+            command = f"pdistill {name} {self.path}" if self.examples.exists() else "the command that started it"
             raise RunError(f"the run in '{self.path}' has not reached that stage; continue with {command}")
         return stage
 
     def settings(self, kind: type[S]) -> S:
-        """Return what a stage resolved when it first opened.
+        """Return the settings that a stage resolved when it was first opened.
 
         Raises:
             RunError: there is no run, it has not reached that stage, or the file was damaged.
@@ -156,7 +156,7 @@ class RunDirectory:
         return self._settings(kind, self.stage(kind.STAGE))
 
     def stored(self, kind: type[S]) -> S | None:
-        """Return what a stage resolved when it first opened, or None where it has not been opened.
+        """Return the settings that a stage resolved when it was first opened, or None where it has not been opened.
 
         Raises:
             RunError: the file was damaged.
@@ -168,7 +168,7 @@ class RunDirectory:
         """Guarantee that the settings of a stage are stored.
 
         Raises:
-            RunError: they can't be written.
+            RunError: they cannot be written.
         """
         self.write_json(f"{settings.STAGE}.json", settings.as_row())
 
@@ -183,10 +183,10 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Guarantee that no other process writes to this run meanwhile; makes the folder where it is missing.
+        """Guarantee that no other process writes to this run inside the block; creates the folder where it is missing.
 
         Raises:
-            RunError: another process does, or the folder can't be made or read.
+            RunError: another process does, or the folder cannot be created or read.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -197,7 +197,7 @@ class RunDirectory:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(
-                f"another process is working on '{self.path}'; wait for it, or take another --run-dir"
+                f"another process is working on '{self.path}'; wait for it, or use another --run-dir"
             ) from None
         else:
             yield
@@ -206,7 +206,7 @@ class RunDirectory:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Note in timings.jsonl how long this stage worked, in seconds, and when, also if it is interrupted."""
+        """Record the start and the duration of the block, in seconds, in timings.jsonl, even if it is interrupted."""
         began, started = time.monotonic(), datetime.now(UTC)
         try:
             yield
@@ -219,23 +219,23 @@ class RunDirectory:
             append_row(self.path / "timings.jsonl", row)
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds that each stage worked, over all its interruptions."""
+        """Return the duration of each stage in seconds, summed over interruptions."""
         total = dict.fromkeys(("generate", "train", "evaluate"), 0.0)
         for row in read_log(self.path / "timings.jsonl"):
             total[row["stage"]] = round(total[row["stage"]] + row["seconds"], 3)
         return total
 
     def seal(self, part: Path) -> None:
-        """Note the hash of a file that is about to be complete, so that a later stage sees whether it was edited."""
-        name, found = part.name.removesuffix(".part"), digest(part)
-        if self._seals().get(name) != found:
-            append_row(self.path / "seals.jsonl", {"file": name, "sha256": found})
+        """Record the hash of a file that is about to be completed, so that later stages detect edits."""
+        name, sha256 = part.name.removesuffix(".part"), digest(part)
+        if self._seals().get(name) != sha256:
+            append_row(self.path / "seals.jsonl", {"file": name, "sha256": sha256})
 
     def check(self, path: Path) -> Path:
-        """Return `path`, which is as it was when it was sealed.
+        """Return `path`, which is guaranteed to be unchanged since it was sealed.
 
         Raises:
-            RunError: it is gone or was changed since.
+            RunError: it is missing or was changed.
         """
         sealed = self._seals().get(path.name)
         if not path.exists():
@@ -249,23 +249,23 @@ class RunDirectory:
 
 
 def find_run(name: str) -> RunDirectory:
-    """Return the run of that path, or of that name under runs/.
+    """Return the run at that path, or of that name in runs/.
 
     Raises:
-        RunError: there is no run at all.
-        UsageError: there is none of that name; it suggests the nearest.
+        RunError: there are no runs at all.
+        UsageError: there is no run of that name; it suggests the nearest.
     """
     for path in (Path(name), Path("runs") / name):
         if (path / "run.json").exists():
             return RunDirectory(path)
-    there = sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
-    if there:
-        raise unknown("run", name, there)
-    raise RunError(f"there is no run '{name}'; make one with pdistill run")
+    names = sorted(path.parent.name for path in Path("runs").glob("*/run.json"))
+    if names:
+        raise unknown("run", name, names)
+    raise RunError(f"there is no run '{name}'; start one with pdistill run")
 
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return one text for each key whose value differs, such as "limit 100 (now 200)"; hashes are not shown."""
+    """Return a text for each key whose value differs, such as "limit 100 (now 200)"; hashes are not shown."""
     return [
         HASHED.get(key) or f"{key.replace('_', '-')} {_shown(stored.get(key))} (now {_shown(value)})"
         for key, value in now.items()

@@ -1,4 +1,4 @@
-"""What a stage resolved when it was first opened: generate.json, train.json and evaluate.json as types."""
+"""The settings that a stage resolved when it was first opened: generate.json, train.json and evaluate.json as types."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,37 +13,37 @@ from pdistill.core.store.rows import Row
 
 
 class StageSettings(Protocol):
-    """The settings of one stage, in a JSON file of their own."""
+    """The settings of one stage, stored in a JSON file."""
 
     STAGE: ClassVar[str]
     """The name of the stage, and of its file without the suffix."""
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the settings that the file holds."""
+        """Return the settings in the content of the file."""
 
     def as_row(self) -> dict[str, Any]:
-        """Return what the file holds."""
+        """Return the content of the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateSettings:
-    """What the run is made with.
+    """The settings of the generate stage.
 
     Args:
         task: the name of the task.
-        teacher: the model, as BACKEND:MODEL; `student` likewise.
+        teacher: the model, as BACKEND:MODEL, as is `student`.
         format: chat messages or plain text.
-        seed: of the split, the order of batches, the start of the adapter and sampled answers.
-        count: queries.
+        seed: of the split, the order of batches, the initial adapter and sampled answers.
+        count: the number of queries.
         samples: answers per query.
-        select: which of them is learnt.
+        select: how the one that is learnt is selected.
         min_confidence: the share of the samples below which a target is not learnt, or None.
         temperature: of the teacher's answers.
-        top_p: the share of probability that they are sampled from.
+        top_p: the probability mass that nucleus sampling keeps.
         max_tokens: tokens after which an answer is cut off.
         stop: texts that end an answer.
-        stop_at_newline: whether the first newline after something that is not white space ends an answer too.
+        stop_at_newline: whether the first newline after a character that is not white space ends an answer too.
         constrain: what the teacher's decoding is constrained to, or None.
         renderer: the identity of the teacher's renderer, or None where only the service knows its tokenizer.
         resolved: what depends on the machine, by side.
@@ -71,27 +71,27 @@ class GenerateSettings:
 
     @property
     def sampling(self) -> Sampling:
-        """How the teacher answers, unconstrained."""
+        """How the teacher's unconstrained answers are sampled."""
         return Sampling(self.temperature, self.top_p, self.max_tokens, self.stop, self.stop_at_newline)
 
     @property
     def teacher_sampling(self) -> Sampling:
-        """How the teacher answers the queries that examples are made of."""
+        """How the teacher's answers that become examples are sampled."""
         return replace(self.sampling, allowed=self.constrain)
 
     @property
     def greedy_sampling(self) -> Sampling:
-        """How base and student answer."""
+        """How the answers of base and student are sampled."""
         return replace(self.sampling, temperature=0.0, top_p=1.0)
 
     @property
     def repeatable(self) -> bool:
-        """Whether the teacher, queried again as an arm is, gives its stored answers: greedy and unconstrained."""
+        """Whether the teacher would answer as an arm just as it did before: its decoding is greedy and unconstrained."""
         return self.temperature == 0 and self.constrain is None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the settings that generate.json holds."""
+        """Return the settings in the content of generate.json."""
         values = dict(row["settings"])
         constrain = values.pop("constrain", None)
         return cls(
@@ -104,7 +104,7 @@ class GenerateSettings:
         )
 
     def settings_row(self) -> dict[str, Any]:
-        """Return the settings alone, as generate.json holds them."""
+        """Return only the settings, as in generate.json."""
         return {
             "teacher": self.teacher,
             "student": self.student,
@@ -124,17 +124,17 @@ class GenerateSettings:
         }
 
     def as_row(self) -> dict[str, Any]:
-        """Return what generate.json holds."""
+        """Return the content of generate.json."""
         return {"task": self.task, "settings": self.settings_row(), "resolved": self.resolved}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
-    """What the user asked of the training; None is the model's own default.
+    """The training options that the user gave; None is the model's own default.
 
     Args:
-        student: the model, as [BACKEND:]MODEL; None: the one of the run.
-        warm_start: whether it starts from the student of `--from`.
+        student: the model, as [BACKEND:]MODEL; None: the run's.
+        warm_start: whether training starts from the student of `--from`.
     """
 
     student: str | None
@@ -152,7 +152,7 @@ class TrainOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """What the student is trained with.
+    """The settings of the train stage.
 
     Args:
         student: the model, as BACKEND:MODEL.
@@ -170,7 +170,7 @@ class TrainSettings:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the settings that train.json holds."""
+        """Return the settings in the content of train.json."""
         settings = row["settings"]
         return cls(
             options=TrainOptions(**row["options"]),
@@ -181,18 +181,18 @@ class TrainSettings:
         )
 
     def as_row(self) -> dict[str, Any]:
-        """Return what train.json holds."""
+        """Return the content of train.json."""
         settings = {"student": self.student, "schedule": self.schedule.as_row(), "renderer": self.renderer}
         return {"options": self.options.as_row(), "settings": settings, "resolved": self.resolved}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateSettings:
-    """How the arms are evaluated.
+    """The settings of the evaluate stage.
 
     Args:
-        same_model: whether the base with the prompt gives the teacher's stored answers.
-        left_out: by probe, why it is not run.
+        same_model: whether the base with the prompt would give the teacher's stored answers.
+        left_out: by probe, why it is skipped.
         resolved: what depends on the machine, by side.
     """
 
@@ -204,11 +204,11 @@ class EvaluateSettings:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the settings that evaluate.json holds."""
+        """Return the settings in the content of evaluate.json."""
         settings = row["settings"]
         return cls(same_model=settings["alike"], left_out=settings.get("left_out", {}), resolved=row["resolved"])
 
     def as_row(self) -> dict[str, Any]:
-        """Return what evaluate.json holds."""
+        """Return the content of evaluate.json."""
         settings = {"alike": self.same_model, "left_out": self.left_out}
         return {"settings": settings, "resolved": self.resolved}

@@ -1,1 +1,1 @@
-"""Queries that a model writes for a prompt: what it is asked for, how, how its answers are read, and the job that goes on."""
+"""Queries that a model writes for a prompt: the aims, the requests, the parsing of answers, and the resumable job."""

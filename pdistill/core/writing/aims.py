@@ -1,4 +1,4 @@
-"""What queries are to be written for: each label, and each rule that the prompt states."""
+"""The aims of written queries: one for each label, and one for each rule that the prompt states."""
 
 import re
 from collections.abc import Sequence
@@ -9,18 +9,18 @@ from pdistill.core.contract.prompts import QUERY_FIELD
 ITEM = re.compile(r"^\s*(?:[-*+\u2022]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 HEADING = re.compile(r"^\s*#|:\s*$")
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-NAME = 40
-"""Characters of a rule that the name of its slice shows."""
+MAX_NAME_CHARACTERS = 40
+"""Characters of a rule that the name of its slice contains."""
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """What a query is asked for.
+    """What a requested query must be like.
 
     Args:
-        name: of the slice that the query will belong to.
-        label: the answer that it shall have, or None.
-        rule: the part of the prompt that it shall need, or None; without both, any query will do.
+        name: the name of the slice that the query belongs to.
+        label: the correct answer to it, or None.
+        rule: the part of the prompt that matters for it, or None; without both, any query is fine.
     """
 
     name: str
@@ -29,11 +29,11 @@ class Aim:
 
 
 ANY = Aim("any")
-"""Where a prompt has neither labels nor rules."""
+"""The aim of a prompt that has neither labels nor rules."""
 
 
 def aims_of(prompt: str, labels: Sequence[str], *, with_rules: bool) -> list[Aim]:
-    """Return the aims, the labels first; a line that only says what a label means is no rule besides."""
+    """Return the aims, those for labels first; a line that only defines a label does not count as a rule."""
     aims = [Aim(f"asked for {label}", label=label) for label in labels]
     if with_rules:
         rules = [rule for rule in rules_of(prompt) if not any(_defines(rule, label) for label in labels)]
@@ -42,7 +42,7 @@ def aims_of(prompt: str, labels: Sequence[str], *, with_rules: bool) -> list[Aim
 
 
 def rules_of(prompt: str) -> list[str]:
-    """Return what a prompt states, part by part: the items of its lists; without a list, its lines or sentences."""
+    """Return the rules that a prompt states: the items of its lists; without a list, its lines or sentences."""
     lines = [line for line in prompt.split(QUERY_FIELD)[0].splitlines() if line.strip()]
     items: list[str] = []
     for line in lines:
@@ -52,8 +52,8 @@ def rules_of(prompt: str) -> list[str]:
             items[-1] += " " + line.strip()
     if len(items) > 1:
         return items
-    told = [line.strip() for line in lines if not HEADING.search(line)]
-    return told if len(told) > 2 else [part for line in told for part in SENTENCE.split(line)]
+    statements = [line.strip() for line in lines if not HEADING.search(line)]
+    return statements if len(statements) > 2 else [part for line in statements for part in SENTENCE.split(line)]
 
 
 def _defines(rule: str, label: str) -> bool:
@@ -61,4 +61,4 @@ def _defines(rule: str, label: str) -> bool:
 
 
 def _short(rule: str) -> str:
-    return rule if len(rule) <= NAME else f"{rule[:NAME].rsplit(' ', 1)[0]}\u2026"
+    return rule if len(rule) <= MAX_NAME_CHARACTERS else f"{rule[:MAX_NAME_CHARACTERS].rsplit(' ', 1)[0]}\u2026"

@@ -1,4 +1,4 @@
-"""How a model is asked for queries: by an instruction in a chat, or by examples that it goes on with in text."""
+"""The requests for queries: an instruction in a chat, or examples that the model continues in text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from pdistill.core.writing.shots import Frame
 
 T = TypeVar("T")
 
-ASKED = 10
-"""Queries that one request in a chat asks for."""
-SHOWN = 8
-"""Queries that one request shows of a kind, or in text in all."""
-OTHERS = 3
-"""Labels that one request in a chat shows queries for, besides the one that is asked for."""
+QUERIES_PER_CHAT = 10
+"""Queries that one chat request asks for."""
+MAX_EXAMPLES = 8
+"""Example queries in one request: per aim in a chat, in total in text."""
+MAX_OTHER_LABELS = 3
+"""Labels with example queries in one chat request, in addition to the requested one."""
 
 INSTRUCTION = """\
 You write test messages. Between the lines of === is the prompt of an assistant. It says what the assistant does with \
@@ -34,15 +34,15 @@ messages are as different from each other as real ones: in what they are about, 
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Makes the requests of one job.
+    """Creates the requests of one job.
 
     Args:
-        prompt: that the queries are written for.
+        prompt: the prompt that the queries are written for.
         format: chat or text.
         frame: the words before queries and answers, in text.
         seeds: the user's own queries.
-        labels: that queries are asked for.
-        seed: of the choice of examples.
+        labels: the labels that queries are requested for.
+        seed: of the random choice of examples.
     """
 
     prompt: str
@@ -55,49 +55,49 @@ class Requests:
     @property
     def queries(self) -> int:
         """Queries that one request asks for."""
-        return ASKED if self.format == "chat" else 1
+        return QUERIES_PER_CHAT if self.format == "chat" else 1
 
     def request(self, number: int, aim: Aim, written: Sequence[str]) -> Prompt:
         """Return the request of that number.
 
         Args:
-            aim: what is asked for.
-            written: queries that there are for this aim.
+            aim: what the queries must be like.
+            written: the queries written for this aim so far.
         """
         random = Random(request_seed(self.seed, f"examples {number}", 0))  # noqa: S311 - chooses examples
         return self._chat(aim, written, random) if self.format == "chat" else self._text(aim, random)
 
     def _chat(self, aim: Aim, written: Sequence[str], random: Random) -> Prompt:
-        """Return an instruction, the user's own queries as answers to like requests, and the request."""
+        """Return an instruction, the user's own queries as answers to similar requests, and the request."""
         turns = [Message("system", INSTRUCTION.replace("{prompt}", self.prompt))]
         for other in self._examples(aim):
             texts = [seed.text for seed in self.seeds if other.label in (None, seed.reference)]
-            shown = _some(texts, SHOWN, random)
-            turns.append(Message("user", _ask(other, len(shown))))
-            turns.append(Message("assistant", "\n".join(map(_line, shown))))
-        ask = _ask(aim, ASKED)
+            examples = _some(texts, MAX_EXAMPLES, random)
+            turns.append(Message("user", _ask(other, len(examples))))
+            turns.append(Message("assistant", "\n".join(map(_line, examples))))
+        ask = _ask(aim, QUERIES_PER_CHAT)
         if written:
-            there = "\n".join(map(_line, _some(written, SHOWN, random)))
-            ask = f"{ask}\nThere are these already, so write others:\n{there}"
+            earlier = "\n".join(map(_line, _some(written, MAX_EXAMPLES, random)))
+            ask = f"{ask}\nThere are these already, so write others:\n{earlier}"
         return Messages((*turns, Message("user", ask)))
 
     def _examples(self, aim: Aim) -> list[Aim]:
-        """Return what the user's own queries are examples of, the aim itself last."""
+        """Return the aims that the user's own queries are examples of, the requested aim last."""
         labels = [label for label in self.labels if any(seed.reference == label for seed in self.seeds)]
         if not labels:
             return [ANY] if self.seeds else []
         others = [Aim(label, label=label) for label in labels if label != aim.label]
-        return [*others[-OTHERS:], *([aim] if aim.label in labels else [])]
+        return [*others[-MAX_OTHER_LABELS:], *([aim] if aim.label in labels else [])]
 
     def _text(self, aim: Aim, random: Random) -> Prompt:
-        """Return examples, the answer before the query where there are labels, and the start of another one."""
+        """Return examples, each with its answer before the query where there are labels, and the beginning of another one."""
         query, answer = self.frame.query, self.frame.answer
         if aim.label is None:
-            shown = _some([seed.text for seed in self.seeds], SHOWN, random)
-            return Text("".join(f"{query} {_line(text)}\n" for text in shown) + query)
+            examples = _some([seed.text for seed in self.seeds], MAX_EXAMPLES, random)
+            return Text("".join(f"{query} {_line(text)}\n" for text in examples) + query)
         same = [seed for seed in self.seeds if seed.reference == aim.label]
         others = [seed for seed in self.seeds if seed.reference not in (None, aim.label)]
-        pairs = [*_some(same, SHOWN // 2, random), *_some(others, SHOWN // 2, random)]
+        pairs = [*_some(same, MAX_EXAMPLES // 2, random), *_some(others, MAX_EXAMPLES // 2, random)]
         random.shuffle(pairs)
         blocks = [f"{answer} {pair.reference}\n{query} {_line(pair.text)}\n\n" for pair in pairs]
         return Text("".join(blocks) + f"{answer} {aim.label}\n{query}")

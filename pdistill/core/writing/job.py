@@ -1,4 +1,4 @@
-"""A model writes queries for a prompt, round by round, until each aim has enough of them or gives no more."""
+"""The job in which a model writes queries for a prompt, round by round, until each aim has enough or is given up."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,19 +19,20 @@ from pdistill.core.store.rows import encode, write_rows
 from pdistill.core.store.rundir import RunDirectory, differences
 from pdistill.core.writing.kept import Written
 from pdistill.core.writing.rounds import Rounds
-from pdistill.core.writing.settings import Source, WriteConfig, WritePlan, read_source, settle_writing
+from pdistill.core.writing.settings import Source, WriteConfig, WritePlan, plan_writing, read_source
 
 JOB = "queries.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
-    """What a job would ask, if every line of every answer could be used.
+class WriteEstimate:
+    """The requests of a job and their cost, if every line of every answer is usable.
 
     Args:
-        wanted: queries by the name of their aim.
+        wanted: the number of queries by the name of their aim.
         questions: the requests, in order.
-        tokens: of the requests, and of answers as long as they may be; usd: what these cost, None where it is unknown.
+        tokens: of the requests, and of answers of the maximum length.
+        usd: the cost of these tokens; None where it is unknown.
     """
 
     plan: WritePlan
@@ -43,14 +44,17 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job has written and asked.
+    """The result of a job.
 
     Args:
-        teacher: the model that wrote; format: how it was asked.
-        written: queries by the name of their aim; wanted: how many there were to be.
-        left_out: lines by the reason why they are no queries.
-        answers: of the model.
-        tokens: of requests and answers; usd: what these cost, None where it is unknown.
+        teacher: the model that wrote the queries.
+        format: the format of the requests.
+        written: the number of queries by the name of their aim.
+        wanted: the number of queries that were requested, likewise.
+        left_out: the number of lines that are not used, by the reason.
+        answers: the number of the model's answers.
+        tokens: of requests and answers.
+        usd: the cost of these tokens; None where it is unknown.
     """
 
     teacher: str
@@ -63,29 +67,29 @@ class Outcome:
     usd: float | None
 
 
-def foresee_writing(config: WriteConfig) -> Foreseen:
-    """Return what a job would ask; opens no model and writes nothing.
+def estimate_writing(config: WriteConfig) -> WriteEstimate:
+    """Return the requests of a job and their cost; opens no model and writes nothing.
 
     Raises:
-        PdistillError: the job could not begin.
+        PdistillError: the job could not start.
     """
     source = read_source(config)
     _stored(config, source, RunDirectory(config.folder))
-    plan = settle_writing(config, source)
+    plan = plan_writing(config, source)
     prices = _prices(plan, config.max_cost)
     rounds, renderer = Rounds(source, config.limit, plan.format, None), plan.teacher.renderer()
-    questions = rounds.whole()
-    asked = sum(prompt_tokens(renderer, question.request.prompt) for question in questions)
-    tokens = Tokens(asked, len(questions) * plan.sampling.max_tokens)
+    questions = rounds.all_questions()
+    prompt = sum(prompt_tokens(renderer, question.request.prompt) for question in questions)
+    tokens = Tokens(prompt, len(questions) * plan.sampling.max_tokens)
     usd = prices.cost(tokens) if prices else None
-    return Foreseen(plan, _by_name(rounds.written.wanted), questions, tokens, usd)
+    return WriteEstimate(plan, _by_name(rounds.written.wanted), questions, tokens, usd)
 
 
 def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outcome:
-    """Guarantee that the output holds the queries; goes on from whatever is there.
+    """Guarantee that the output holds the queries; resumes from whatever is done already.
 
     Raises:
-        PdistillError: what went wrong, in one line; all that was done is kept.
+        PdistillError: what went wrong, in one line; everything done so far is saved.
     """
     run = RunDirectory(config.folder)
     source = read_source(config)
@@ -93,13 +97,13 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
     if stored and run.responses(1).complete:
         format, written = stored["format"], _read_again(source, config, run, stored)
     else:
-        plan = settle_writing(config, source, stored)
+        plan = plan_writing(config, source, stored)
         format = plan.format
         _prices(plan, config.max_cost)
         if not stored and isinstance(plan.teacher, Remote):
             plan.teacher.check_available(None)
         with run.lock():
-            written = _Job(config, plan, run, progress or Silent(), begins=not stored).work()
+            written = _Job(config, plan, run, progress or Silent(), new=not stored).work()
     if not config.output.exists():
         write_rows(config.output, written.rows, lambda part: None)
     tokens = by_side(tokens_spent(run))["teacher"]
@@ -117,22 +121,22 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
 
 
 def _stored(config: WriteConfig, source: Source, run: RunDirectory) -> dict[str, Any] | None:
-    """Return what was noted when the job began, or None where no answer is there yet.
+    """Return the settings that were stored when the job started, or None where there is no answer yet.
 
     Raises:
-        UsageError: the output is there and comes from elsewhere.
-        RunError: the job was begun with other options.
+        UsageError: the output exists and was not written by this job.
+        RunError: the job was started with other options.
     """
     stored = run.read_json(JOB)
     if stored is None or next(run.responses(1).rows(), None) is None:
         if config.output.exists():
-            raise UsageError(f"'{config.output}' is there already; take another --output")
+            raise UsageError(f"'{config.output}' exists already; use another --output")
         return None
     differing = differences(stored["asked"], source.asked)
     if differing:
         raise RunError(
-            f"'{config.output}' was begun with other options: {', '.join(differing)}; take another --output, or remove "
-            f"'{config.folder}' to begin anew"
+            f"'{config.output}' was started with other options: {', '.join(differing)}; use another --output, or remove "
+            f"'{config.folder}' to start again"
         )
     return stored
 
@@ -149,7 +153,7 @@ def _prices(plan: WritePlan, limit: float | None) -> Prices | None:
 
 
 def _read_again(source: Source, config: WriteConfig, run: RunDirectory, stored: Mapping[str, Any]) -> Written:
-    """Return what a finished job has written."""
+    """Return the queries of a finished job."""
     rounds = Rounds(source, config.limit, stored["format"], stored["chunk"])
     run.check(run.responses(1).path)
     for _ in rounds:
@@ -158,26 +162,26 @@ def _read_again(source: Source, config: WriteConfig, run: RunDirectory, stored: 
 
 
 class _Job:
-    """One job while it works."""
+    """One job in progress."""
 
     def __init__(
-        self, config: WriteConfig, plan: WritePlan, run: RunDirectory, progress: Progress, *, begins: bool
+        self, config: WriteConfig, plan: WritePlan, run: RunDirectory, progress: Progress, *, new: bool
     ) -> None:
         self._config = config
         self._plan = plan
         self._run = run
         self._progress = progress
-        self._begins = begins
+        self._new = new
         self._questions: list[Question] = []
 
     def work(self) -> Written:
-        """Return all that was written, once there is nothing left to ask; the output stands then."""
+        """Return the written queries, once there is nothing left to request; the output exists then."""
         config, plan, run = self._config, self._plan, self._run
         budget = open_budget(
             run, {"teacher": plan.model}, config.max_cost, plan.source.spec.options, self._progress, "teacher"
         )
         with plan.teacher.sampler() as sampler:
-            if self._begins:
+            if self._new:
                 self._note(sampler.chunk)
             rounds = Rounds(plan.source, config.limit, plan.format, sampler.chunk)
             with run.responses(1).open(rounds.size) as writer:
@@ -188,31 +192,31 @@ class _Job:
                         rounds.read(run)
                         self._keep(rounds.written)
                 if not rounds.written.rows:
-                    raise _nothing(rounds.written, writer.count, run)
+                    raise _no_queries(rounds.written, writer.count, run)
                 write_rows(config.output, rounds.written.rows, lambda part: None)
                 writer.finish(run.seal)
         return rounds.written
 
     def _note(self, chunk: int | None) -> None:
-        """Note what the job is begun with."""
+        """Store the settings that the job starts with."""
         plan = self._plan
-        settled = {
+        resolved = {
             "format": plan.format,
             "temperature": plan.sampling.temperature,
             "max_tokens": plan.sampling.max_tokens,
             "chunk": chunk,
             "resolved": plan.model.resolved,
         }
-        self._run.write_json(JOB, {"asked": dict(plan.source.asked), **settled})
+        self._run.write_json(JOB, {"asked": dict(plan.source.asked), **resolved})
 
     def _ask(self, questions: Sequence[Question], sampler: Sampler, writer: AnswerWriter, budget: Budget) -> None:
-        """Guarantee that each request of a round has its answer."""
+        """Guarantee that each request of a round has a stored answer."""
         self._questions += questions
         numbers = [question.query.number for question in questions]
-        there = sum(Key(number) in writer for number in numbers)
-        if there == len(numbers):
+        count = sum(Key(number) in writer for number in numbers)
+        if count == len(numbers):
             return
-        self._progress.begin("writing", len(numbers), there, "answers")
+        self._progress.begin("writing", len(numbers), count, "answers")
         meter = Meter(budget, "teacher", self._plan.teacher.renderer())
         answers = Answers(
             lambda: self._questions,
@@ -225,7 +229,7 @@ class _Job:
         self._progress.end()
 
     def _keep(self, written: Written) -> None:
-        """Guarantee that the queries so far can be looked at."""
+        """Guarantee that the queries written so far can be read in the output's .part file."""
         output = self._config.output
         if not written.rows:
             return
@@ -233,11 +237,11 @@ class _Job:
         self._progress.say(f"{len(written.rows):,} of {self._config.limit:,} queries so far, in {output}.part")
 
 
-def _nothing(written: Written, answers: int, run: RunDirectory) -> TaskError:
+def _no_queries(written: Written, answers: int, run: RunDirectory) -> TaskError:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in written.left_out.most_common())
     return TaskError(
-        f"{answers:,} answers hold no query that can be used ({reasons or 'they are empty'}); read "
-        f"{run.responses(1).part}, and take another model, or --format text with some queries to go on from"
+        f"{answers:,} answers contain no usable query ({reasons or 'they are empty'}); read {run.responses(1).part}, and use "
+        "another model, or --format text with some queries to continue from"
     )
 
 

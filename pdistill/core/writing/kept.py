@@ -1,4 +1,4 @@
-"""The queries that a model has written so far: which are kept, which aims still lack some, and what was left out."""
+"""The queries that a model has written so far: those kept, the aims that still lack some, and the lines left out."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,18 +13,18 @@ from pdistill.core.writing.lines import Reader
 
 NEAR = "near-duplicates of others"
 SURPLUS = "more than were needed"
-GIVEN_UP = 2
-"""Rounds in which an aim gets nothing before it is given up."""
+MAX_BARREN_ROUNDS = 2
+"""Rounds without a new query after which an aim is given up."""
 
 
 class Written:
-    """Counts and keeps what answers hold, in the order in which they are read.
+    """Collects the queries in answers, in the order in which these are read.
 
     Args:
-        aims: what is asked for.
-        limit: queries that are wanted, shared among the aims.
-        reader: takes an answer apart.
-        seeds: no query is kept that is a near-duplicate of one of these.
+        aims: what the queries must be like.
+        limit: the number of queries that are wanted, divided among the aims.
+        reader: parses an answer.
+        seeds: a near-duplicate of one of these is not kept.
     """
 
     def __init__(self, aims: Sequence[Aim], limit: int, reader: Reader, seeds: Iterable[Query]) -> None:
@@ -40,26 +40,26 @@ class Written:
             self._distinct.add(seed.text)
 
     def next_round(self, per_request: int, most: int | None = None) -> list[Aim]:
-        """Return the aims that are asked for next, one a request, in turn; none where there is nothing left to do.
+        """Return the aims of the next round, one per request, in turn; none where there is nothing left to request.
 
         Args:
             per_request: queries that a request asks for.
-            most: requests of a round.
+            most: the maximum number of requests in a round.
         """
-        open_aims = [aim for aim in self.kept if self._barren[aim] < GIVEN_UP]
+        open_aims = [aim for aim in self.kept if self._barren[aim] < MAX_BARREN_ROUNDS]
         columns = [[aim] * ceil(self._lacks(aim) / per_request) for aim in open_aims]
         turns = chain.from_iterable(zip_longest(*columns))
         return [aim for aim in turns if aim is not None][:most]
 
     def read_round(self, answers: Iterable[tuple[Aim, AnswerRow]]) -> None:
-        """Keep what the answers of a round hold, until each aim has enough."""
+        """Keep the queries in the answers of a round, until each aim has enough."""
         before = {aim: len(kept) for aim, kept in self.kept.items()}
-        asked = set()
+        aims = set()
         for aim, row in answers:
-            asked.add(aim)
+            aims.add(aim)
             for query, fault in self._reader.read(row.response, row.finish):
                 self._take(aim, query, fault)
-        for aim in asked:
+        for aim in aims:
             self._barren[aim] = 0 if len(self.kept[aim]) > before[aim] else self._barren[aim] + 1
 
     def _take(self, aim: Aim, query: str, fault: str | None) -> None:

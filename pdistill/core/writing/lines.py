@@ -1,4 +1,4 @@
-"""Reads queries out of what a model wrote: one a line, whatever else it may have put around them."""
+"""Extracts queries from what a model wrote: one per line, without numbers, quotes and other marks around them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from pdistill.core.escape import HARMFUL
 
-LONGEST = 2_000
-"""Characters of a query."""
-ECHO = 20
-"""Characters of a line of the prompt that can't stand in a query by chance."""
+MAX_CHARACTERS = 2_000
+"""The most characters of a query."""
+MIN_ECHO_CHARACTERS = 20
+"""The fewest characters of a line of the prompt that are not in a query by coincidence."""
 
 CUT = "cut off at the token limit"
 NO_ANSWER = "the backend gave no answer"
 MARKUP = "markup alone"
 HEADING = "introduces the others"
-TOO_LONG = f"longer than {LONGEST:,} characters"
+TOO_LONG = f"longer than {MAX_CHARACTERS:,} characters"
 DAMAGED = "control or damaged characters"
 TEMPLATE = "marks of a chat template"
 GIVEN_AWAY = "an answer, or names its own"
@@ -43,12 +43,12 @@ MARKS = re.compile(r"<\|[^|<>]*\|>|</?s>|\[/?INST\]|<<?/?SYS>?>|<(?:start|end)_o
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads answers to requests for queries.
+    """Parses answers to requests for queries.
 
     Args:
-        prompt: what may not stand in a query.
-        labels: answers that a query may not name itself.
-        words: what stands before a query in the request, such as "Review:".
+        prompt: the text that a query must not repeat.
+        labels: the answers that a query must not contain.
+        words: the words before a query in the request, such as "Review:".
     """
 
     prompt: str
@@ -56,7 +56,7 @@ class Reader:
     words: str = ""
 
     def read(self, text: str, finish: str) -> Iterator[tuple[str, str | None]]:
-        """Yield each line that is not empty as a query, with the reason why it can't be one or None."""
+        """Yield each non-empty line as a query, with the reason why it is not usable or None."""
         if finish == "error":
             yield "", NO_ANSWER
             return
@@ -68,7 +68,7 @@ class Reader:
             yield query, CUT if cut else self._fault(query)
 
     def _bare(self, line: str, listed: bool) -> str:
-        """Return the line without its number, the words before it and the quotes around it."""
+        """Return the line without the number and the words before it and the quotes around it."""
         if listed:
             line = NUMBER.sub("", line)
         if self.words:
@@ -83,7 +83,7 @@ class Reader:
     def _fault(self, query: str) -> str | None:
         if not query or BARE.match(query):
             return MARKUP
-        if len(query) > LONGEST:
+        if len(query) > MAX_CHARACTERS:
             return TOO_LONG
         if HARMFUL.search(query.replace("\t", " ")) or "\ufffd" in query:
             return DAMAGED
@@ -99,14 +99,15 @@ class Reader:
         return LOOPING if len(words) >= 9 and 3 * len({*words}) <= len(words) else None
 
     def _echoes(self, query: str) -> bool:
-        """Return whether the query holds a line of the prompt, or is a part of one."""
+        """Return whether the query contains a line of the prompt, or is part of one."""
         text, prompt = query.casefold(), self.prompt.casefold()
         parts = (line.strip() for line in prompt.splitlines())
-        return (len(text) >= ECHO and text in prompt) or any(len(part) >= ECHO and part in text for part in parts)
+        minimum = MIN_ECHO_CHARACTERS
+        return (len(text) >= minimum and text in prompt) or any(len(part) >= minimum and part in text for part in parts)
 
 
 def _names(query: str, label: str) -> bool:
-    """Return whether a query is the label, or has it at an end, set apart as an answer is."""
+    """Return whether a query is the label, or begins or ends with it, set apart like an answer."""
     name = re.escape(label)
     apart = rf"^{name}\s*(?::|->|\u2192| - |=)|(?::|->|\u2192| - |=)\s*{name}\W?$|[(\[]{name}[)\]]\W?$"
     return query.casefold() == label.casefold() or re.search(apart, query, re.IGNORECASE) is not None

@@ -1,4 +1,4 @@
-"""What is personal in a text and can be told by its form: found and masked, without a model."""
+"""Masking of personal data that can be recognised by its form, without a model."""
 
 import ipaddress
 import re
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pdistill.core.errors import UsageError
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "BR", "AU")
-"""Where telephone numbers without a country code are looked for."""
-DIGITS = 7
+"""The regions whose formats telephone numbers without a country code are matched against."""
+MIN_PHONE_DIGITS = 7
 """Digits of the shortest telephone number."""
 
 MAIL = re.compile(r"(?<![\w.+%'-])[\w.+%'-]{1,64}@[\w-]+(?:\.[\w-]+)+")
@@ -22,7 +22,7 @@ Span = tuple[int, int, str]
 
 
 class Mask:
-    """Puts `[mail]`, `[phone]` and so on in the place of what is personal.
+    """Replaces personal data with `[mail]`, `[phone]` and so on.
 
     Raises:
         UsageError: a package is missing.
@@ -38,7 +38,7 @@ class Mask:
         self._phonenumbers, self._luhn, self._iban, self._ssn = phonenumbers, luhn, iban, ssn
 
     def __call__(self, text: str) -> tuple[str, Counter[str]]:
-        """Return the text, masked, and how often there was what."""
+        """Return the masked text, and the count of each kind of data that was masked."""
         masked, end, counts = [], 0, Counter[str]()
         for start, stop, kind in sorted(self._spans(text), key=lambda span: (span[0], -span[1])):
             if start < end:
@@ -49,26 +49,26 @@ class Mask:
         return "".join([*masked, text[end:]]), counts
 
     def _spans(self, text: str) -> Iterator[Span]:
-        yield from ((*found.span(), "mail") for found in MAIL.finditer(text))
-        yield from ((*found.span(), "card") for found in CARD.finditer(text) if self._luhn.is_valid(_joined(found[0])))
-        yield from ((*found.span(), "ssn") for found in SSN.finditer(text) if self._ssn.is_valid(found[0]))
-        yield from ((*found.span(), "ip") for found in ADDRESS.finditer(text) if _is_address(found[0]))
-        for found in IBAN.finditer(text):
-            yield from self._iban_in(found)
-        if sum(character.isdigit() for character in text) >= DIGITS:
+        yield from ((*match.span(), "mail") for match in MAIL.finditer(text))
+        yield from ((*match.span(), "card") for match in CARD.finditer(text) if self._luhn.is_valid(_digits(match[0])))
+        yield from ((*match.span(), "ssn") for match in SSN.finditer(text) if self._ssn.is_valid(match[0]))
+        yield from ((*match.span(), "ip") for match in ADDRESS.finditer(text) if _is_address(match[0]))
+        for match in IBAN.finditer(text):
+            yield from self._iban_in(match)
+        if sum(character.isdigit() for character in text) >= MIN_PHONE_DIGITS:
             for region in REGIONS:
                 for number in self._phonenumbers.PhoneNumberMatcher(text, region):
                     yield number.start, number.end, "phone"
 
-    def _iban_in(self, found: "re.Match[str]") -> Iterator[Span]:
-        """Yield the longest IBAN that stands at the place: what follows it may look like a part of it."""
-        for end in range(len(found[0]), 14, -1):
-            if self._iban.is_valid(found[0][:end]):
-                yield found.start(), found.start() + len(found[0][:end].rstrip()), "iban"
+    def _iban_in(self, match: "re.Match[str]") -> Iterator[Span]:
+        """Yield the longest IBAN at the beginning of the match: what follows it may look like part of it."""
+        for end in range(len(match[0]), 14, -1):
+            if self._iban.is_valid(match[0][:end]):
+                yield match.start(), match.start() + len(match[0][:end].rstrip()), "iban"
                 return
 
 
-def _joined(number: str) -> str:
+def _digits(number: str) -> str:
     return re.sub(r"[ -]", "", number)
 
 

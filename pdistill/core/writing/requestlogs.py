@@ -1,4 +1,4 @@
-"""Queries out of the logs of requests in OpenAI's chat format; what was answered is not used."""
+"""Extracts queries from logs of requests in OpenAI's chat format; the answers are not used."""
 
 import json
 from collections import Counter
@@ -6,36 +6,34 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from pdistill.core.contract.prompts import QUERY_FIELD
-from pdistill.core.contract.queryfiles import read_lines
+from pdistill.core.contract.queryfiles import QueryRow, read_lines
 from pdistill.core.errors import PdistillError, TaskError, UsageError
 from pdistill.core.store.rows import write_rows
 from pdistill.core.writing.mask import Mask
 
 WRAPPERS = ("request", "body")
-"""Keys under which proxies and the batch API keep the body of a request."""
+"""The keys in which proxies and the batch API store the body of a request."""
 
-Row = dict[str, Any]
 Turns = list[dict[str, str]]
 
 NOT_JSON = "not a JSON object"
 NO_MESSAGES = "no messages"
 NOT_TEXT = "holds more than text"
 TOOLS = "calls of tools"
-OTHER_PROMPT = "under another prompt"
+OTHER_PROMPT = "with another prompt"
 NO_QUERY = "nothing that the user said"
-AGAIN = "asked before"
+DUPLICATE = "asked before"
 
 
 class RequestLogs:
-    """Reads queries out of logs, each once, and counts what is left out and why.
+    """Extracts queries from logs, each only once, and counts the requests left out by reason.
 
     Args:
-        prompt: only requests under this prompt count; it is the system message, or stands around the query where it
-            holds `{query}`; None: any.
-        mask: is applied to every text that is kept; None: nothing is masked.
+        prompt: only requests with this prompt are used; it is the system message or, where it contains `{query}`, the text
+            around the query; None: all requests.
+        mask: applied to every text that is kept; None: nothing is masked.
     """
 
     def __init__(self, prompt: str | None = None, mask: Mask | None = None) -> None:
@@ -44,57 +42,57 @@ class RequestLogs:
         self._prompt = None if prompt is None else prompt.strip()
         self.masked: Counter[str] = Counter()
         self._mask = mask
-        self._asked: set[bytes] = set()
+        self._seen: set[bytes] = set()
         self._systems: set[bytes] = set()
 
     @property
     def selects(self) -> bool:
-        """Whether only requests under one prompt count."""
+        """Whether only requests with one prompt are used."""
         return self._prompt is not None
 
     @property
     def prompts(self) -> int:
-        """How many different system messages there were, none being one of them."""
+        """The number of different system messages, where no message counts as one."""
         return len(self._systems)
 
-    def read(self, paths: Iterable[Path]) -> Iterator[Row]:
-        """Yield rows of a file of queries; of each query a hash is held.
+    def read(self, paths: Iterable[Path]) -> Iterator[QueryRow]:
+        """Yield the rows of a query file; a hash of each query is kept in memory.
 
         Raises:
-            UsageError: a file can't be read.
+            UsageError: a file cannot be read.
         """
         for path in paths:
             for line in read_lines(path):
                 if line.strip():
                     self.requests += 1
-                    found = self._query(line)
-                    if isinstance(found, str):
-                        self.left_out[found] += 1
+                    row = self._query(line)
+                    if isinstance(row, str):
+                        self.left_out[row] += 1
                     else:
-                        yield found
+                        yield row
 
     def count(self, paths: Iterable[Path], limit: int | None = None) -> int:
-        """Return how many queries there are, `limit` at the most.
+        """Return the number of queries, at most `limit`.
 
         Raises:
-            UsageError: a file can't be read.
-            TaskError: there is none.
+            UsageError: a file cannot be read.
+            TaskError: there is no query.
         """
-        return sum(1 for _ in self._found(paths, limit))
+        return sum(1 for _ in self._rows(paths, limit))
 
     def write(self, paths: Iterable[Path], output: Path, limit: int | None = None) -> int:
-        """Return how many queries `output` holds now, `limit` at the most.
+        """Return the number of queries written to `output`, at most `limit`.
 
         Raises:
-            UsageError: a file can't be read, or the output is there already.
+            UsageError: a file cannot be read, or the output exists already.
             TaskError: there is no query.
-            RunError: the output can't be written.
+            RunError: the output cannot be written.
         """
         if output.exists():
-            raise UsageError(f"'{output}' is there already; take another --output")
-        rows, count = self._found(paths, limit), 0
+            raise UsageError(f"'{output}' exists already; use another --output")
+        rows, count = self._rows(paths, limit), 0
 
-        def counted() -> Iterator[Row]:
+        def counted() -> Iterator[QueryRow]:
             nonlocal count
             for count, row in enumerate(chain([first], rows), start=1):  # noqa: B007
                 yield row
@@ -107,7 +105,7 @@ class RequestLogs:
             raise
         return count
 
-    def _found(self, paths: Iterable[Path], limit: int | None) -> Iterator[Row]:
+    def _rows(self, paths: Iterable[Path], limit: int | None) -> Iterator[QueryRow]:
         count = 0
         for row in islice(self.read(paths), limit):
             count += 1
@@ -119,8 +117,8 @@ class RequestLogs:
                 'OpenAI\'s chat format: {"messages": [...]}'
             )
 
-    def _query(self, line: str) -> Row | str:
-        """Return the query that a line holds, or why it holds none."""
+    def _query(self, line: str) -> QueryRow | str:
+        """Return the query on a line, or the reason why there is none."""
         try:
             messages = _messages(json.loads(line))
         except (ValueError, RecursionError):
@@ -136,27 +134,27 @@ class RequestLogs:
             return NO_QUERY
         kept, counts = self._masked(own)
         key = _hash([" ".join(turn["content"].casefold().split()) for turn in kept])
-        if key in self._asked:
-            return AGAIN
-        self._asked.add(key)
+        if key in self._seen:
+            return DUPLICATE
+        self._seen.add(key)
         self.masked += counts
         if len(kept) == 1:
             return {"query": kept[0]["content"]}
         return {"messages": kept, "group": _hash(kept[0]["content"]).hex()}
 
     def _masked(self, turns: Turns) -> tuple[Turns, Counter[str]]:
-        """Return the turns without what is personal, and how often there was what."""
+        """Return the turns with personal data masked, and the count of each kind that was masked."""
         if self._mask is None:
             return turns, Counter()
         kept, counts = [], Counter[str]()
         for turn in turns:
-            text, found = self._mask(turn["content"])
+            text, masked = self._mask(turn["content"])
             kept.append({**turn, "content": text})
-            counts += found
+            counts += masked
         return kept, counts
 
     def _without_prompt(self, system: str, turns: Turns) -> Turns | None:
-        """Return the turns as they are without the prompt, or None where it is not the prompt."""
+        """Return the turns without the prompt, or None where the request has another prompt."""
         if self._prompt is None:
             return turns
         if QUERY_FIELD not in self._prompt:
@@ -170,7 +168,7 @@ class RequestLogs:
 
 
 def _messages(row: object) -> tuple[str, Turns] | str:
-    """Return what the system says, and the turns up to the last one of the user; or why there is no query."""
+    """Return the system message and the turns up to the user's last one, or the reason why there is no query."""
     if not isinstance(row, Mapping):
         return NOT_JSON
     for key in WRAPPERS:
@@ -196,7 +194,7 @@ def _messages(row: object) -> tuple[str, Turns] | str:
 
 
 def _text(content: object) -> str | None:
-    """Return a message's text, whole or in parts; None where a part is no text."""
+    """Return the text of a message, joined from its parts; None where a part is not text."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

@@ -1,4 +1,4 @@
-"""The rounds in which queries are asked for: what a round asks follows from the answers of those before, and nothing else."""
+"""The rounds of requests for queries: each depends only on the answers of the rounds before it."""
 
 from collections.abc import Iterator, Sequence
 from math import ceil
@@ -12,16 +12,15 @@ from pdistill.core.writing.aims import Aim
 from pdistill.core.writing.kept import Written
 from pdistill.core.writing.settings import Source
 
-LEAST = 100
-"""Requests that a round may have at any rate; a tenth of all in a large job."""
-MOST = 50
-"""Rounds."""
+ROUND_LIMIT = 100
+"""The most requests in a round of a small job; in a large job, a tenth of all requests."""
+MAX_ROUNDS = 50
 
 
 class Rounds:
-    """Yields the questions of each round; `read` is called when they are answered, before the next is asked for.
+    """Yields the questions of each round; `read` must be called once they are answered, before the next round.
 
-    Numbers of a round begin at a multiple of `chunk`, so that no chunk of a backend straddles two rounds.
+    The numbers of a round begin at a multiple of `chunk`, so that no chunk of a backend straddles two rounds.
 
     Args:
         chunk: consecutive numbers that the backend answers together, or None.
@@ -32,32 +31,32 @@ class Rounds:
         self._requests = source.requests(format)
         self._seed = int(source.asked["seed"])
         self.written = Written(self._aims, limit, source.reader(format), source.seeds)
-        self._most = max(LEAST, ceil(limit / self._requests.queries / 10))
+        self._most = max(ROUND_LIMIT, ceil(limit / self._requests.queries / 10))
         self._stride = ceil(self._most / (chunk or 1)) * (chunk or 1)
-        self._asked: list[tuple[int, Aim]] = []
+        self._round: list[tuple[int, Aim]] = []
 
     @property
     def size(self) -> int:
-        """Numbers that there can be."""
-        return MOST * self._stride
+        """The number of question numbers."""
+        return MAX_ROUNDS * self._stride
 
     def __iter__(self) -> Iterator[Sequence[Question]]:
-        """Yield the questions of a round, until nothing is lacking or is given any more."""
+        """Yield the questions of a round, until no aim lacks queries or all that do are given up."""
         for start in range(0, self.size, self._stride):
             aims = self.written.next_round(self._requests.queries, self._most)
             if not aims:
                 return
-            self._asked = list(enumerate(aims, start=start))
-            yield [self._question(number, aim) for number, aim in self._asked]
+            self._round = list(enumerate(aims, start=start))
+            yield [self._question(number, aim) for number, aim in self._round]
 
     def read(self, run: RunDirectory) -> None:
-        """Read the answers to the round that was yielded last, as far as they are there."""
-        numbers = {number for number, _ in self._asked}
+        """Read the stored answers to the round that was yielded last."""
+        numbers = {number for number, _ in self._round}
         rows = {row.number: row for row in run.responses(1).answers() if row.number in numbers}
-        self.written.read_round((aim, rows[number]) for number, aim in self._asked if number in rows)
+        self.written.read_round((aim, rows[number]) for number, aim in self._round if number in rows)
 
-    def whole(self) -> list[Question]:
-        """Return the questions where every line of every answer can be used."""
+    def all_questions(self) -> list[Question]:
+        """Return the questions of the whole job if every line of every answer is usable."""
         aims = self.written.next_round(self._requests.queries)
         return [self._question(number, aim) for number, aim in enumerate(aims)]
 

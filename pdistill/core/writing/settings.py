@@ -168,7 +168,7 @@ def read_source(config: WriteConfig) -> Source:
     return Source(prompt, tuple(chain(own, shots_of(prompt))), config.labels or (), spec, asked)
 
 
-def settle_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any] | None = None) -> WritePlan:
+def plan_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any] | None = None) -> WritePlan:
     """Return the plan; loads no weights.
 
     Args:

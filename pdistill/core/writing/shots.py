@@ -1,4 +1,4 @@
-"""The examples that a few-shot prompt shows, and the words that stand before queries and answers there."""
+"""The examples in a few-shot prompt, and the words before its queries and answers."""
 
 import re
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ WORDS = re.compile(r".{0,40}[:>\])=]")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands before a query and before its answer in a few-shot prompt, such as "Review:" and "Sentiment:"."""
+    """The words before a query and before its answer in a few-shot prompt, such as "Review:" and "Sentiment:"."""
 
     query: str = TEXT
     answer: str = LABEL
 
 
 def frame_of(prompt: str) -> Frame:
-    """Return the prompt's own words before its last query and answer, or general ones where it has none."""
+    """Return the words before the last query and answer of the prompt, or the default words where it has none."""
     before, field, after = prompt.partition(QUERY_FIELD)
     if not field:
         return Frame()
@@ -29,7 +29,7 @@ def frame_of(prompt: str) -> Frame:
 
 
 def shots_of(prompt: str) -> list[Query]:
-    """Return the queries that a few-shot prompt shows in its frame, with their answers as references."""
+    """Return the queries in a few-shot prompt, with their answers as references."""
     frame, before = frame_of(prompt), prompt.partition(QUERY_FIELD)[0]
     pair = rf"^{re.escape(frame.query)}[ \t]*(\S.*)\n{re.escape(frame.answer)}[ \t]*(\S.*)$"
     return [Query(text.strip(), reference=answer.strip()) for text, answer in re.findall(pair, before, re.MULTILINE)]

@@ -1,4 +1,4 @@
-"""Faulty answers cost time and nothing else: no row is lost, none is there twice, and none is another."""
+"""Faulty answers cost time and nothing else: no row is lost, none occurs twice, and none is another."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -40,7 +40,7 @@ def test_each_stage_stops_before_the_limit_on_the_service(
         result = CliRunner().invoke(pdistill, [*command, f"--max-cost={limit}"])
         assert result.exit_code == 1, result.output
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-        assert f"--max-cost {limit:g} stops here" in line
+        assert f"stopped by --max-cost {limit:g}" in line
         assert "continue with the same command and a higher --max-cost, or none" in line
         assert (run / f"{stage}.json").exists()
         assert 0 < spent(run) <= limit

@@ -84,7 +84,7 @@ def test_queries_come_through_a_pipe_and_only_the_first_time(call: Call, files: 
     lines = call(*args, "--dry-run", "--json", input=b"\xef\xbb\xbffirst\nsecond\n")
     assert lines.exit_code == 1
     assert "other queries" in lines.stderr
-    assert call(*args, input=b"").stderr == "error: there are no queries; the file or the task holds none\n"
+    assert call(*args, input=b"").stderr == "error: there are no queries; the file or the task contains none\n"
 
 
 def test_columns_are_named_by_flags_and_by_file(call: Call, files: Path, tmp_path: Path) -> None:

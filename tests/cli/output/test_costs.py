@@ -81,7 +81,7 @@ def test_a_limit_stops_with_one_line_and_the_next_command_resumes(call: Call, jo
     stopped = call("generate", *job(run), *PRICED, "--max-cost", 0.002)
     assert (stopped.exit_code, stopped.stdout) == (1, "")
     last = stopped.stderr.splitlines()[-1]
-    assert last.startswith("error: --max-cost 0.002 stops here: $0.00")
+    assert last.startswith("error: stopped by --max-cost 0.002: $0.00")
     assert last.endswith("; all that was done is kept; continue with the same command and a higher --max-cost, or none")
     answered = len((run / "responses.jsonl.part").read_bytes().splitlines())
     assert 0 < answered < 60
@@ -119,7 +119,7 @@ def test_an_unknown_price_with_a_limit_is_wrong_usage(
     result = call("run", *job(tmp_path / "run"), "--max-cost", 5)
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1] == (
-        "error: --max-cost 5 can't be kept: what fake:rule costs is unknown; give -B teacher.price_prompt=USD "
+        "error: --max-cost 5 can't be enforced: the price of fake:rule is unknown; give -B teacher.price_prompt=USD "
         "-B teacher.price_sampled=USD -B teacher.price_trained=USD (USD per million tokens), or leave --max-cost out"
     )
 
@@ -127,14 +127,14 @@ def test_an_unknown_price_with_a_limit_is_wrong_usage(
 def test_a_limit_on_free_models_is_said_once(call: Call, job: Job, tmp_path: Path) -> None:
     result = call("run", *job(tmp_path / "run"), "--max-cost", 5)
     assert result.exit_code == 0
-    assert result.stderr.count("--max-cost 5 limits nothing here: these models cost no money") == 1
+    assert result.stderr.count("--max-cost 5 has no effect: these models cost no money") == 1
 
 
 def test_the_limit_can_be_in_the_configuration_file(call: Call, job: Job, tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text("max-cost = 0.002\n[backend-options]\nprice_prompt = 3\n")
     result = call("generate", *job(tmp_path / "run"), "--config", file)
-    assert (result.exit_code, "--max-cost 0.002 stops here" in result.stderr) == (1, True)
+    assert (result.exit_code, "stopped by --max-cost 0.002" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

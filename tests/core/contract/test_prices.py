@@ -41,7 +41,7 @@ def test_what_the_user_gives_stands_in_for_what_is_listed() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
 def test_a_price_that_is_none_is_refused(value: float) -> None:
-    with pytest.raises(UsageError, match="option price_sampled: .* is not 0 or a number above it"):
+    with pytest.raises(UsageError, match="option price_sampled: .* must be at least 0 and finite"):
         given_prices(LISTED, prompt=1.0, sampled=value, trained=None)
 
 

@@ -14,7 +14,7 @@ def test_queries_get_their_numbers_and_ids() -> None:
 
 
 def test_equal_ids_are_an_error() -> None:
-    with pytest.raises(UsageError, match="queries number 0 and 2 have one id, 'x'"):
+    with pytest.raises(UsageError, match="queries number 0 and 2 have the same id, 'x'"):
         list(numbered(lambda: [Query("a", "x"), Query("b"), Query("c", "x")]))
 
 

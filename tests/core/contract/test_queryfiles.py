@@ -67,7 +67,7 @@ def test_a_conversation_ends_in_the_query(tmp_path: Path) -> None:
     assert task.teacher_prompt(query) == Messages((Message("system", "rules"), *earlier, Message("user", "c")))
     assert task.student_prompt(query) == Messages((*earlier, Message("user", "c")))
     task.format = "text"
-    with pytest.raises(UsageError, match="query 'c' has earlier turns, which only --format chat can hold"):
+    with pytest.raises(UsageError, match="query 'c' has earlier turns, which only --format chat supports"):
         task.student_prompt(query)
 
 
@@ -76,15 +76,15 @@ def test_a_conversation_ends_in_the_query(tmp_path: Path) -> None:
     [
         ("{", "line 2: not valid JSON"),
         ("[1]", "line 2: not a JSON object"),
-        ('{"qeury": "a"}', "line 2: no key 'query'; there is 'qeury', did you mean 'query'"),
-        ('{"query": 3}', "line 2: 'query' must be a text, not 3"),
-        ('{"query": null}', "line 2: 'query' must be a text, not null"),
-        ('{"query": "a", "slices": "x"}', "line 2: 'slices' must be a list of texts, not \"x\""),
-        ('{"query": "a", "slices": [1]}', "line 2: 'slices' must be a list of texts"),
-        ('{"query": "a", "messages": [1]}', "line 2: both 'query' and 'messages'"),
+        ('{"qeury": "a"}', "line 2: no key 'query'; found 'qeury', did you mean 'query'"),
+        ('{"query": 3}', "line 2: 'query' must be a string, not 3"),
+        ('{"query": null}', "line 2: 'query' must be a string, not null"),
+        ('{"query": "a", "slices": "x"}', "line 2: 'slices' must be a list of strings, not \"x\""),
+        ('{"query": "a", "slices": [1]}', "line 2: 'slices' must be a list of strings"),
+        ('{"query": "a", "messages": [1]}', "line 2: 'query' and 'messages' are mutually exclusive"),
         ('{"messages": []}', "line 2: 'messages' must be a list of user and assistant turns"),
-        ('{"messages": [{"role": "system", "content": "a"}]}', "what the system says is --prompt"),
-        ('{"messages": [{"role": "assistant", "content": "a"}]}', "the last of 'messages' must be the user's"),
+        ('{"messages": [{"role": "system", "content": "a"}]}', "the system message is --prompt"),
+        ('{"messages": [{"role": "assistant", "content": "a"}]}', "the last of 'messages' must have the role 'user'"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
@@ -97,8 +97,8 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("query,id\na\n", "line 2: not as many cells as the first line has columns"),
-        ("query\na,b\n", "line 2: not as many cells"),
+        ("query,id\na\n", "line 2: the number of cells differs from the header line's"),
+        ("query\na,b\n", "line 2: the number of cells differs"),
         ('query\n"a\n', "not valid CSV"),
         ("text\na\n", "line 2: no key 'query'"),
     ],

@@ -118,8 +118,8 @@ def test_what_is_in_flight_counts_at_its_worst_until_it_is_charged() -> None:
 
 def test_the_error_says_what_was_spent_and_how_to_go_on() -> None:
     budget = Budget(SIDES, {"teacher": Tokens(prompt=1_000_000)}, limit=3.5)
-    assert str(budget.reached("teacher", Tokens(sampled=100_000), "the next request")) == (
-        "--max-cost 3.5 stops here: $3.00 is spent, and the next request could cost $1.50; all that was done is kept; "
+    assert str(budget.limit_error("teacher", Tokens(sampled=100_000), "the next request")) == (
+        "stopped by --max-cost 3.5: $3.00 is spent, and the next request could cost $1.50; everything done so far is saved; "
         "continue with the same command and a higher --max-cost, or none"
     )
     assert budget.note() == "$3.00 so far"
@@ -135,5 +135,5 @@ def test_a_limit_without_a_price_names_the_options_that_give_one() -> None:
     names: dict[Side, str] = {"teacher": "local:big", "student": "fake:small"}
     check_limit({"teacher": None, "student": None}, names, None)
     check_limit({"teacher": FREE, "student": PRICES}, names, 1.0)
-    with pytest.raises(UsageError, match=r"what fake:small costs is unknown; give -B student.price_prompt=USD"):
+    with pytest.raises(UsageError, match=r"the price of fake:small is unknown; give -B student.price_prompt=USD"):
         check_limit({"teacher": FREE, "student": None}, names, 1.0)

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from pdistill.core.numerics.neighbours import FURTHEST, Neighbours, sketched
+from pdistill.core.numerics.neighbours import MAX_COMPARISONS, Neighbours, minhash
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -34,7 +34,7 @@ def test_sketches_estimate_the_share_of_common_pieces(shared: int) -> None:
             " ".join([*common, *words(20 - shared, 1_000 + seed)]),
             " ".join([*common, *words(20 - shared, seed + 5_000)]),
         ]
-    sketches = sketched(texts)
+    sketches = minhash(texts)
     estimated = (sketches[::2] == sketches[1::2]).mean()
     sets = list(map(pieces, texts))
     true = np.mean([len(one & other) / len(one | other) for one, other in zip(sets[::2], sets[1::2], strict=True)])
@@ -43,9 +43,9 @@ def test_sketches_estimate_the_share_of_common_pieces(shared: int) -> None:
 
 def test_a_text_has_the_same_sketch_alone_and_among_others() -> None:
     texts = ["", "a", "the first text", "another, longer one\nwith two lines", "\ud800", "日本語の文"]
-    together = sketched(texts)
+    together = minhash(texts)
     for text, sketch in zip(texts, together, strict=True):
-        assert np.array_equal(sketched([text])[0], sketch)
+        assert np.array_equal(minhash([text])[0], sketch)
 
 
 def test_nothing_has_no_neighbours() -> None:
@@ -63,7 +63,7 @@ def test_texts_that_differ_in_little_belong_to_the_first_of_them_in_blocks_far_a
 
 def test_equal_texts_are_found_among_many_that_share_a_band_and_are_not_alike() -> None:
     shared = " ".join(words(30, 0))
-    texts = [f"{shared} {' '.join(words(16, seed))}" for seed in range(1, 8 * FURTHEST)]
+    texts = [f"{shared} {' '.join(words(16, seed))}" for seed in range(1, 8 * MAX_COMPARISONS)]
     found = firsts([*texts, texts[0]])
     assert found[-1] == 0
     assert max(np.bincount(found)) < len(texts) / 4

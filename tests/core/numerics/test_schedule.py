@@ -36,10 +36,10 @@ def test_what_the_user_gave_is_never_changed() -> None:
     assert planned(160, batch_size=128)[0].batch_size == 128
     schedule, line = planned(80, epochs=2)
     assert (schedule.batch_size, schedule.epochs, schedule.steps) == (8, 2, 20)
-    assert "fewer than the 75" in line
+    assert "fewer than the minimum of 75" in line
     schedule, line = planned(160, batch_size=128, epochs=4)
     assert schedule.steps == 8
-    assert "fewer than the 75" in line
+    assert "fewer than the minimum of 75" in line
 
 
 def test_the_rate_falls_linearly() -> None:

@@ -157,7 +157,7 @@ def test_nothing_is_asked_again_after_an_interruption(run: RunDirectory, fake_ba
 def test_its_cost_is_counted_and_limited(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=longer, name="fair")
     prices: dict[str, Any] = {"price_prompt": "1000", "price_sampled": "1000"}
-    with pytest.raises(RunError, match="--max-cost 0.5 stops here"):
+    with pytest.raises(RunError, match="stopped by --max-cost 0.5"):
         judge(run, "fair:scripted", backend_options=prices, max_cost=0.5)
     found = judge(run, "fair:scripted", backend_options=prices, max_cost=50.0)
     cost = found["cost"]
@@ -198,5 +198,5 @@ def test_a_run_that_is_not_evaluated_is_not_judged(tmp_path: Path) -> None:
 
 def test_a_limit_needs_a_price(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pdistill.backends.fake.FakeBackend.prices", lambda backend, model: None)
-    with pytest.raises(UsageError, match="--max-cost 1 can't be kept: what fake:rule costs is unknown"):
+    with pytest.raises(UsageError, match="--max-cost 1 can't be enforced: the price of fake:rule is unknown"):
         judge(run, "fake:rule", max_cost=1.0)

@@ -67,8 +67,8 @@ def test_keep_drops_the_later_rows(rows: AnswerFile) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"number": 0}\n{"number": 0}\n', "row 0 is there twice"),
-        (b'{"number": 7}\n', "row 7 is there but not expected"),
+        (b'{"number": 0}\n{"number": 0}\n', "row 0 occurs twice"),
+        (b'{"number": 7}\n', "row 7 was not expected"),
         (b'{"other": 7}\n', "line 1: not a row of this file"),
         (b'garbage\n{"number": 1}\n', "line 1: not a row"),
     ],
@@ -91,7 +91,7 @@ def test_a_full_disk_is_one_clear_line_and_the_rows_before_stay(
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(writer, "_write", full)
-        with pytest.raises(RunError, match="no space left on device; what was there is kept"):
+        with pytest.raises(RunError, match="no space left on device; everything done so far is saved"):
             writer.append([{"number": 1}])
     with rows.open(3) as writer:
         assert (Key(0) in writer, Key(1) in writer) == (True, False)

@@ -46,7 +46,7 @@ def test_a_failed_write_keeps_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     write_file(path, b"old")
     (tmp_path / "file.json.part").mkdir()
-    with pytest.raises(RunError, match="can't use .*what was there is kept"):
+    with pytest.raises(RunError, match="can't use .*everything done so far is saved"):
         write_file(path, b"new")
     assert path.read_bytes() == b"old"
 

@@ -74,7 +74,7 @@ def test_what_holds_no_query_is_counted_by_its_reason(tmp_path: Path) -> None:
         requestlogs.NOT_TEXT: 1,
         requestlogs.TOOLS: 1,
         requestlogs.NO_QUERY: 2,
-        requestlogs.AGAIN: 1,
+        requestlogs.DUPLICATE: 1,
     }
 
 
@@ -107,7 +107,7 @@ def test_what_is_personal_is_masked_before_duplicates_are_looked_for(tmp_path: P
     one, two = logs.read([log(tmp_path, *rows)])
     assert one == {"query": "mail [mail]"}
     assert [turn["content"] for turn in two["messages"]] == ["call [phone]", "At [mail]?", "yes"]
-    assert (logs.masked, logs.left_out) == ({"mail": 2, "phone": 1}, {requestlogs.AGAIN: 1})
+    assert (logs.masked, logs.left_out) == ({"mail": 2, "phone": 1}, {requestlogs.DUPLICATE: 1})
 
 
 def test_no_query_at_all_and_an_output_that_is_there_are_errors_that_write_nothing(tmp_path: Path) -> None:
@@ -120,6 +120,6 @@ def test_no_query_at_all_and_an_output_that_is_there_are_errors_that_write_nothi
         RequestLogs().write([good, tmp_path / "no.jsonl"], output)
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
     output.write_text("mine\n")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         RequestLogs().write([log(tmp_path, {"messages": [user("a")]})], output)
     assert output.read_text() == "mine\n"

@@ -1,4 +1,4 @@
-"""The questions of the probes as they ship with the project, one file per probe."""
+"""The questions of the probes that ship with the package, one file per probe."""
 
 import json
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ OTHER_PROMPT = "Go on with the user's text in its own language and manner. Add n
 
 
 def is_probe(text: str) -> bool:
-    """Return whether a text is a question of a probe, or the last line of one, or the prompt that it stands under."""
+    """Return whether a text is a question of a probe, the last line of one, or the prompt that it is sent with."""
     return bool(text) and any(question.endswith(text) for question in _questions())
 
 
@@ -24,6 +24,6 @@ def _questions() -> tuple[str, ...]:
 
 
 def shipped(name: str) -> Iterator[dict[str, Any]]:
-    """Yield the questions of a probe as they ship."""
+    """Yield the questions of a probe that ship with the package."""
     for line in (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines():
         yield json.loads(line)
