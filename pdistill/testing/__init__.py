@@ -89,7 +89,7 @@ def check_task(task: "Task", *names: str) -> None:
     from pdistill.testing.tasks import CHECKS
 
     for name in names or CHECKS:
-        _named(name, partial(CHECKS[name], task))
+        _run_check(name, partial(CHECKS[name], task))
 
 
 def check_backend(
@@ -117,10 +117,10 @@ def check_backend(
         place = directory / name
         place.mkdir(parents=True)
         bench = Bench(backend, teacher_model, student_model, place, exact)
-        _named(name, partial(CHECKS[name], bench))
+        _run_check(name, partial(CHECKS[name], bench))
 
 
-def _named(name: str, check: Callable[[], None]) -> None:
+def _run_check(name: str, check: Callable[[], None]) -> None:
     try:
         check()
     except AssertionError as error:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pdistill.core.contract.sampling import Allowed
 from pdistill.testing import sampling, training
-from pdistill.testing.bench import GREEDY, QUERIES, Bench, answers, asked_prompted
+from pdistill.testing.bench import GREEDY, QUERIES, Bench, answers, full_prompt
 
 
 def tells_prices(bench: Bench) -> None:
@@ -23,7 +23,7 @@ def keeps_to_what_is_allowed(bench: Bench) -> None:
     teacher, labels = bench.teacher(), ("mineral", "two words")
     if "constrain-labels" not in teacher.capabilities:
         return
-    prompts = [asked_prompted(teacher.renderer(), query) for query in QUERIES]
+    prompts = [full_prompt(teacher.renderer(), query) for query in QUERIES]
     with teacher.sampler() as sampler:
         before = answers(sampler, prompts)
         kept = answers(sampler, prompts, replace(GREEDY, allowed=Allowed(labels=labels)))

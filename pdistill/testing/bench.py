@@ -44,12 +44,12 @@ class Bench:
         return self.backend.student(self.student_model, self.directory)
 
 
-def asked_bare(renderer: Renderer, query: str) -> Prompt:
+def bare_prompt(renderer: Renderer, query: str) -> Prompt:
     """Return the query as the student is asked with it."""
     return framed("{query}", query, "chat" if renderer.has_chat_template else "text")
 
 
-def asked_prompted(renderer: Renderer | None, query: str) -> Prompt:
+def full_prompt(renderer: Renderer | None, query: str) -> Prompt:
     """Return the query under the prompt, as the teacher is asked with it."""
     chat = renderer is None or renderer.has_chat_template
     return teacher_prompt(RULES, query, "chat") if chat else teacher_prompt(PROMPT, query, "text")

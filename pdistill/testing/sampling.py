@@ -8,17 +8,17 @@ from pdistill.core.contract.interfaces import Sampler, Scorer, Student, Teacher,
 from pdistill.core.contract.prompts import Text
 from pdistill.core.contract.sampling import Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
-from pdistill.testing.bench import EXAMPLES, GREEDY, QUERIES, Bench, answers, asked_bare, asked_prompted
+from pdistill.testing.bench import EXAMPLES, GREEDY, QUERIES, Bench, answers, bare_prompt, full_prompt
 
-MOST_AHEAD = 5_000  # requests that no sampler may hold before its first answer
-LONG = 100_000  # times that two words are said to a model that can't hold so many
-NO_MODEL = "./no-such-model"
+MAX_REQUESTS_AHEAD = 5_000  # requests that no sampler may hold before its first answer
+REPEATS = 100_000  # times that two words are said to a model that can't hold so many
+MISSING_MODEL = "./no-such-model"
 
 
 def renders_targets(bench: Bench) -> None:
     """Target ids read back as the target and end with one and the same end token."""
     renderer = bench.student().renderer()
-    prompt = asked_bare(renderer, QUERIES[0])
+    prompt = bare_prompt(renderer, QUERIES[0])
     ends = set()
     for target in ("animal", "plant", "two words"):
         ids = renderer.target_ids(prompt, target)
@@ -35,14 +35,14 @@ def renders_prompts(bench: Bench) -> None:
     """Prompt ids hold the query, the teacher's the prompt too, and no word of it is in the student's input."""
     student = bench.student().renderer()
     for query, target in EXAMPLES:
-        prompt = asked_bare(student, query)
+        prompt = bare_prompt(student, query)
         ids = [*student.prompt_ids(prompt), *student.target_ids(prompt, target)]
         text = "".join(student.pieces(ids))
         assert query in text, f"the student's input reads {text!r} and lacks the query {query!r}"
         assert "Animals:animal" not in text, f"the student's input reads {text!r} and holds the prompt"
     teacher = bench.teacher().renderer()
     if teacher is not None:
-        text = "".join(teacher.pieces(teacher.prompt_ids(asked_prompted(teacher, QUERIES[0]))))
+        text = "".join(teacher.pieces(teacher.prompt_ids(full_prompt(teacher, QUERIES[0]))))
         assert QUERIES[0] in text, f"the teacher's input reads {text!r} and lacks the query"
         assert "Animals:animal" in text, f"the teacher's input reads {text!r} and lacks the prompt"
 
@@ -59,7 +59,7 @@ def answers_each_request_once(bench: Bench) -> None:
     """Every key gets one answer, several samples of a query too."""
     renderer = bench.teacher().renderer()
     requests = [
-        Request(Key(number, sample), asked_prompted(renderer, query), seed=number * 2 + sample)
+        Request(Key(number, sample), full_prompt(renderer, query), seed=number * 2 + sample)
         for number, query in enumerate(QUERIES)
         for sample in range(2)
     ]
@@ -72,7 +72,7 @@ def answers_do_not_depend_on_order(bench: Bench) -> None:
     """An answer is settled by prompt and seed; where answers depend on the chunk, by the chunk."""
     renderer = bench.teacher().renderer()
     warm = Sampling(temperature=1.0, max_tokens=12)
-    requests = [Request(Key(n), asked_prompted(renderer, query), seed=n) for n, query in enumerate(QUERIES)]
+    requests = [Request(Key(n), full_prompt(renderer, query), seed=n) for n, query in enumerate(QUERIES)]
     with bench.teacher().sampler() as sampler:
         for sampling in (GREEDY, warm):
             one = dict(sampler.generate(requests, sampling))
@@ -86,7 +86,7 @@ def answers_do_not_depend_on_order(bench: Bench) -> None:
 def ends_at_stop_texts(bench: Bench) -> None:
     """The stop text is not part of the answer, and the answer is the same up to it."""
     renderer = bench.teacher().renderer()
-    prompts = [asked_prompted(renderer, query) for query in QUERIES]
+    prompts = [full_prompt(renderer, query) for query in QUERIES]
     with bench.teacher().sampler() as sampler:
         whole = answers(sampler, prompts)
         number, text = next(((n, a.text) for n, a in enumerate(whole) if len(a.text.strip()) > 1), (0, ""))
@@ -106,7 +106,7 @@ def says_what_was_cut_off(bench: Bench) -> None:
     """An answer that reaches max_tokens has the finish "length", and token counts are given."""
     renderer = bench.teacher().renderer()
     with bench.teacher().sampler() as sampler:
-        prompts = [asked_prompted(renderer, query) for query in QUERIES]
+        prompts = [full_prompt(renderer, query) for query in QUERIES]
         for answer in answers(sampler, prompts, Sampling(max_tokens=1)):
             expected = "length" if answer.text else "stop"
             assert answer.finish == expected, f"with max_tokens=1 {answer.text!r} has the finish {answer.finish!r}"
@@ -117,7 +117,7 @@ def says_what_was_cut_off(bench: Bench) -> None:
 def counts_tokens(bench: Bench) -> None:
     """An answer has the tokens that its prompt was rendered to, and no more of its own than it may have, end token included."""
     renderer = bench.teacher().renderer()
-    prompts = [asked_prompted(renderer, query) for query in QUERIES]
+    prompts = [full_prompt(renderer, query) for query in QUERIES]
     longest = GREEDY.max_tokens
     with bench.teacher().sampler() as sampler:
         found = answers(sampler, prompts)
@@ -133,7 +133,7 @@ def counts_tokens(bench: Bench) -> None:
 
 def draws_as_asked(bench: Bench) -> None:
     """Other seeds give other answers where it is hot, and all the likeliest one where top_p leaves no other."""
-    prompt = asked_prompted(bench.teacher().renderer(), QUERIES[0])
+    prompt = full_prompt(bench.teacher().renderer(), QUERIES[0])
     requests = [Request(Key(number), prompt, seed=number) for number in range(16)]
     with bench.teacher().sampler() as sampler:
         (likeliest,) = answers(sampler, [prompt])
@@ -150,8 +150,8 @@ def holds_a_window(bench: Bench) -> None:
 
     def requests() -> Iterator[Request]:
         nonlocal pulled
-        prompt = asked_prompted(bench.teacher().renderer(), QUERIES[0])
-        for pulled in range(1, MOST_AHEAD + 1):
+        prompt = full_prompt(bench.teacher().renderer(), QUERIES[0])
+        for pulled in range(1, MAX_REQUESTS_AHEAD + 1):
             yield Request(Key(pulled), prompt)
 
     with bench.teacher().sampler() as sampler:
@@ -159,24 +159,24 @@ def holds_a_window(bench: Bench) -> None:
             return
         found = sampler.generate(requests(), GREEDY)
         next(found)
-        assert pulled < MOST_AHEAD, f"{pulled:,} requests were pulled before the first answer; hold a window of them"
+        assert pulled < MAX_REQUESTS_AHEAD, f"{pulled:,} requests were pulled before the first answer; hold a window of them"
         if isinstance(found, Generator):
             found.close()
-        prompts = [asked_prompted(bench.teacher().renderer(), query) for query in QUERIES]
+        prompts = [full_prompt(bench.teacher().renderer(), query) for query in QUERIES]
         assert len(answers(sampler, prompts)) == len(prompts), "left in the middle, the sampler answers no more"
 
 
 def names_what_does_not_fit(bench: Bench) -> None:
     """A request that the model can't hold ends in a ContextError that names it; nothing is cut in silence."""
     renderer = bench.teacher().renderer()
-    request = Request(Key(7), asked_prompted(renderer, "a heron " * LONG))
+    request = Request(Key(7), full_prompt(renderer, "a heron " * REPEATS))
     try:
         with bench.teacher().sampler() as sampler:
             ((_, answer),) = sampler.generate([request], GREEDY)
     except ContextError as error:
         named = error.number
     else:
-        assert answer.prompt_tokens > LONG, f"a query of {2 * LONG} words was asked as {answer.prompt_tokens} tokens"
+        assert answer.prompt_tokens > REPEATS, f"a query of {2 * REPEATS} words was asked as {answer.prompt_tokens} tokens"
         return
     assert named == 7, f"the ContextError names query {named}; it is number 7 that doesn't fit"
 
@@ -184,8 +184,8 @@ def names_what_does_not_fit(bench: Bench) -> None:
 def refuses_models_that_are_not_there(bench: Bench) -> None:
     """A model that nobody has is a BackendError that names it, before anything is asked."""
     ways: tuple[Callable[[], AbstractContextManager[Sampler]], ...] = (
-        lambda: bench.backend.teacher(NO_MODEL).sampler(),
-        lambda: bench.backend.student(NO_MODEL, bench.directory).sampler(None),
+        lambda: bench.backend.teacher(MISSING_MODEL).sampler(),
+        lambda: bench.backend.student(MISSING_MODEL, bench.directory).sampler(None),
     )
     for open_model in ways:
         said = "nothing"
@@ -194,7 +194,7 @@ def refuses_models_that_are_not_there(bench: Bench) -> None:
                 pass
         except BackendError as error:
             said = str(error)
-        assert NO_MODEL in said, f"asked for a model {NO_MODEL!r} the backend said {said}; name it in a BackendError"
+        assert MISSING_MODEL in said, f"asked for a model {MISSING_MODEL!r} the backend said {said}; name it in a BackendError"
 
 
 def resolves_once(bench: Bench) -> None:
@@ -218,7 +218,7 @@ def scores_tokens(bench: Bench) -> None:
             continue
         with opened as sampler:
             scorer: Scorer = sampler  # type: ignore[assignment]
-            for prompt in (asked_prompted(renderer, QUERIES[0]), Text(QUERIES[0])):
+            for prompt in (full_prompt(renderer, QUERIES[0]), Text(QUERIES[0])):
                 ids = renderer.target_ids(prompt, "animal")
                 ((_, scores),) = scorer.score([(Request(Key(0), prompt), ids)], 2)
                 _check_scores(model.id, scores, len(ids))

@@ -10,7 +10,7 @@ from pdistill.core.contract.targets import HardTarget
 from pdistill.core.contract.task import Task
 from pdistill.core.errors import PdistillError
 
-FIRST = 10_000  # queries that are looked at one by one
+MAX_QUERIES = 10_000  # queries that are looked at one by one
 
 
 def queries_are_stable(task: Task) -> None:
@@ -147,4 +147,4 @@ def text_of(prompt: Prompt) -> str:
 
 
 def _queries(task: Task) -> Iterator[Query]:
-    return numbered(lambda: islice(task.queries(), FIRST))
+    return numbered(lambda: islice(task.queries(), MAX_QUERIES))

@@ -14,7 +14,7 @@ from pdistill.core.contract.interfaces import (
     WeightsURI,
 )
 from pdistill.core.errors import PdistillError
-from pdistill.testing.bench import EXAMPLES, QUERIES, Bench, answers, asked_bare, texts
+from pdistill.testing.bench import EXAMPLES, QUERIES, Bench, answers, bare_prompt, texts
 
 STEPS = 8
 LORA = Lora(rank=4)
@@ -63,43 +63,43 @@ def resumes_where_it_stopped(bench: Bench) -> None:
     """From one saved state, a training that is stopped and resumed gives the losses and weights of one that is not."""
     student = bench.student()
     batch, rate = batch_of(student.renderer()), student.defaults.learning_rate
-    start = untrained(student)
+    start = initial_state(student)
     with student.trainer(LORA, start) as trainer:
         losses = [trainer.step(batch, rate).result().loss for _ in range(STEPS)]
-        whole = exported(trainer, trainer.save_weights("whole").result(), bench.directory / "whole")
+        whole = export_files(trainer, trainer.save_weights("whole").result(), bench.directory / "whole")
     with student.trainer(LORA, start) as trainer:
         again = [trainer.step(batch, rate).result().loss for _ in range(STEPS // 2)]
         state: StateURI = trainer.save_state("half").result()
     fresh = bench.student()
     with fresh.trainer(LORA, state) as trainer:
         again += [trainer.step(batch, rate).result().loss for _ in range(STEPS - STEPS // 2)]
-        halves = exported(trainer, trainer.save_weights("halves").result(), bench.directory / "halves")
+        halves = export_files(trainer, trainer.save_weights("halves").result(), bench.directory / "halves")
     fresh.release(state)
     fresh.release(start)
     if bench.exact:
         differ = [name for name in whole if whole[name] != halves.get(name)]
         assert not differ, f"stopped and resumed, {', '.join(differ)} of the export differ"
-    assert alike(bench, losses, again), f"stopped and resumed, the losses are {again} and not {losses}"
+    assert same_losses(bench, losses, again), f"stopped and resumed, the losses are {again} and not {losses}"
 
 
 def steps_may_be_sent_ahead(bench: Bench) -> None:
     """Steps that are asked for before the earlier ones are done give the losses of steps that are waited for."""
     student = bench.student()
     batch, rate = batch_of(student.renderer()), student.defaults.learning_rate
-    start = untrained(student)
+    start = initial_state(student)
     with student.trainer(LORA, start) as trainer:
         waited = [trainer.step(batch, rate).result().loss for _ in range(STEPS)]
     with student.trainer(LORA, start) as trainer:
         sent = [trainer.step(batch, rate) for _ in range(STEPS)]
         ahead = [future.result().loss for future in sent]
     student.release(start)
-    assert alike(bench, waited, ahead), f"sent ahead, the losses are {ahead} and not {waited}"
+    assert same_losses(bench, waited, ahead), f"sent ahead, the losses are {ahead} and not {waited}"
 
 
 def releases_more_than_once(bench: Bench) -> None:
     """What was released, or was never there, may be released again: a run that was killed does it."""
     student = bench.student()
-    state = untrained(student)
+    state = initial_state(student)
     student.release(state)
     try:
         student.release(state)
@@ -110,7 +110,7 @@ def releases_more_than_once(bench: Bench) -> None:
 def training_leaves_the_base_alone(bench: Bench) -> None:
     """The base answers after the training as before it, and the trained weights are another model."""
     student = bench.student()
-    prompts = [asked_bare(student.renderer(), query) for query in QUERIES]
+    prompts = [bare_prompt(student.renderer(), query) for query in QUERIES]
     with student.sampler(None) as sampler:
         before = answers(sampler, prompts)
     weights = train(student)
@@ -124,7 +124,7 @@ def training_leaves_the_base_alone(bench: Bench) -> None:
 def exports_the_student(bench: Bench) -> None:
     """The export is a folder of files, and answers like the weights that it was made of."""
     student = bench.student()
-    prompts = [asked_bare(student.renderer(), query) for query in QUERIES]
+    prompts = [bare_prompt(student.renderer(), query) for query in QUERIES]
     weights = train(student, export=bench.directory / ADAPTER)
     assert any((bench.directory / ADAPTER).iterdir()), "export() wrote no file into the folder that it was given"
     with student.sampler(weights) as sampler:
@@ -150,18 +150,18 @@ def batch_of(renderer: Renderer) -> Batch:
     """Return the examples as one batch."""
     rows = []
     for query, target in EXAMPLES:
-        prompt = asked_bare(renderer, query)
+        prompt = bare_prompt(renderer, query)
         rows.append(hard_row(renderer.prompt_ids(prompt), renderer.target_ids(prompt, target)))
     return hard_batch(rows)
 
 
-def untrained(student: Student) -> StateURI:
+def initial_state(student: Student) -> StateURI:
     """Return a saved state of no steps."""
     with student.trainer(LORA, None) as trainer:
         return trainer.save_state("start").result()
 
 
-def alike(bench: Bench, losses: Sequence[float], others: Sequence[float]) -> bool:
+def same_losses(bench: Bench, losses: Sequence[float], others: Sequence[float]) -> bool:
     """Return whether losses are the same, or nearly so where the backend promises no more."""
     if bench.exact:
         return list(losses) == list(others)
@@ -176,11 +176,11 @@ def train(student: Student, export: Path | None = None) -> WeightsURI:
             trainer.step(batch, student.defaults.learning_rate).result()
         weights = trainer.save_weights("trained").result()
         if export is not None:
-            exported(trainer, weights, export)
+            export_files(trainer, weights, export)
     return weights
 
 
-def exported(trainer: Trainer, weights: WeightsURI, directory: Path) -> dict[str, bytes]:
+def export_files(trainer: Trainer, weights: WeightsURI, directory: Path) -> dict[str, bytes]:
     """Return the exported files' contents by name."""
     directory.mkdir()
     trainer.export(weights, directory)

@@ -1,4 +1,4 @@
-"""The openai backend: teachers behind any endpoint that speaks OpenAI's API, hosted or on this machine."""
+"""The openai backend: teachers behind any endpoint with an OpenAI-compatible API, hosted or on this machine."""
 
 import json
 import math
@@ -14,28 +14,28 @@ from pdistill.core.errors import UsageError
 
 NEEDED = ("openai", "httpx", "tenacity")
 HARMLESS = {"changes_rows": False}
-OWN = (
+RESERVED_FIELDS = (
     "model", "messages", "prompt", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "n",
     "stream", "logprobs",
 )  # fmt: skip
-"""Fields of a request that have flags of their own, or that an answer is read by."""
+"""Request fields that pdistill sets itself, or needs in order to parse the answer; `extra` must not set them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAIOptions:
-    """What `-B key=value` sets. The key is no option: it is read from OPENAI_API_KEY.
+    """The options that `-B key=value` sets. The API key is not an option: it is read from OPENAI_API_KEY.
 
     Args:
-        api: "auto" asks chat messages by chat completions and text by completions; "chat" asks text by chat completions
-            too, as one user message.
-        batch: whether the service's batch API is asked: answers within a day, for a lower price.
-        extra: a JSON object of more fields of every request, such as '{"reasoning_effort": "low"}'.
-        base_url: the service's address; none is OPENAI_BASE_URL, or else OpenAI's own.
-        window: requests in flight.
+        api: "auto" sends chat messages to the chat completions endpoint and text to the completions endpoint; "chat"
+            sends text to chat completions too, as one user message.
+        batch: whether to use the service's batch API: answers within a day, at a lower price.
+        extra: a JSON object of additional fields for every request, such as '{"reasoning_effort": "low"}'.
+        base_url: the service's address (default: OPENAI_BASE_URL, or else OpenAI's own).
+        window: maximum number of requests in flight.
         timeout: seconds after which a request without an answer is sent again.
-        patience: seconds for which one request is tried again before the run stops.
-        price_prompt: what a million tokens of prompts cost, in USD.
-        price_sampled: what a million tokens of answers cost.
+        patience: seconds for which one request is retried before the run stops.
+        price_prompt: price of a million prompt tokens, in USD.
+        price_sampled: price of a million answer tokens, in USD.
     """
 
     api: Literal["auto", "chat"] = "auto"
@@ -49,46 +49,47 @@ class OpenAIOptions:
     price_sampled: float | None = field(default=None, metadata=HARMLESS)
 
     def __post_init__(self) -> None:
-        """Check what needs no service.
+        """Check everything that can be checked without the service.
 
         Raises:
-            UsageError: a number is out of range, an address holds a password, or `extra` won't do.
+            UsageError: a number is out of range, an address contains a password, or `extra` is not valid.
         """
         for name in ("window", "timeout", "patience"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
-                raise UsageError(f"option {name} of backend openai: {value} won't do, it must be above 0")
+                raise UsageError(f"invalid value {value} for option {name} of backend openai: it must be above 0")
         if self.base_url is not None and ("?" in self.base_url or "@" in self.base_url.partition("//")[2]):
-            raise UsageError("option base_url of backend openai holds a name, a password or a query; leave it out")
-        own = [key for key in self.more() if key in OWN]
-        if own:
+            raise UsageError("option base_url of backend openai contains a user name, a password or a query string; remove it")
+        reserved = [key for key in self.extra_fields() if key in RESERVED_FIELDS]
+        if reserved:
             raise UsageError(
-                f"option extra of backend openai: '{own[0]}' is not for it; choose other fields than {', '.join(OWN)}"
+                f"option extra of backend openai must not set '{reserved[0]}'; pdistill itself sets or needs "
+                f"{', '.join(RESERVED_FIELDS)}"
             )
 
-    def more(self) -> Mapping[str, Any]:
+    def extra_fields(self) -> Mapping[str, Any]:
         """Return the fields of `extra`.
 
         Raises:
-            UsageError: it is no JSON object.
+            UsageError: it is not a JSON object.
         """
         try:
-            found = json.loads(self.extra)
+            fields = json.loads(self.extra)
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            fields = None
+        if not isinstance(fields, dict):
             raise UsageError(
-                f"option extra of backend openai: {self.extra!r} is no JSON object; write it as "
+                f"invalid value {self.extra!r} for option extra of backend openai: it must be a JSON object, such as "
                 """'{"reasoning_effort": "low"}'"""
             )
-        return found
+        return fields
 
 
 def create(options: OpenAIOptions) -> Backend:
-    """Return the openai backend; asks nothing of the service.
+    """Return the openai backend; sends no request to the service.
 
     Raises:
-        BackendError: one of the packages that it needs is not installed.
+        BackendError: a package that it needs is not installed.
     """
     with needing("openai", NEEDED):
         from pdistill.backends.openai.backend import OpenAIBackend
@@ -99,5 +100,5 @@ def create(options: OpenAIOptions) -> Backend:
 def pdistill_register_backends(backends: Registry[Backend]) -> None:
     """Register the openai backend."""
     backends.register(
-        "openai", create, options=OpenAIOptions, summary="teachers behind any endpoint that speaks OpenAI's API"
+        "openai", create, options=OpenAIOptions, summary="teachers behind any endpoint with an OpenAI-compatible API"
     )

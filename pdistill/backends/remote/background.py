@@ -45,7 +45,7 @@ async def _cancel_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def blocking(work: Callable[[], T]) -> "Future[T]":
+def run_blocking(work: Callable[[], T]) -> "Future[T]":
     """Return the result-to-be of a function that may block for minutes and can't be interrupted, nor cancelled."""
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()

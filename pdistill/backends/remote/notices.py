@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 LOGGER = logging.getLogger("pdistill")
-EVERY, LONGEST = 10.0, 600.0
+FIRST_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 10.0, 600.0
 """Seconds for which a kind of notice is only counted after the first was said; twice as long each time, up to the longest."""
 
 
@@ -19,25 +19,25 @@ class Notices:
         every: seconds between the first two notices of one kind.
     """
 
-    def __init__(self, clean: Callable[[str], str] = str, every: float = EVERY) -> None:
+    def __init__(self, clean: Callable[[str], str] = str, every: float = FIRST_INTERVAL_SECONDS) -> None:
         self._clean = clean
         self._every = every
         self._next: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
-        self._silent: Counter[str] = Counter()
+        self._suppressed: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def say(self, kind: str, text: str) -> None:
+    def warn(self, kind: str, text: str) -> None:
         """Log a warning, or count it where one of its kind was logged a moment ago."""
         now = time.monotonic()
         with self._lock:
             if now < self._next.get(kind, now):
-                self._silent[kind] += 1
+                self._suppressed[kind] += 1
                 return
             pause = self._pauses.get(kind, self._every)
             self._next[kind] = now + pause
-            self._pauses[kind] = min(2 * pause, LONGEST)
-            more = self._silent.pop(kind, 0)
+            self._pauses[kind] = min(2 * pause, MAX_INTERVAL_SECONDS)
+            more = self._suppressed.pop(kind, 0)
         LOGGER.warning("%s", self._clean(f"{text} ({more:,} more like this since)" if more else text))
 
 
@@ -47,20 +47,20 @@ class Relay(logging.Handler):
     Args:
         name: the library's logger; its records go nowhere else until the handler is taken away.
         notices: says them.
-        without: what is in no record that is said; empty says all.
+        excluding: what is in no record that is said; empty says all.
     """
 
-    def __init__(self, name: str, notices: Notices, without: str = "") -> None:
+    def __init__(self, name: str, notices: Notices, excluding: str = "") -> None:
         super().__init__(logging.WARNING)
         self._logger = logging.getLogger(name)
         self._notices = notices
-        self._without = without
+        self._excluding = excluding
 
     def emit(self, record: logging.LogRecord) -> None:
         """Say a record; those that come from one line of the library are of one kind."""
         line = _first_line(record)
-        if not self._without or self._without not in line:
-            self._notices.say(f"{record.name}:{record.lineno}", f"{record.name.partition('.')[0]}: {line}")
+        if not self._excluding or self._excluding not in line:
+            self._notices.warn(f"{record.name}:{record.lineno}", f"{record.name.partition('.')[0]}: {line}")
 
     def __enter__(self) -> "Relay":
         self._propagated, self._logger.propagate = self._logger.propagate, False

@@ -9,10 +9,10 @@ from typing import Any
 
 from pdistill.backends.remote.background import Background
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.backends.tinker import TinkerOptions, home
-from pdistill.backends.tinker.connection import Connection, check_served, connected, once_only
+from pdistill.backends.tinker import TinkerOptions, local_copy
+from pdistill.backends.tinker.connection import Connection, check_served, open_connection, no_retries
 from pdistill.backends.tinker.export import read_note
-from pdistill.backends.tinker.failures import detail, explained, verdict
+from pdistill.backends.tinker.failures import detail, to_backend_error, verdict
 from pdistill.backends.tinker.prices import listed_prices
 from pdistill.backends.tinker.sampler import TinkerSampler
 from pdistill.backends.tinker.tokenizer import load_tokenizer
@@ -88,7 +88,7 @@ class ServedModel:
         Raises:
             BackendError: it doesn't.
         """
-        with connected(self.options) as connection:
+        with open_connection(self.options) as connection:
             self.context(connection, trained=trained)
 
     def context(self, connection: Connection, *, trained: bool = False) -> int | None:
@@ -105,10 +105,10 @@ class ServedModel:
     @contextmanager
     def sampler(self, weights: str | None) -> Iterator[TinkerSampler]:
         """Give the model, or weights trained on it."""
-        with connected(self.options) as connection:
+        with open_connection(self.options) as connection:
             context = self.context(connection)
             what = {"base_model": self.name} if weights is None else {"model_path": weights}
-            once = once_only()
+            once = no_retries()
             yield TinkerSampler(
                 connection,
                 lambda service: service.create_sampling_client(**what, retry_config=once),
@@ -186,7 +186,7 @@ class TinkerStudent:
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[TinkerTrainer]:
         """Give a trainer that starts anew, or goes on from a saved state, with its optimizer, in a new session."""
         options = self._model.options
-        with connected(options) as connection, Background() as background:
+        with open_connection(options) as connection, Background() as background:
             self._model.context(connection, trained=True)
             service = connection.service()
             if resume is None:
@@ -201,15 +201,15 @@ class TinkerStudent:
                     )
                 )
             else:
-                client = self._resumed(connection, service, resume)
+                client = self._resume(connection, service, resume)
             yield TinkerTrainer(connection, client, background, options, self.id, self._directory.name)
 
-    def _resumed(self, connection: Connection, service: Any, state: StateURI) -> Any:
+    def _resume(self, connection: Connection, service: Any, state: StateURI) -> Any:
         try:
-            return connection.called(lambda: service.create_training_client_from_state_with_optimizer(state))
+            return connection.call_raw(lambda: service.create_training_client_from_state_with_optimizer(state))
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-            if verdict(error) != "lost":
-                raise explained(error, connection.url) from None
+            if verdict(error) != "gone":
+                raise to_backend_error(error, connection.url) from None
             raise BackendError(
                 f"the service has the saved state '{state}' no more ({detail(error)}); train anew in another --run-dir, with "
                 f"--from {self._directory} to reuse the answers"
@@ -222,11 +222,11 @@ class TinkerStudent:
             weights: where the service keeps the trained weights.
             examples: held-out queries as the student is asked, with the targets' ids.
         """
-        return home.check(self, self._model.options, weights, folder, examples)
+        return local_copy.check(self, self._model.options, weights, folder, examples)
 
     def local_copy(self) -> Student | None:
         """Return the student as one of this machine, where its adapter was checked; None where it only is on the service."""
-        return home.student(self._model.options, self._directory)
+        return local_copy.student(self._model.options, self._directory)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Do nothing: the service drops saved states when they expire."""

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from pdistill.backends.packages import needing
-from pdistill.backends.remote.background import blocking
-from pdistill.backends.remote.gate import Gate
+from pdistill.backends.remote.background import run_blocking
+from pdistill.backends.remote.sender import RetryingSender
 from pdistill.backends.remote.notices import Notices, Relay
 from pdistill.backends.remote.probe import unreachable
 from pdistill.backends.tinker import TinkerOptions, transport
-from pdistill.backends.tinker.failures import ADDRESS_VARIABLE, clean, explained, status_of, verdict
+from pdistill.backends.tinker.failures import ADDRESS_VARIABLE, clean, to_backend_error, status_of, verdict
 from pdistill.core.errors import BackendError, nearest
 
-POLL, CLOSING = 0.5, 5.0
+POLL_SECONDS, CLOSE_SECONDS = 0.5, 5.0
 """Seconds between two looks at whether the service was given up, and for the goodbye."""
 
-USUAL = "because of try_again"
+ROUTINE_WARNING = "because of try_again"
 """What the client warns of each time that a result takes a while."""
 
 _answered: set[str] = set()
@@ -33,7 +33,7 @@ class Connection:
         self.client = load_client()
         self.url = address(options)
         self.notices = Notices(clean)
-        self.gate = Gate(options.patience, options.timeout, self.notices)
+        self.sender = RetryingSender(options.patience, options.timeout, self.notices)
         self._service: Any = None
         self._forgotten: list[Any] = []
         self._lock = threading.Lock()
@@ -45,18 +45,18 @@ class Connection:
             BackendError: it failed, or the service was given up.
         """
         try:
-            return self.called(work)
+            return self.call_raw(work)
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-            raise explained(error, self.url) from None
+            raise to_backend_error(error, self.url) from None
 
-    def called(self, work: Callable[[], Any]) -> Any:
+    def call_raw(self, work: Callable[[], Any]) -> Any:
         """Return the same; errors are the client's own, where the service was not given up."""
-        future = blocking(lambda: _result(work()))
-        while not wait([future], timeout=POLL).done:
+        future = run_blocking(lambda: _result(work()))
+        while not wait([future], timeout=POLL_SECONDS).done:
             self._check()
         return future.result()
 
-    async def settled(self, future: Any) -> Any:
+    async def result_of(self, future: Any) -> Any:
         """Return the result of one of the client's futures.
 
         Raises:
@@ -64,7 +64,7 @@ class Connection:
         """
         waiting = asyncio.wrap_future(future.future())
         try:
-            while not (await asyncio.wait({waiting}, timeout=POLL))[0]:
+            while not (await asyncio.wait({waiting}, timeout=POLL_SECONDS))[0]:
                 self._check()
         finally:
             if not waiting.done():
@@ -79,7 +79,7 @@ class Connection:
         """
         with self._lock:
             if self._service is None:
-                transport.guard(self.url, self.gate)
+                transport.send_through(self.url, self.sender)
                 self._service = self.client.ServiceClient(base_url=self.url, user_metadata={"made_by": "pdistill"})
             return self._service
 
@@ -99,16 +99,16 @@ class Connection:
         if self.url not in _answered:
             self._probe()
             _answered.add(self.url)
-        transport.guard(self.url, self.gate)
+        transport.send_through(self.url, self.sender)
         try:
-            found = self.called(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())
+            found = self.call_raw(lambda: self.client.RestClient(base_url=self.url).get_server_capabilities())
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-            if verdict(error) == "lost":
+            if verdict(error) == "gone":
                 raise BackendError(
                     f"what answers at {self.url} is no Tinker service ({status_of(error)}); set {ADDRESS_VARIABLE} to the "
                     "service's address"
                 ) from None
-            raise explained(error, self.url) from None
+            raise to_backend_error(error, self.url) from None
         return {model.model_name: model for model in found.supported_models}
 
     def close(self, status: str) -> None:
@@ -117,14 +117,14 @@ class Connection:
             service.close("errored")
         if self._service is not None:
             try:
-                self._service.close(status).result(CLOSING)
+                self._service.close(status).result(CLOSE_SECONDS)
             except Exception as error:  # noqa: BLE001 - a goodbye that isn't heard changes nothing
-                self.notices.say("close", f"the session at {self.url} could not be ended: {type(error).__name__}")
+                self.notices.warn("close", f"the session at {self.url} could not be ended: {type(error).__name__}")
         self._forgotten, self._service = [], None
 
     def _probe(self) -> None:
         """Guarantee that an HTTP server answers at the address, within 10 seconds."""
-        said = unreachable(f"{self.url}/api/v1/healthz")
+        said = unreachable_reason(f"{self.url}/api/v1/healthz")
         if said is not None:
             raise BackendError(
                 f"the Tinker service at {self.url} can't be reached: {clean(said).lower()}; look at the network, or set "
@@ -132,8 +132,8 @@ class Connection:
             )
 
     def _check(self) -> None:
-        last = transport.gate_of(f"{self.url}/")
-        failure = self.gate.failure or (last.failure if last else None)
+        last = transport.sender_for(f"{self.url}/")
+        failure = self.sender.failure or (last.failure if last else None)
         if failure is not None:
             later = "run the command again later, or with a longer -B patience=SECONDS"
             then = "do that, and run the command again" if failure == transport.UNPAID else later
@@ -141,11 +141,11 @@ class Connection:
 
 
 @contextmanager
-def connected(options: TinkerOptions) -> Iterator[Connection]:
+def open_connection(options: TinkerOptions) -> Iterator[Connection]:
     """Give a connection that is closed at the end; what the client's loggers say is said as notices meanwhile."""
     connection = Connection(options)
     status = "interrupted"
-    with Relay("tinker", connection.notices, without=USUAL):
+    with Relay("tinker", connection.notices, excluding=ROUTINE_WARNING):
         try:
             yield connection
             status = "success"
@@ -180,7 +180,7 @@ def address(options: TinkerOptions) -> str:
     return str(resolve_base_url(options.base_url))
 
 
-def once_only() -> Any:
+def no_retries() -> Any:
     """Return the client's settings for asking once: by itself it asks anew, and pays, without end where an answer is lost."""
     from tinker.lib.retry_handler import RetryConfig
 

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from pdistill.backends.remote.gate import may_pass
+from pdistill.backends.remote.sender import is_transient
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail
 from pdistill.backends.tinker.tokenizer import hub_name
@@ -20,7 +20,7 @@ from pdistill.core.files import write_file
 NOTE, CONFIG, WEIGHTS = "remote.json", "adapter_config.json", "adapter_model.safetensors"
 CARD = "README.md"
 """A model card that the service made: it names paths on its machine."""
-PATIENCE, LONGEST_PAUSE, BLOCK = 300.0, 30.0, 1 << 20
+PATIENCE_SECONDS, MAX_PAUSE_SECONDS, BLOCK_BYTES = 300.0, 30.0, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def read_note(directory: Path) -> Note:
         ) from None
 
 
-def bring_home(
+def download_adapter(
     connection: Connection, download: str | BackendError, weights: WeightsURI, model: str, directory: Path
 ) -> None:
     """Guarantee that the folder holds the note, and the adapter where the service gives it away.
@@ -91,17 +91,17 @@ def bring_home(
         urls: Mapping[str, str] = connection.call(lambda: rest.get_external_weights_urls(download)).urls
         for name, url in urls.items():
             if name != CARD:
-                _download(connection, url, directory / _safe(name))
-        _settle_config(directory, model)
+                _download(connection, url, directory / _safe_name(name))
+        _set_base_model(directory, model)
     write_note(Note(weights, model, reason=reason), directory)
 
 
 def _download(connection: Connection, url: str, path: Path) -> None:
     retrying = Retrying(
-        retry=retry_if_exception(_may_pass),
-        wait=wait_random_exponential(1.0, LONGEST_PAUSE),
-        stop=stop_after_delay(PATIENCE),
-        before_sleep=lambda state: connection.notices.say(
+        retry=retry_if_exception(_is_transient),
+        wait=wait_random_exponential(1.0, MAX_PAUSE_SECONDS),
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        before_sleep=lambda state: connection.notices.warn(
             "download", f"the download of '{path.name}' broke off; trying again"
         ),
         reraise=True,
@@ -123,13 +123,13 @@ def _fetch(url: str, path: Path) -> None:
         path.open("wb") as file,
     ):
         response.raise_for_status()
-        for block in response.iter_bytes(BLOCK):
+        for block in response.iter_bytes(BLOCK_BYTES):
             file.write(block)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
-        return may_pass(error.response)
+        return is_transient(error.response)
     return isinstance(error, httpx.TransportError)
 
 
@@ -140,7 +140,7 @@ def _without_query(error: httpx.HTTPError, url: str) -> str:
     return detail(error).replace(url, "its address")
 
 
-def _safe(name: str) -> str:
+def _safe_name(name: str) -> str:
     """Return a file's name as the service gave it, which stays within a folder.
 
     Raises:
@@ -152,7 +152,7 @@ def _safe(name: str) -> str:
     return str(path)
 
 
-def _settle_config(directory: Path, model: str) -> None:
+def _set_base_model(directory: Path, model: str) -> None:
     """Guarantee that it is an adapter, and that its base is the model by its name, not a path on the service's machine.
 
     Raises:

@@ -8,14 +8,14 @@ import httpx
 
 from pdistill.core.errors import BackendError
 
-Verdict = Literal["again", "lost", "barred", "refused"]
+Verdict = Literal["retry", "gone", "denied", "refused"]
 """Worth another try; the session or its saved state is gone; the account may not; the request itself is wrong."""
 
 KEY_VARIABLE, ADDRESS_VARIABLE = "TINKER_API_KEY", "TINKER_BASE_URL"
 SECRET = re.compile(r"tml-[\w.-]{4,}|eyJ[\w-]{4,}\.[\w.-]+")
 STATUS = re.compile(r"status[ =:]+(\d{3})")
 INNER = re.compile(r"Error code: \d+ - \{.*?'detail': (['\"])(.*?)\1[,}]", re.DOTALL)
-LONGEST = 300
+MAX_DETAIL_CHARACTERS = 300
 """Characters of a service's words that are said."""
 
 
@@ -44,23 +44,23 @@ def verdict(error: BaseException) -> Verdict:
     name = type(error).__name__
     if name == "RequestFailedError":
         category = str(getattr(getattr(error, "category", None), "name", "")).lower()
-        return "refused" if category == "user" else "again"
+        return "refused" if category == "user" else "retry"
     if name in ("APIConnectionError", "APITimeoutError", "RetryableException") or isinstance(
         error, httpx.TransportError | TimeoutError
     ):
-        return "again"
+        return "retry"
     return "refused"
 
 
 def _by_status(status: int) -> Verdict:
     if status in (401, 402, 403):
-        return "barred"
+        return "denied"
     if status in (404, 410):
-        return "lost"
-    return "again" if status in (408, 409, 425, 429) or status >= 500 else "refused"
+        return "gone"
+    return "retry" if status in (408, 409, 425, 429) or status >= 500 else "refused"
 
 
-def explained(error: BaseException, url: str) -> BackendError:
+def to_backend_error(error: BaseException, url: str) -> BackendError:
     """Return an error of the client as one line, with the next command."""
     if isinstance(error, BackendError):
         return error
@@ -99,4 +99,4 @@ def detail(error: BaseException) -> str:
     inner = INNER.search(text)
     text = (inner[2] if inner else text).removeprefix("Request failed: ").removeprefix("Failed to retrieve future: ")
     line = clean(next(iter(text.strip().splitlines()), type(error).__name__)).rstrip(".")
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
+    return line if len(line) <= MAX_DETAIL_CHARACTERS else f"{line[:MAX_DETAIL_CHARACTERS]}..."

@@ -8,17 +8,17 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pdistill.backends.remote.background import Background, blocking
+from pdistill.backends.remote.background import Background, run_blocking
 from pdistill.backends.tinker import TinkerOptions, export
 from pdistill.backends.tinker.connection import Connection
-from pdistill.backends.tinker.failures import detail, explained, verdict
+from pdistill.backends.tinker.failures import detail, to_backend_error, verdict
 from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, Row, SoftRow
 from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 from pdistill.core.errors import BackendError, BrokenOffError
 
 T = TypeVar("T")
 
-BETAS, EPSILON, MOST_NORM = (0.9, 0.999), 1e-8, 1.0
+BETAS, EPSILON, MAX_GRADIENT_NORM = (0.9, 0.999), 1e-8, 1.0
 LOSSES: dict[Loss, str] = {
     "cross_entropy": "cross_entropy",
     "soft_cross_entropy": "cross_entropy",
@@ -64,7 +64,7 @@ class TinkerTrainer:
             beta2=BETAS[1],
             eps=EPSILON,
             weight_decay=0.0,
-            grad_clip_norm=MOST_NORM,
+            grad_clip_norm=MAX_GRADIENT_NORM,
         )
         forward = self._client.forward_backward([_datum(types, row) for row in batch.rows], LOSSES[batch.loss])
         optimized = self._client.optim_step(optimizer)
@@ -77,7 +77,7 @@ class TinkerTrainer:
         saved = self._client.save_state(f"{self._prefix}-{name}", ttl_seconds=self._expiry, overwrite=True)
 
         async def uri() -> StateURI:
-            return StateURI((await self._connection.settled(saved)).path)
+            return StateURI((await self._connection.result_of(saved)).path)
 
         return self._in_order(uri())
 
@@ -90,17 +90,17 @@ class TinkerTrainer:
         saved = self._client.save_weights_for_sampler(f"{self._prefix}-{name}")
 
         async def uri() -> WeightsURI:
-            found = WeightsURI((await self._connection.settled(saved)).path)
-            asked = blocking(
+            found = WeightsURI((await self._connection.result_of(saved)).path)
+            asked = run_blocking(
                 lambda: self._client.save_weights_external(f"{self._prefix}-{name}", ttl_seconds=self._expiry)
             )
             download = await asyncio.wrap_future(asked)
             try:
-                self._downloads[found] = (await self._connection.settled(download)).path
+                self._downloads[found] = (await self._connection.result_of(download)).path
             except Exception as error:
-                if verdict(error) not in ("refused", "barred", "lost"):
+                if verdict(error) not in ("refused", "denied", "gone"):
                     raise
-                self._downloads[found] = explained(error, self._connection.url)
+                self._downloads[found] = to_backend_error(error, self._connection.url)
             return found
 
         return self._in_order(uri())
@@ -113,11 +113,11 @@ class TinkerTrainer:
         """
         if weights not in self._downloads:
             raise BackendError(f"these weights were not saved by this trainer: {weights}")
-        export.bring_home(self._connection, self._downloads[weights], weights, self._model, directory)
+        export.download_adapter(self._connection, self._downloads[weights], weights, self._model, directory)
 
     async def _metrics(self, forward: Any, optimized: Any, trained: int, number: int) -> StepMetrics:
-        found = await self._connection.settled(forward)
-        await self._connection.settled(optimized)
+        found = await self._connection.result_of(forward)
+        await self._connection.result_of(optimized)
         loss = float(found.metrics["loss:sum"])
         if math.isnan(loss):
             raise BackendError(f"the loss is not a number after {number - 1} steps; take a smaller --learning-rate")
@@ -137,8 +137,8 @@ class TinkerTrainer:
         except BackendError:
             raise
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-            if verdict(error) == "barred":
-                raise explained(error, self._connection.url) from None
+            if verdict(error) == "denied":
+                raise to_backend_error(error, self._connection.url) from None
             raise BrokenOffError(f"the training on the service broke off: {detail(error)}") from None
         finally:
             work.close()

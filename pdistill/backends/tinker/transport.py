@@ -7,41 +7,41 @@ replaced by one that looks up the gate of the address. A client without that cla
 from importlib import import_module
 from typing import Any
 
-from pdistill.backends.remote.gate import Gate
+from pdistill.backends.remote.sender import RetryingSender
 
-UNGUARDED = ("telemetry", "session_heartbeat", "finish", "dynamic_config", "cancel_future")
+NOT_RETRIED = ("telemetry", "session_heartbeat", "finish", "dynamic_config", "cancel_future")
 """Last parts of the paths of requests that the client sends by itself: whether they arrive is no matter of the run."""
 
 UNPAID = "the service wants its bill settled (402)"
 """Why the service is given up then: the client by itself would wait for an hour."""
 
-_gates: dict[str, Gate] = {}
+_senders: dict[str, RetryingSender] = {}
 
 
-def guard(url: str, gate: Gate) -> None:
+def send_through(url: str, sender: RetryingSender) -> None:
     """Guarantee that what the client sends to this address goes through the gate: the last one that was named, for all."""
     client: Any = import_module("tinker._base_client")
     original: Any = getattr(client, "AsyncHttpxClientWrapper", None)
-    if original is not None and not hasattr(original, "through_a_gate"):
-        client.AsyncHttpxClientWrapper = _guarded(original)
-    _gates[url] = gate
+    if original is not None and not hasattr(original, "has_sender"):
+        client.AsyncHttpxClientWrapper = _with_sender(original)
+    _senders[url] = sender
 
 
-def gate_of(url: str) -> Gate | None:
+def sender_for(url: str) -> RetryingSender | None:
     """Return the gate that a request to `url` goes through."""
-    return next((gate for address, gate in _gates.items() if url.startswith(f"{address}/")), None)
+    return next((sender for address, sender in _senders.items() if url.startswith(f"{address}/")), None)
 
 
-def _guarded(original: Any) -> Any:
+def _with_sender(original: Any) -> Any:
     async def send(self: Any, request: Any, **options: Any) -> Any:
-        gate = gate_of(str(request.url))
-        if gate is None:
+        sender = sender_for(str(request.url))
+        if sender is None:
             return await original.send(self, request, **options)
-        unguarded = request.url.path.rpartition("/")[2] in UNGUARDED
-        way = gate.listen if unguarded else gate.send
+        unguarded = request.url.path.rpartition("/")[2] in NOT_RETRIED
+        way = sender.send_once if unguarded else sender.send
         response = await way(lambda: original.send(self, request, **options))
         if response.status_code == 402:
-            gate.failure = UNPAID
+            sender.failure = UNPAID
         return response
 
-    return type(original.__name__, (original,), {"send": send, "through_a_gate": True})
+    return type(original.__name__, (original,), {"send": send, "has_sender": True})

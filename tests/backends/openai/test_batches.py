@@ -18,7 +18,7 @@ BATCH = {"teacher.batch": True}
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(batches, "MAX_PAUSE_SECONDS", 0.0)
 
 
 def answered(folder: Path, **changes: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from pdistill.backends.remote.background import Background, blocking
+from pdistill.backends.remote.background import Background, run_blocking
 
 
 async def double(number: int) -> int:
@@ -31,7 +31,7 @@ def test_what_was_there_before_is_no_garbage_meanwhile_and_may_be_again() -> Non
 
 def test_a_call_that_blocks_goes_on_to_its_end() -> None:
     release = threading.Event()
-    future = blocking(release.wait)
+    future = run_blocking(release.wait)
     assert not future.cancel(), "its thread could not hand over what it returns"
     release.set()
     assert future.result(10) is True

@@ -14,8 +14,8 @@ def said(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_kind_of_notice_is_said_at_once_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
     notices = Notices(every=3600)
     for number in range(1000):
-        notices.say("cut", f"cut {number}")
-    notices.say("hang", "hang")
+        notices.warn("cut", f"cut {number}")
+    notices.warn("hang", "hang")
     assert said(caplog) == ["cut 0", "hang"]
 
 
@@ -26,7 +26,7 @@ def test_the_next_notice_says_how_many_were_left_out(
     monkeypatch.setattr("pdistill.backends.remote.notices.time.monotonic", lambda: now[0])
     notices = Notices(every=10)
     for now[0] in (100.0, 101.0, 102.0, 111.0):
-        notices.say("cut", "cut")
+        notices.warn("cut", "cut")
     assert said(caplog) == ["cut", "cut (2 more like this since)"]
 
 
@@ -37,7 +37,7 @@ def test_what_goes_on_for_hours_is_said_ever_more_seldom(
     monkeypatch.setattr("pdistill.backends.remote.notices.time.monotonic", lambda: now[0])
     notices = Notices(every=10)
     for now[0] in range(3600):
-        notices.say("heartbeat", "the heartbeat failed")
+        notices.warn("heartbeat", "the heartbeat failed")
     assert 7 < len(said(caplog)) < 15
 
 
@@ -48,7 +48,7 @@ def test_secrets_are_cleaned_away(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_librarys_warnings_are_said_as_notices_and_nowhere_else(caplog: pytest.LogCaptureFixture) -> None:
     library = logging.getLogger("somelib.part")
-    with Relay("somelib", Notices(every=3600), without="as usual"):
+    with Relay("somelib", Notices(every=3600), excluding="as usual"):
         library.warning("it takes a while, as usual")
         for number in range(100):
             library.warning("again %d\nand more", number)

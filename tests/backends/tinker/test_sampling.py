@@ -136,7 +136,7 @@ def test_a_bill_that_is_not_paid_ends_in_one_line(proxy: Callable[..., Proxy], t
 def test_an_answer_that_is_lost_again_and_again_is_not_paid_for_without_end(
     proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samplers, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(samplers, "FIRST_PAUSE_SECONDS", 0.01)
     watched = proxy(plan=lambda call: Fault(status=410) if call.kind == "retrieval" else None)
     with pytest.raises(BackendError, match="run the command again"):
         ask(Sampling(max_tokens=3), window=1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 """Nats: the mean difference of a token's log-probability up to which two ways to compute one model count as the same."""
 LOCAL, AUTO, NONE = "local", "auto", "none"
-SHARE = 0.5
+MAX_MEMORY_SHARE = 0.5
 """Of the memory that is free: what a model may take that nobody named."""
 
 
@@ -35,7 +35,7 @@ def check(
     """Return a line that says how the adapter in `folder` compares to the weights on the service; notes it there."""
     note = read_note(folder)
     try:
-        note = _compared(remote, options, note, folder, examples)
+        note = _compare(remote, options, note, folder, examples)
     except PdistillError as error:
         note = replace(note, reason=str(error))
     write_note(note, folder)
@@ -59,7 +59,7 @@ def student(options: TinkerOptions, directory: Path) -> Student | None:
     return _local_backend(options).student(note.base, directory)
 
 
-def _compared(
+def _compare(
     remote: "TinkerStudent",
     options: TinkerOptions,
     note: Note,
@@ -77,14 +77,14 @@ def _compared(
         return replace(note, reason="there is no held-out example with a target")
     local = _local_backend(options)
     base = _base(options, note.model)
-    at_home = local.student(base, folder.parent)
+    local_student = local.student(base, folder.parent)
     renderer = remote.renderer()
-    if dict(at_home.renderer().identity()) != dict(renderer.identity()):
+    if dict(local_student.renderer().identity()) != dict(renderer.identity()):
         return replace(note, reason=f"'{base}' has another tokenizer or chat template")
-    with at_home.sampler(WeightsURI(folder.name)) as here:
-        mine = _scored(here, examples)
+    with local_student.sampler(WeightsURI(folder.name)) as here:
+        mine = _score(here, examples)
     with remote.sampler(note.weights) as there:
-        theirs = _scored(there, examples)
+        theirs = _score(there, examples)
     pairs = [pair for key in theirs for pair in zip(mine[key], theirs[key], strict=True)]
     difference = sum(abs(one - other) for one, other in pairs) / len(pairs)
     same = difference <= TOLERANCE
@@ -103,7 +103,7 @@ def _compared(
     )
 
 
-def _scored(sampler: Sampler, examples: Sequence[tuple[Request, TokenIds]]) -> dict[Key, Sequence[float]]:
+def _score(sampler: Sampler, examples: Sequence[tuple[Request, TokenIds]]) -> dict[Key, Sequence[float]]:
     scorer: Scorer = sampler  # type: ignore[assignment]
     return {key: scores.logprobs for key, scores in scorer.score(examples, 1)}
 
@@ -137,7 +137,7 @@ def _base(options: TinkerOptions, model: str) -> str:
     if size is None:
         raise BackendError(f"the weights of '{name}' are not on this machine; name them with -B base=PATH")
     free = _free_memory()
-    if size > SHARE * free:
+    if size > MAX_MEMORY_SHARE * free:
         raise BackendError(
             f"the weights of '{name}' take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free; to load them all "
             f"the same, name them with -B base={name}"

@@ -8,7 +8,7 @@ from tenacity import AsyncRetrying, retry_if_exception, retry_if_result
 T = TypeVar("T")
 
 
-async def retried(work: Callable[[], Awaitable[T]], worth: Callable[[Any], bool], **how: Any) -> T:
+async def retry(work: Callable[[], Awaitable[T]], worth: Callable[[Any], bool], **how: Any) -> T:
     """Return what `work` gives; its own errors pass through.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tenacity import stop_after_attempt
 
-from pdistill.backends.remote.retried import retried
+from pdistill.backends.remote.retry import retry
 
 
 class Work:
@@ -30,7 +30,7 @@ def worth(found: Any) -> bool:
 
 
 def given(work: Work) -> Any:
-    return asyncio.run(retried(work, worth, stop=stop_after_attempt(3), reraise=True))
+    return asyncio.run(retry(work, worth, stop=stop_after_attempt(3), reraise=True))
 
 
 @pytest.mark.parametrize("failures", [[], ["poor"], [ValueError("a"), "poor"], [ValueError("a"), ValueError("b")]])
