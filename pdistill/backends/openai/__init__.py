@@ -59,7 +59,9 @@ class OpenAIOptions:
             if not 0 < value < math.inf:
                 raise UsageError(f"invalid value {value} for option {name} of backend openai: it must be above 0")
         if self.base_url is not None and ("?" in self.base_url or "@" in self.base_url.partition("//")[2]):
-            raise UsageError("option base_url of backend openai contains a user name, a password or a query string; remove it")
+            raise UsageError(
+                "option base_url of backend openai contains a user name, a password or a query string; remove it"
+            )
         reserved = [key for key in self.extra_fields() if key in RESERVED_FIELDS]
         if reserved:
             raise UsageError(

@@ -31,7 +31,7 @@ class OpenAIBackend:
         return {"client": version("openai"), "service": address(self.options)} if stored is None else dict(stored)
 
     def prices(self, model: str) -> Prices | None:
-        """Return the prices given by the options; None if one is missing, as the API does not report prices.
+        """Return the prices in the options; None if one is missing, as the API does not report prices.
 
         Raises:
             UsageError: a price is below 0.

@@ -117,7 +117,9 @@ class BatchSampler:
                 "is saved, run the command again later"
             )
 
-    def _collect(self, batch: Any, waiting: dict[str, BatchRequest], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
+    def _collect(
+        self, batch: Any, waiting: dict[str, BatchRequest], sampling: Sampling
+    ) -> Iterator[tuple[Key, Completion]]:
         """Yield the answers of an ended batch to waiting requests, and remove these from `waiting`."""
         for line in self._file_lines(batch.output_file_id, batch.error_file_id):
             one = waiting.get(line["custom_id"])

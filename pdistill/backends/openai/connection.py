@@ -16,13 +16,13 @@ from pdistill.backends.openai.failures import (
     QUOTA_CODE,
     clean,
     detail,
-    explained,
     is_model_missing,
+    to_backend_error,
 )
 from pdistill.backends.remote.background import Background
-from pdistill.backends.remote.sender import RetryingSender
 from pdistill.backends.remote.notices import Notices
-from pdistill.backends.remote.probe import unreachable
+from pdistill.backends.remote.probe import unreachable_reason
+from pdistill.backends.remote.sender import RetryingSender
 from pdistill.core.errors import BackendError, nearest
 
 T = TypeVar("T")

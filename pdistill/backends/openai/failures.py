@@ -35,7 +35,9 @@ def clean(text: str) -> str:
 
 def is_model_missing(error: openai.APIStatusError) -> bool:
     """Return whether a plain request for one token is refused because of the model, and not because of its token limit."""
-    return error.status_code in (404, 405) or (error.status_code in (400, 422) and "max_tokens" not in _full_text(error))
+    return error.status_code in (404, 405) or (
+        error.status_code in (400, 422) and "max_tokens" not in _full_text(error)
+    )
 
 
 def is_too_long(error: openai.APIStatusError) -> bool:

@@ -41,7 +41,9 @@ def parse_answer(answer: Any, prompt: Prompt, sampling: Sampling, connection: Co
         )
     text, refused = _text_and_refusal(choices[0])
     reason = getattr(choices[0], "finish_reason", None)
-    finish: Finish = "length" if reason in LENGTH_REASONS else "stop" if reason in FINISHED_REASONS and not refused else "error"
+    finish: Finish = (
+        "length" if reason in LENGTH_REASONS else "stop" if reason in FINISHED_REASONS and not refused else "error"
+    )
     usage = getattr(answer, "usage", None)
     prompt_count, answer_count = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
     if prompt_count is None or answer_count is None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import openai
 
-from pdistill.backends.openai.failures import unsupported_field, is_too_long
+from pdistill.backends.openai.failures import is_too_long, unsupported_field
 from pdistill.core.contract.sampling import Sampling
 
 SEED_BITS = 31

@@ -8,7 +8,7 @@ import openai
 
 from pdistill.backends.openai import OpenAIOptions
 from pdistill.backends.openai.connection import Connection
-from pdistill.backends.openai.failures import detail, is_filtered, unsupported_field, is_too_long
+from pdistill.backends.openai.failures import detail, is_filtered, is_too_long, unsupported_field
 from pdistill.backends.openai.messages import as_chat, cut_at_stop_texts, parse_answer, request_fields
 from pdistill.backends.openai.parameters import Parameters
 from pdistill.backends.remote.window import in_window

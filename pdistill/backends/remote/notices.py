@@ -1,4 +1,4 @@
-"""Says what goes wrong on the way to a service: on the logger "pdistill", seldom enough that nothing floods."""
+"""Logs problems with a service on the logger "pdistill", rate-limited so that they never flood the output."""
 
 import logging
 import threading
@@ -8,15 +8,15 @@ from collections.abc import Callable
 
 LOGGER = logging.getLogger("pdistill")
 FIRST_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 10.0, 600.0
-"""Seconds for which a kind of notice is only counted after the first was said; twice as long each time, up to the longest."""
+"""How long notices of one kind are only counted after one was logged; doubles each time, up to the maximum."""
 
 
 class Notices:
-    """Says each kind of notice at once, then ever more seldom with how often it came.
+    """Logs the first notice of each kind at once, later ones at increasing intervals with the number suppressed meanwhile.
 
     Args:
-        clean: returns a text without the secrets that it may hold.
-        every: seconds between the first two notices of one kind.
+        clean: removes secrets from a text.
+        every: minimum number of seconds between the first two notices of one kind.
     """
 
     def __init__(self, clean: Callable[[str], str] = str, every: float = FIRST_INTERVAL_SECONDS) -> None:
@@ -28,7 +28,7 @@ class Notices:
         self._lock = threading.Lock()
 
     def warn(self, kind: str, text: str) -> None:
-        """Log a warning, or count it where one of its kind was logged a moment ago."""
+        """Log a warning, or only count it if one of its kind was logged recently."""
         now = time.monotonic()
         with self._lock:
             if now < self._next.get(kind, now):
@@ -42,12 +42,12 @@ class Notices:
 
 
 class Relay(logging.Handler):
-    """Takes the warnings of a library's loggers, which may come by the thousand, and says them as notices.
+    """Redirects the warnings of a library's loggers, of which there may be thousands, to notices.
 
     Args:
-        name: the library's logger; its records go nowhere else until the handler is taken away.
-        notices: says them.
-        excluding: what is in no record that is said; empty says all.
+        name: the library's logger; its records are not propagated while the context is open.
+        notices: where the warnings go.
+        excluding: records that contain this text are dropped; empty keeps all.
     """
 
     def __init__(self, name: str, notices: Notices, excluding: str = "") -> None:
@@ -57,7 +57,7 @@ class Relay(logging.Handler):
         self._excluding = excluding
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say a record; those that come from one line of the library are of one kind."""
+        """Log a record as a notice; records from the same line of the library are of one kind."""
         line = _first_line(record)
         if not self._excluding or self._excluding not in line:
             self._notices.warn(f"{record.name}:{record.lineno}", f"{record.name.partition('.')[0]}: {line}")

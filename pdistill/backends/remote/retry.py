@@ -1,4 +1,4 @@
-"""Tries again what failed: tenacity is set up only then, which costs as much time as a request that succeeds."""
+"""Retries with tenacity, which is set up only after a failure: setting it up takes as long as a successful request."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -8,31 +8,31 @@ from tenacity import AsyncRetrying, retry_if_exception, retry_if_result
 T = TypeVar("T")
 
 
-async def retry(work: Callable[[], Awaitable[T]], worth: Callable[[Any], bool], **how: Any) -> T:
-    """Return what `work` gives; its own errors pass through.
+async def retry(work: Callable[[], Awaitable[T]], should_retry: Callable[[Any], bool], **options: Any) -> T:
+    """Return the result of `work`; errors that are not retried are raised as they are.
 
     Args:
-        work: is called again where that is worth it.
-        worth: says so of a result or of an error.
-        how: when to pause and when to stop, as tenacity takes it.
+        work: called until its result or error is not to be retried, or until tenacity stops.
+        should_retry: whether a result or an error is to be retried.
+        options: tenacity's options, such as `wait` and `stop`.
     """
     try:
         first: Any = await work()
     except Exception as error:
-        if not worth(error):
+        if not should_retry(error):
             raise
         first = error
-    if not worth(first):
+    if not should_retry(first):
         result: T = first
         return result
-    known = [first]
+    first_outcome = [first]
 
     async def attempt() -> Any:
-        outcome = known.pop() if known else await work()
+        outcome = first_outcome.pop() if first_outcome else await work()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    retrying = AsyncRetrying(retry=retry_if_exception(worth) | retry_if_result(worth), **how)
-    found: T = await retrying(attempt)
-    return found
+    retrying = AsyncRetrying(retry=retry_if_exception(should_retry) | retry_if_result(should_retry), **options)
+    last: T = await retrying(attempt)
+    return last

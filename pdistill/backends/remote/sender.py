@@ -1,4 +1,4 @@
-"""The one way out to a service: what may pass by itself is tried again, with ever longer pauses, and not for ever."""
+"""Sends all requests to a service: transient failures are retried with increasing pauses, up to a limit."""
 
 import asyncio
 import re
@@ -15,7 +15,7 @@ from pdistill.backends.remote.retry import retry
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 30.0
 MAX_RETRY_AFTER_SECONDS = 60.0
-"""Seconds: the first pause at most, any pause at most, and the longest Retry-After that is obeyed."""
+"""Upper limits of the first pause, of every pause, and of a Retry-After that is respected."""
 
 NUMBER = re.compile(r"\d+(\.\d+)?")
 TIMES = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
@@ -25,42 +25,45 @@ Send = Callable[[], Awaitable[httpx.Response]]
 
 
 class NoAnswerError(httpx.ReadTimeout):
-    """Nothing came back from the service, on any request, for as long as patience lasts."""
+    """The service answered none of the requests for `patience` seconds."""
 
 
 class RetryingSender:
-    """Sends the requests of one session; what is tried again is said, and `failure` says when it was given up.
+    """Sends the requests of one session with retries, which are logged; `failure` is set once the service is given up.
 
-    A request that gets no answer is sent again for as long as others are answered: to ask for a result is to wait for it.
+    A request that gets no answer is sent again as long as other requests are answered: services hold a request for a
+    result open until the result exists.
 
     Args:
-        patience: seconds of pauses after which a request that fails again and again is given up, or of silence.
-        timeout: seconds in which an answer must be there; then the request is sent again.
-        notices: says what goes wrong.
+        patience: total seconds of pauses after which a repeatedly failing request is given up, and seconds without any
+            answer from the service.
+        timeout: seconds after which a request without an answer is sent again.
+        notices: logs the retries.
     """
 
     def __init__(self, patience: float, timeout: float, notices: Notices) -> None:
         self._patience = patience
         self._timeout = timeout
         self._notices = notices
-        self._heard = time.monotonic()
+        self._last_response = time.monotonic()
         self.failure: str | None = None
         self.retries = 0
 
     async def send(self, attempt: Send) -> httpx.Response:
-        """Return the answer to a request, read to its end.
+        """Return the response to a request, with its body read.
 
         Args:
-            attempt: sends the request, once.
+            attempt: sends the request once.
 
         Raises:
-            httpx.TransportError: there was no answer for as long as patience lasts.
+            httpx.TransportError: there was no answer within `patience` seconds.
         """
         began = time.monotonic()
         return await retry(
             lambda: self._send_until_answered(attempt),
-            lambda found: (
-                isinstance(found, httpx.TransportError) or (isinstance(found, httpx.Response) and is_transient(found))
+            lambda outcome: (
+                isinstance(outcome, httpx.TransportError)
+                or (isinstance(outcome, httpx.Response) and is_transient(outcome))
             ),
             wait=wait_retry_after(wait_random_exponential(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)),
             stop=lambda state: state.idle_for >= self._patience or isinstance(_error(state), NoAnswerError),
@@ -69,9 +72,9 @@ class RetryingSender:
         )
 
     async def send_once(self, attempt: Send) -> httpx.Response:
-        """Return the answer to a request that is not tried again: that it came is a sign of life."""
+        """Return the response to a request that is not retried; it still counts as a sign of life."""
         response = await attempt()
-        self._heard = time.monotonic()
+        self._last_response = time.monotonic()
         return response
 
     async def _send_until_answered(self, attempt: Send) -> httpx.Response:
@@ -81,57 +84,63 @@ class RetryingSender:
                 async with asyncio.timeout(self._timeout):
                     response = await attempt()
                     await response.aread()
-                self._heard = time.monotonic()
+                self._last_response = time.monotonic()
                 return response
             except (TimeoutError, httpx.TimeoutException):
-                silent = time.monotonic() - max(self._heard, began)
+                silent = time.monotonic() - max(self._last_response, began)
                 if silent > self._patience:
                     raise NoAnswerError(f"no answer for {silent:.0f} s") from None
                 self.retries += 1
                 if silent >= self._timeout:
-                    self._notices.warn("silence", f"the service has not answered for {silent:.0f} s; asking again")
+                    self._notices.warn(
+                        "silence", f"the service has not answered for {silent:.0f} s; sending the request again"
+                    )
 
     def _note(self, state: RetryCallState) -> None:
         self.retries += 1
         pause = state.next_action.sleep if state.next_action else 0.0
-        self._notices.warn(f"retry {_kind(state)}", f"the service {_problem(state)}; trying again in {pause:.1f} s")
+        self._notices.warn(f"retry {_kind(state)}", f"the service {_problem(state)}; retrying in {pause:.1f} s")
 
     def _give_up(self, state: RetryCallState, seconds: float) -> httpx.Response:
-        self.failure = f"the service {_problem(state)}, and did so for {seconds:.0f} s"
+        self.failure = f"the service {_problem(state)}, even after retrying for {seconds:.0f} s"
         assert state.outcome is not None
         response: httpx.Response = state.outcome.result()
         return response
 
 
 def is_transient(response: httpx.Response) -> bool:
-    """Return whether the same request may get another answer a little later."""
+    """Return whether the same request may succeed a little later."""
     if response.headers.get("x-should-retry") == "false":
         return False
     status: int = response.status_code
     return status == 429 or status >= 500
 
 
-def wait_retry_after(otherwise: Callable[[RetryCallState], float]) -> Callable[[RetryCallState], float]:
-    """Return a way of waiting: as long as the answer's Retry-After says and up to a second more, or else the given one."""
-    spread = wait_random(0, 1)
+def wait_retry_after(default: Callable[[RetryCallState], float]) -> Callable[[RetryCallState], float]:
+    """Return a wait strategy: as long as the response's Retry-After says plus up to a second, otherwise the given strategy."""
+    jitter = wait_random(0, 1)
 
     def wait(state: RetryCallState) -> float:
-        told = retry_after(_response(state))
-        return otherwise(state) if told is None else told + float(spread(state))
+        seconds = retry_after(_response(state))
+        return default(state) if seconds is None else seconds + float(jitter(state))
 
     return wait
 
 
 def retry_after(response: httpx.Response | None) -> float | None:
-    """Return the seconds that an answer asks to wait, at most a minute; None where it doesn't say.
+    """Return the seconds that a response asks the client to wait, at most a minute; None if it does not ask.
 
-    It says so by Retry-After, in milliseconds by retry-after-ms, or by when a limit of which nothing remains is reset.
+    The headers are Retry-After, retry-after-ms in milliseconds, or the reset time of a rate limit that is used up.
     """
     if response is None:
         return None
     headers = response.headers
-    told = (_number(headers.get("retry-after-ms", ""), 1000), _retry_after_seconds(headers.get("retry-after", "")), _limit_reset(headers))
-    seconds = next((value for value in told if value is not None), None)
+    candidates = (
+        _number(headers.get("retry-after-ms", ""), 1000),
+        _retry_after_seconds(headers.get("retry-after", "")),
+        _limit_reset(headers),
+    )
+    seconds = next((value for value in candidates if value is not None), None)
     return None if seconds is None else min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
@@ -140,7 +149,7 @@ def _number(text: str, unit: float = 1.0) -> float | None:
 
 
 def _retry_after_seconds(text: str) -> float | None:
-    """Return the seconds that Retry-After means: a number of them, or a date."""
+    """Return the seconds until the time that Retry-After gives, as a number of seconds or as a date."""
     try:
         seconds = _number(text)
         return parsedate_to_datetime(text).timestamp() - time.time() if seconds is None else seconds
@@ -149,7 +158,7 @@ def _retry_after_seconds(text: str) -> float | None:
 
 
 def _limit_reset(headers: httpx.Headers) -> float | None:
-    """Return the seconds until the last of the used-up limits is reset, as OpenAI's headers say it: 20ms, 1s, 6m0s."""
+    """Return the seconds until the last used-up rate limit is reset, in the notation of OpenAI's headers: 20ms, 1s, 6m0s."""
     resets = [
         sum(
             float(number) * SECONDS[unit]
@@ -186,5 +195,5 @@ def _error(state: RetryCallState) -> BaseException | None:
 
 
 def _last_clause(error: BaseException | None) -> str:
-    """Return the last clause of what an error says: clients put the address and their own names before it."""
+    """Return the last clause of an error's message: clients put the address and their own names before it."""
     return next(iter(str(error).strip().splitlines()), "").rpartition(": ")[2] or type(error).__name__

@@ -89,7 +89,7 @@ def test_requests_that_expire_or_fail_for_now_are_sent_once_more(toy: Toy, tmp_p
 
 def test_requests_that_never_get_an_answer_end_the_run(toy: Toy, tmp_path: Path) -> None:
     toy.batches.lost = {0}
-    with pytest.raises(BackendError, match="without an answer; all that was done is kept"):
+    with pytest.raises(BackendError, match="got no answer in .* everything done so far is saved"):
         answered(tmp_path)
     sent = len(toy.batches.made)
     toy.batches.lost = set()
@@ -136,12 +136,12 @@ def test_a_filtered_query_is_rejected_and_the_others_are_answered(toy: Toy, tmp_
 def test_a_batch_that_is_not_taken_says_why(toy: Toy, tmp_path: Path) -> None:
     toy.batches.invalid = "the model can not be used with the batch API"
     with pytest.raises(
-        BackendError, match=r"refuses the batch \(the model can not be used.*leave -B teacher.batch out"
+        BackendError, match=r"rejected the batch \(the model can not be used.*remove -B teacher.batch"
     ):
         answered(tmp_path)
 
 
 def test_a_service_without_batches_says_so(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy.batches, "got", lambda path: (404, {"detail": "Not Found"}) if "batches" in path else None)
-    with pytest.raises(BackendError, match="does it have a batch API"):
+    with pytest.raises(BackendError, match="does it support the batch API"):
         answered(tmp_path)

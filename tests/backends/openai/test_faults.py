@@ -59,7 +59,7 @@ def test_a_service_that_is_broken_for_good_is_given_up_and_gone_on_with(
 
 def test_an_account_without_money_is_not_asked_again(toy: Toy, tmp_path: Path) -> None:
     toy.reply = lambda body: refusal(429, "You exceeded your current quota", code="insufficient_quota")
-    with pytest.raises(BackendError, match="wants its bill settled .429: You exceeded your current quota"):
+    with pytest.raises(BackendError, match="has no credit or an unpaid bill .429: You exceeded your current quota"):
         pipeline.generate(small_config(tmp_path, backend_options={"teacher.window": 1}))
     assert len(toy.asked) == 1
 

@@ -42,7 +42,7 @@ def test_what_goes_on_for_hours_is_said_ever_more_seldom(
 
 
 def test_secrets_are_cleaned_away(caplog: pytest.LogCaptureFixture) -> None:
-    Notices(lambda text: text.replace("key", "***")).say("error", "the key is key")
+    Notices(lambda text: text.replace("key", "***")).warn("error", "the key is key")
     assert said(caplog) == ["the *** is ***"]
 
 

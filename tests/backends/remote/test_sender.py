@@ -12,8 +12,8 @@ import pytest
 from tenacity import RetryCallState, Retrying
 
 from pdistill.backends.remote import sender as sender_module
-from pdistill.backends.remote.sender import RetryingSender, NoAnswerError, is_transient, retry_after, wait_retry_after
 from pdistill.backends.remote.notices import Notices
+from pdistill.backends.remote.sender import NoAnswerError, RetryingSender, is_transient, retry_after, wait_retry_after
 
 HANG = "hang"
 
@@ -70,7 +70,7 @@ def test_a_service_that_says_nothing_at_all_is_given_up() -> None:
     with pytest.raises(NoAnswerError):
         asyncio.run(sender.send(line))
     assert line.sent > 1
-    assert (sender.failure or "").startswith("the service does not answer, and did so for")
+    assert (sender.failure or "").startswith("the service does not answer, even after retrying for")
 
 
 def test_a_result_that_takes_long_is_waited_for_while_the_service_lives() -> None:
@@ -105,7 +105,7 @@ def test_what_lasts_too_long_is_given_up_and_says_so() -> None:
     sender, response = send(line, patience=0.05)
     assert response.status_code == 503
     assert sender.failure is not None
-    assert sender.failure.startswith("the service answers 503 Service Unavailable, and did so for")
+    assert sender.failure.startswith("the service answers 503 Service Unavailable, even after retrying for")
     with pytest.raises(httpx.ConnectError):
         send(Line([httpx.ConnectError("refused")]), patience=0.05)
 

@@ -44,7 +44,7 @@ def test_a_key_that_is_refused(
     result = generate(run_directory)
     assert result.exit_code == 1
     assert "refuses the key" in result.stderr
-    assert "set TINKER_API_KEY to a key that is valid there" in result.stderr
+    assert "set TINKER_API_KEY to a valid key" in result.stderr
     assert [seen.status for seen in watched.calls].count(403) == 1, "a refused key was tried again"
 
 
@@ -66,7 +66,7 @@ def test_an_address_where_nobody_listens(service: Server, run_directory: Path, m
     monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
     result = generate(run_directory)
     assert result.exit_code == 1
-    assert "the Tinker service at http://127.0.0.1:1 can't be reached: connection refused" in result.stderr
+    assert "can't reach the Tinker service at http://127.0.0.1:1: connection refused" in result.stderr
     assert "set TINKER_BASE_URL" in result.stderr
 
 
@@ -76,7 +76,7 @@ def test_an_address_that_never_answers(
     monkeypatch.setenv("TINKER_BASE_URL", silent)
     result = generate(run_directory)
     assert result.exit_code == 1
-    assert f"the Tinker service at {silent} can't be reached: it does not answer" in result.stderr
+    assert f"can't reach the Tinker service at {silent}: it does not answer" in result.stderr
 
 
 def test_a_model_that_is_not_served(service: Server, run_directory: Path) -> None:
@@ -114,5 +114,5 @@ def test_a_saved_state_that_the_service_has_no_more(
     (run / "checkpoints.jsonl").write_text(json.dumps(gone) + "\n")
     result = CliRunner().invoke(pdistill, ["train", str(run)])
     assert result.exit_code == 1
-    assert f"the service has the saved state '{gone['state']}' no more" in result.stderr
+    assert f"the service no longer has the saved state '{gone['state']}'" in result.stderr
     assert f"with --from {run} to reuse the answers" in result.stderr

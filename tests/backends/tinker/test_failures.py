@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pdistill.backends.tinker.failures import clean, detail, to_backend_error, status_of, verdict
+from pdistill.backends.tinker.failures import clean, detail, status_of, to_backend_error, verdict
 from pdistill.core.errors import BackendError
 
 URL = "https://tinker.example"
@@ -79,20 +79,20 @@ def test_what_an_error_says_is_one_short_line() -> None:
         (
             StatusError(403, {"detail": "Invalid API key"}),
             "the Tinker service at https://tinker.example refuses the key (403: Invalid API key); set TINKER_API_KEY to a "
-            "key that is valid there, and run the command again",
+            "valid key, and run the command again",
         ),
         (
             ValueError("The api_key client option must be set by passing api_key to the client"),
-            "there is no key for the Tinker service; run: export TINKER_API_KEY=tml-..., with your key, or: tinker auth login",
+            "no API key is set for the Tinker service; run: export TINKER_API_KEY=tml-..., with your key, or: tinker auth login",
         ),
         (
             ValueError("The api_key must start with the 'tml-' prefix"),
-            "there is no usable key for the Tinker service (The api_key must start with the 'tml-' prefix); run: export "
+            "the API key for the Tinker service is not valid (The api_key must start with the 'tml-' prefix); run: export "
             "TINKER_API_KEY=tml-..., with your key",
         ),
         (
             StatusError(402, {"detail": "no credit"}),
-            "the Tinker service at https://tinker.example wants its bill settled (no credit); do that, and run the command "
+            "the account at https://tinker.example has no credit or an unpaid bill (no credit); fix that, and run the command "
             "retry",
         ),
         (
@@ -101,7 +101,7 @@ def test_what_an_error_says_is_one_short_line() -> None:
         ),
         (
             httpx.ReadError("cut"),
-            "the Tinker service at https://tinker.example failed: cut; run the command again, all that was done is kept",
+            "the Tinker service at https://tinker.example failed: cut; run the command again, everything done so far is saved",
         ),
     ],
 )

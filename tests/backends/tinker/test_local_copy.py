@@ -101,7 +101,7 @@ def test_no_file_of_a_run_holds_the_key(evaluated: Path) -> None:
 @pytest.mark.parametrize(
     ("base", "reason"),
     [
-        ("none", "-B base=none asks for no check"),
+        ("none", "-B base=none turns the check off"),
         ("auto", "are not on this machine; name them with -B base=PATH"),
         ("no-such-folder/x/y", "there is no model folder 'no-such-folder/x/y'"),
     ],
@@ -115,7 +115,7 @@ def test_an_adapter_that_cannot_be_checked_stays_on_the_service(
     assert note(run)["checked"] is False
     assert reason in str(note(run)["reason"])
     assert sum(
-        line.startswith("the adapter is unchecked, so the student is asked on the service") for line in said.lines
+        line.startswith("the adapter could not be checked, so the student answers on the service") for line in said.lines
     )
     watched = proxy()
     with open_arm(RunDirectory(run)) as student:

@@ -21,12 +21,12 @@ def test_options_come_from_texts() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"window": 0}, "option window of backend tinker: 0 won't do, it must be above 0"),
+        ({"window": 0}, "invalid value 0 for option window of backend tinker: it must be above 0"),
         ({"timeout": -1.0}, "option timeout of backend tinker"),
         ({"patience": float("inf")}, "option patience of backend tinker"),
-        ({"expire": 0.01}, "it must be 0 or from 0.042"),
-        ({"base_url": "https://me:secret@host/x"}, "leave it out"),
-        ({"train_attention": False, "train_mlp": False}, "one must be true"),
+        ({"expire": 0.01}, "it must be 0, or from 0.042"),
+        ({"base_url": "https://me:secret@host/x"}, "contains a user name or a password; remove it"),
+        ({"train_attention": False, "train_mlp": False}, "at least one of the options train_attention"),
     ],
 )
 def test_what_cannot_work_is_wrong_usage(values: dict[str, Any], said: str) -> None:

@@ -128,7 +128,7 @@ def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> 
 
 def test_a_bill_that_is_not_paid_ends_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy(plan=lambda call: Fault(status=402) if call.kind == "sampling" else None)
-    with pytest.raises(BackendError, match=r"wants its bill settled \(402\).*do that, and run the command again"):
+    with pytest.raises(BackendError, match=r"an unpaid bill \(402\).*fix that, and run the command again"):
         ask(Sampling(max_tokens=3))
     assert len(watched.of_kind("sampling")) < 3 * len(LINES), "the client asks again for an hour"
 
