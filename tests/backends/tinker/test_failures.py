@@ -93,7 +93,7 @@ def test_what_an_error_says_is_one_short_line() -> None:
         (
             StatusError(402, {"detail": "no credit"}),
             "the account at https://tinker.example has no credit or an unpaid bill (no credit); fix that, and run the command "
-            "retry",
+            "again",
         ),
         (
             StatusError(422, {"detail": "rank 64 is too large"}),
