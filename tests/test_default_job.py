@@ -77,7 +77,7 @@ def test_the_student_is_sampled(whole: tuple[Path, dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("merge", [(), ("--merge",)])
-def test_the_student_leaves_as_it_was_evaluated(
+def test_export_gives_the_evaluated_answers(
     whole: tuple[Path, dict[str, Any]], tmp_path: Path, merge: tuple[str, ...]
 ) -> None:
     parity = json.loads(finish("export", "langid", str(tmp_path / "out"), *merge, "--json", folder=whole[0]))

@@ -56,7 +56,7 @@ def test_the_wheel_does_the_main_job_without_the_sources(wheel: Path, tmp_path: 
     assert "agrees with the teacher" in execute(command, tmp_path, PYTHONPATH=str(place))
 
 
-def test_the_wheel_brings_all_that_the_core_needs(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_requires_everything_that_the_core_needs(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", with_pip=True)
     programs = tmp_path / "bare" / "bin"
     constraints = str(ROOT / "constraints.txt")

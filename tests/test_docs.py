@@ -166,7 +166,7 @@ def run_pytest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in LINKING])
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     for link in LINK.findall(prose(page)):
         if link.startswith(("https://", "http://")):
             continue
@@ -196,5 +196,5 @@ def test_every_hook_has_a_heading_with_its_signature() -> None:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in LINKING])
-def test_no_page_names_a_place_on_one_machine(page: Path) -> None:
+def test_no_page_contains_a_machine_path(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(home|Users|work|tmp|root)/", page.read_text("utf-8"))

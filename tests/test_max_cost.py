@@ -125,7 +125,7 @@ def test_each_stage_stops_before_the_limit_and_ends_in_the_same_bytes(whole: Who
     assert contents(run.path, without=VARYING) == contents(config.directory, without=VARYING)
 
 
-def test_however_often_it_goes_on_no_limit_is_passed(whole: Whole, tmp_path: Path) -> None:
+def test_limit_holds_however_often_the_run_resumes(whole: Whole, tmp_path: Path) -> None:
     config, report = whole
     run = tmp_path / "run"
     for share in (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.97):
@@ -205,7 +205,7 @@ class Heard:
         self.lines.append(line)
 
 
-def test_a_limit_on_free_models_is_said_and_stops_nothing(tmp_path: Path) -> None:
+def test_limit_on_free_models_is_mentioned_and_stops_nothing(tmp_path: Path) -> None:
     heard = Heard()
     cost = pipeline.run(fake_config(tmp_path, tmp_path / "run", max_cost=0.01), heard)["cost"]
     assert "--max-cost 0.01 limits nothing here: these models cost no money" in heard.lines
@@ -213,7 +213,7 @@ def test_a_limit_on_free_models_is_said_and_stops_nothing(tmp_path: Path) -> Non
     assert not any("$" in note for note in heard.notes)
 
 
-def test_progress_tells_what_was_spent_so_far(tmp_path: Path) -> None:
+def test_progress_shows_the_cost_so_far(tmp_path: Path) -> None:
     heard = Heard()
     config = fake_config(tmp_path, tmp_path / "run", backend_options={**PRICES, "price_prompt": "3000"})
     cost = pipeline.run(config, heard)["cost"]
@@ -258,7 +258,7 @@ def test_a_limit_before_a_chunk_that_is_not_whole_keeps_its_rows(tmp_path: Path)
     assert (config.directory / "responses.jsonl").read_bytes() == b"".join(lines)
 
 
-def test_a_refused_limit_does_not_settle_the_options_of_the_training(unpriced: str, tmp_path: Path) -> None:
+def test_refused_limit_does_not_fix_the_training_options(unpriced: str, tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run", backend=unpriced))
     with pytest.raises(UsageError, match="costs is unknown"):
         pipeline.train(run, {"epochs": 2}, max_cost=1.0)

@@ -99,7 +99,7 @@ def gentle(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return text_config(folder, model, run_dir=folder / "healthy", learning_rate=1e-3, epochs=32)
 
 
-def test_a_student_that_was_trained_to_forget_is_told_from_a_healthy_one(gentle: Config) -> None:
+def test_forgetful_student_is_distinguished_from_a_healthy_one(gentle: Config) -> None:
     healthy = pipeline.run(gentle)
     forgetting = pipeline.run(replace(gentle, run_dir=gentle.directory.with_name("forgetting"), learning_rate=5e-2))
     kept, lost = (report["probes"]["retention"]["places"]["plain text"] for report in (healthy, forgetting))

@@ -135,7 +135,7 @@ def test_the_tests_service_is_a_remote_one_and_the_fake_is_not(tmp_path: Path, s
     assert not isinstance(FakeBackend().student("rule", tmp_path), Remote)
 
 
-def test_a_training_that_breaks_off_goes_on_from_its_last_checkpoint(tmp_path: Path, service: Service) -> None:
+def test_failed_training_resumes_from_its_last_checkpoint(tmp_path: Path, service: Service) -> None:
     pipeline.run(config(tmp_path, "whole"))
     steps, service.steps, service.breaks = service.steps, 0, {3, 11}
     told = Told()
@@ -151,7 +151,7 @@ def test_a_training_that_breaks_off_goes_on_from_its_last_checkpoint(tmp_path: P
     assert [row["step"] for row in read_log(tmp_path / "broken" / "checkpoints.jsonl")][:2] == [0, 5]
 
 
-def test_a_training_that_breaks_off_again_and_again_ends_in_one_line(tmp_path: Path, service: Service) -> None:
+def test_repeatedly_failing_training_ends_with_a_one_line_error(tmp_path: Path, service: Service) -> None:
     service.always = True
     with pytest.raises(BrokenOffError, match="broke off: cut$"):
         pipeline.run(config(tmp_path, "run"))
@@ -161,7 +161,7 @@ def test_a_training_that_breaks_off_again_and_again_ends_in_one_line(tmp_path: P
     assert RunDirectory(tmp_path / "run").adapter.exists()
 
 
-def test_the_service_is_reached_for_before_the_run_is_begun(tmp_path: Path, service: Service) -> None:
+def test_service_is_checked_before_the_run_starts(tmp_path: Path, service: Service) -> None:
     service.refuses = "the key is refused"
     with pytest.raises(BackendError, match="the key is refused"):
         pipeline.run(config(tmp_path, "run"))
@@ -179,7 +179,7 @@ def test_the_export_is_checked_with_held_out_examples(tmp_path: Path, service: S
     assert "the adapter is home" in told.lines
 
 
-def test_a_student_that_is_home_is_asked_there(tmp_path: Path, service: Service) -> None:
+def test_student_with_a_local_copy_answers_locally(tmp_path: Path, service: Service) -> None:
     pipeline.run(config(tmp_path, "run"))
     with open_arm(RunDirectory(tmp_path / "run")) as student:
         (answer,) = student.answer([Query("cats jump on hill 2")])
@@ -192,7 +192,7 @@ def priced(folder: Path, name: str, **changes: Any) -> Config:
     return replace(config(folder, name), backend_options=prices, **changes)
 
 
-def test_steps_that_are_trained_again_are_counted_as_paid_for_twice(tmp_path: Path, service: Service) -> None:
+def test_repeated_steps_are_counted_twice(tmp_path: Path, service: Service) -> None:
     whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
     steps = list(read_rows(tmp_path / "whole" / "metrics.jsonl"))
     service.steps, service.breaks = 0, {4, 14}
@@ -205,7 +205,7 @@ def test_steps_that_are_trained_again_are_counted_as_paid_for_twice(tmp_path: Pa
     assert not (tmp_path / "whole" / "repeated.jsonl").exists()
 
 
-def test_a_training_that_breaks_off_gives_back_what_it_had_set_aside(tmp_path: Path, service: Service) -> None:
+def test_failed_training_releases_its_reserved_budget(tmp_path: Path, service: Service) -> None:
     whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
     step = whole["train"]["usd"] / len(list(read_rows(tmp_path / "whole" / "metrics.jsonl")))
     service.steps, service.breaks = 0, {2, 5}
@@ -215,7 +215,7 @@ def test_a_training_that_breaks_off_gives_back_what_it_had_set_aside(tmp_path: P
     assert RunDirectory(tmp_path / "broken").adapter.exists()
 
 
-def test_the_check_of_an_adapter_is_paid_for_within_the_limit(tmp_path: Path, service: Service) -> None:
+def test_adapter_check_counts_towards_the_limit(tmp_path: Path, service: Service) -> None:
     whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
     run = RunDirectory(tmp_path / "limited")
     pipeline.generate(priced(tmp_path, "limited"))

@@ -120,7 +120,7 @@ def test_the_student_answers_in_its_own_frame(config: Config, report: dict[str, 
     assert [answer.text.strip() for answer in (answers[0], answers[2])] == ["metal", "bird"]
 
 
-def test_an_answer_that_was_cut_off_is_rejected_as_that(config: Config, report: dict[str, Any], tmp_path: Path) -> None:
+def test_truncated_answer_is_rejected_with_that_reason(config: Config, report: dict[str, Any], tmp_path: Path) -> None:
     cut = replace(config, run_dir=tmp_path / "run", max_tokens=1, limit=20)
     run = pipeline.generate(cut)
     assert {row["rejected"] for row in read_rows(run.examples)} == {"cut off at the token limit"}

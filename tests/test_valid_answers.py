@@ -56,7 +56,7 @@ def test_json_is_kept_in_the_teachers_words_and_compared_field_by_field(config: 
     assert report["confusions"] is None
 
 
-def test_a_run_goes_on_without_the_schemas_file_and_changes_nothing(config: Config) -> None:
+def test_run_resumes_without_the_schema_file(config: Config) -> None:
     pipeline.generate(config)
     assert config.json_schema is not None
     config.json_schema.unlink()
@@ -96,13 +96,13 @@ def test_a_pattern(config: Config, tmp_path: Path) -> None:
         ({"task": "langid", "prompt": None, "queries": None}, "--json-schema goes with --prompt and --queries"),
     ],
 )
-def test_what_cant_be(config: Config, changes: dict[str, object], message: str) -> None:
+def test_invalid_combinations(config: Config, changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         pipeline.generate(replace(config, **changes))  # type: ignore[arg-type]
     assert not config.directory.exists()
 
 
-def test_a_schema_that_cant_be_met_is_refused_before_training(config: Config) -> None:
+def test_unsatisfiable_schema_is_refused_before_training(config: Config) -> None:
     assert config.json_schema is not None
     config.json_schema.write_text('{"type": "string", "enum": [1]}')
     with pytest.raises(TaskError, match=r"can't be used \(\d+ breaks the schema at (type|enum)"):
@@ -154,7 +154,7 @@ def test_constrained_answers_are_reused_by_constrained_runs_alone(babbling: Conf
         pipeline.generate(replace(kept, constrain=False))
 
 
-def test_what_cant_be_constrained(babbling: Config, config: Config, tmp_path: Path) -> None:
+def test_unsupported_constraints(babbling: Config, config: Config, tmp_path: Path) -> None:
     nothing = replace(babbling, labels=None, constrain=True)
     with pytest.raises(
         UsageError, match="--constrain needs to know which answers are valid; give --labels, --pattern or"

@@ -105,7 +105,7 @@ def test_a_job_killed_again_and_again_ends_in_the_same_bytes(variant: str, regis
     assert found == expected
 
 
-def test_a_limit_of_cost_stops_before_it_and_keeps_what_there_is(config: WriteConfig) -> None:
+def test_cost_limit_stops_in_time_and_keeps_the_queries(config: WriteConfig) -> None:
     priced = replace(config, backend_options={"price_prompt": "3", "price_sampled": "15", "price_trained": "0"})
     whole = write_queries(replace(priced, output=config.output.with_name("whole.jsonl")))
     assert whole.usd
@@ -167,9 +167,7 @@ def test_a_file_of_the_users_is_never_replaced(config: WriteConfig) -> None:
         (SEEDS[0][0], NEAR),
     ],
 )
-def test_a_model_that_writes_nothing_of_use_is_given_up(
-    answer: str, reason: str, register: Register, tmp_path: Path
-) -> None:
+def test_model_without_useful_output_is_given_up(answer: str, reason: str, register: Register, tmp_path: Path) -> None:
     register(f"poor-{abs(hash(answer))}", lambda system, asked: answer)
     config = job(tmp_path, f"poor-{abs(hash(answer))}")
     with pytest.raises(TaskError, match=f"12 answers hold no query that can be used .*{reason}"):
@@ -177,13 +175,13 @@ def test_a_model_that_writes_nothing_of_use_is_given_up(
     assert not config.output.exists()
 
 
-def test_a_model_that_has_no_more_to_say_leaves_fewer(register: Register, tmp_path: Path) -> None:
+def test_model_that_repeats_itself_gives_fewer_queries(register: Register, tmp_path: Path) -> None:
     register("terse", lambda system, asked: "the only thing that it ever says\nand this")
     made = write_queries(job(tmp_path, "terse", labels=None, limit=40))
     assert (sum(made.written.values()), sum(made.wanted.values())) == (2, 40)
 
 
-def test_few_shot_prompts_are_gone_on_with(register: Register, tmp_path: Path) -> None:
+def test_few_shot_prompts_are_continued(register: Register, tmp_path: Path) -> None:
     seen = []
 
     def answer(before: str, asked: str) -> str:
@@ -205,7 +203,7 @@ def test_few_shot_prompts_are_gone_on_with(register: Register, tmp_path: Path) -
         write_queries(replace(config, output=config.output.with_name("third.jsonl")))
 
 
-def test_a_look_beforehand_asks_and_writes_nothing(config: WriteConfig) -> None:
+def test_dry_run_asks_and_writes_nothing(config: WriteConfig) -> None:
     foreseen = foresee_writing(config)
     assert sum(foreseen.wanted.values()) == 60
     assert (len(foreseen.questions), foreseen.tokens.sampled, foreseen.usd) == (6, 6 * 1_024, 0)

@@ -123,7 +123,7 @@ def test_a_prefix_run_in_blocks_is_the_models_own(models: dict[str, Any], family
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 @pytest.mark.parametrize("prefix", [PREFIX, []])
-def test_what_fills_a_step_up_changes_nothing(models: dict[str, Any], family: str, prefix: list[int]) -> None:
+def test_padding_of_a_step_changes_nothing(models: dict[str, Any], family: str, prefix: list[int]) -> None:
     rows = [[number] for number in range(5, 5 + 2 * step.PARTS + 1)]
     expected = [alone(models[family], [*prefix, *row], 2) for row in rows]
     assert run(Decoder(models[family], family), prefix, rows, [2] * len(rows)) == expected
@@ -166,7 +166,7 @@ def test_rows_longer_than_their_slots_move(models: dict[str, Any], monkeypatch: 
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "bloom"])
-def test_logits_at_the_places_that_were_asked_for(models: dict[str, Any], family: str) -> None:
+def test_logits_at_the_given_positions(models: dict[str, Any], family: str) -> None:
     runner = small(Decoder(models[family], family), tokens=24, rows=9)
     rows, keep = [[4, 5, 6, 7], [8, 9], [3] * 20], [3, 1, 2]
     given = dict(runner.engine.logits(rows, runner.prefix(PREFIX), len(PREFIX), keep))

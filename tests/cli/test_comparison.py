@@ -21,7 +21,7 @@ def other(call: Call, job: Job, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.mark.parametrize("width", ["80", "120"])
-def test_two_runs_stand_side_by_side(
+def test_two_runs_are_shown_side_by_side(
     call: Call, finished: Path, other: Path, width: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", width)
@@ -39,7 +39,7 @@ def test_two_runs_stand_side_by_side(
     assert f"{compared['changed']['n']:,} answers differ" in text
 
 
-def test_a_second_run_that_is_mistyped_is_one_line(call: Call, finished: Path) -> None:
+def test_mistyped_second_run_is_a_one_line_error(call: Call, finished: Path) -> None:
     result = call("report", finished, "colurs")
     assert result.exit_code != 0
     assert result.stderr.startswith("error: ")
@@ -68,7 +68,7 @@ def test_hostile_text_stays_in_its_line(
     assert "\u202e" not in capsys.readouterr().out
 
 
-def test_the_verdict_says_what_chance_explains() -> None:
+def test_verdict_says_what_is_not_significant() -> None:
     def said(low: float) -> str:
         gain = {"n": 9, "value": 0.1, "low": low, "high": 0.2}
         sides = {side: {"n": 9, "value": value} for side, value in (("a", 0.5), ("b", 0.6))}

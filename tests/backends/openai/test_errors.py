@@ -51,14 +51,14 @@ def test_a_key_that_is_refused(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mon
     assert toy.asked == []
 
 
-def test_a_key_is_sent_and_stands_nowhere(toy: Toy, tmp_path: Path) -> None:
+def test_key_is_sent_but_never_shown_or_stored(toy: Toy, tmp_path: Path) -> None:
     result = CliRunner().invoke(pdistill, ["generate", *flags(tmp_path), "--force"])
     assert result.exit_code == 0, result.output
     assert KEY not in result.output
     assert in_no_file(tmp_path, KEY)
 
 
-def test_a_server_that_wants_no_key(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_without_a_key(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     toy.key = None
     assert CliRunner().invoke(pdistill, ["generate", *flags(tmp_path)]).exit_code == 0
@@ -73,14 +73,14 @@ def test_no_key_for_openai_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "no API key is set for https://api.openai.com/v1; run: export OPENAI_API_KEY=sk-" in said
 
 
-def test_a_key_that_can_not_be_one(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_key(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{WRONG_KEY}\u2028 x")
     result = failed(tmp_path)
     assert "OPENAI_API_KEY contains a character that is not allowed in a key" in result.stderr
     assert WRONG_KEY not in result.output
 
 
-def test_an_address_where_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     said = failed(tmp_path).stderr
     assert "can't reach the service at http://127.0.0.1:1/v1: connection refused; start it" in said
@@ -88,7 +88,7 @@ def test_an_address_where_nobody_listens(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_an_address_that_never_answers(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_address(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", silent)
     assert f"can't reach the service at {silent}: it does not answer" in failed(tmp_path).stderr
 
@@ -96,14 +96,14 @@ def test_an_address_that_never_answers(silent: str, tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:8000", "ftp://x/v1", "http://me:secret@host/v1", "http://host/v1?key=secret"]
 )
-def test_an_address_that_is_none(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_address(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     said = failed(tmp_path).stderr
     assert "the service's address must have the form http://HOST:PORT/v1" in said
     assert "secret" not in said
 
 
-def test_a_model_that_is_not_there(toy: Toy, tmp_path: Path) -> None:
+def test_missing_model(toy: Toy, tmp_path: Path) -> None:
     said = failed(tmp_path, "--teacher=openai:org/toy-modle").stderr
     assert (
         f"has no model 'org/toy-modle' (404: The model `org/toy-modle` does not exist), did you mean '{MODEL}'?" in said
@@ -111,24 +111,29 @@ def test_a_model_that_is_not_there(toy: Toy, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_a_service_without_a_list_is_asked_for_the_model(toy: Toy) -> None:
+def test_service_without_a_model_list_is_probed(toy: Toy) -> None:
     toy.names = None
     create(OpenAIOptions()).teacher(MODEL).check_available(None)  # type: ignore[attr-defined]
     assert [body["max_tokens"] for body in toy.asked] == [1]
-    with pytest.raises(BackendError, match="has no model 'x' .* or its API is not OpenAI-compatible; .* usually ends in /v1"):
+    with pytest.raises(
+        BackendError, match="has no model 'x' .* or its API is not OpenAI-compatible; .* usually ends in /v1"
+    ):
         create(OpenAIOptions()).teacher("x").check_available(None)  # type: ignore[attr-defined]
     with pytest.raises(BackendError, match="its API is not OpenAI-compatible"):
         create(OpenAIOptions(base_url=toy.url)).teacher("x").check_available(None)  # type: ignore[attr-defined]
 
 
-def test_a_student_is_refused_before_anything_is_begun(toy: Toy, tmp_path: Path) -> None:
+def test_student_is_refused_before_the_run_starts(toy: Toy, tmp_path: Path) -> None:
     said = failed(tmp_path, f"--student=openai:{MODEL}").stderr
-    assert f"backend openai can't train '{MODEL}', its models can only be teachers; choose a student of another backend" in said
+    assert (
+        f"backend openai can't train '{MODEL}', its models can only be teachers; choose a student of another backend"
+        in said
+    )
     assert not (tmp_path / "run").exists()
     assert toy.asked == []
 
 
-def test_a_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
+def test_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
     flags(tmp_path)
     queries = tmp_path / "long.jsonl"
     queries.write_text('{"id": "short", "query": "a dog"}\n{"id": "long one", "query": "' + "a dog " * 3000 + '"}\n')
@@ -137,7 +142,7 @@ def test_a_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
     assert "shorten the prompt, leave the query out, or take a model with a longer context" in said
 
 
-def test_a_query_that_is_filtered_is_rejected_and_the_others_are_answered(toy: Toy, tmp_path: Path) -> None:
+def test_query_refused_by_the_filter_is_rejected(toy: Toy, tmp_path: Path) -> None:
     def reply(body: Body) -> Reply | None:
         query = body["messages"][-1]["content"]
         return refusal(400, "The response was filtered", code="content_filter") if query.startswith("cats") else None
@@ -150,7 +155,7 @@ def test_a_query_that_is_filtered_is_rejected_and_the_others_are_answered(toy: T
     assert rejected == ["the backend gave no answer"] * 5
 
 
-def test_a_temperature_that_the_model_does_not_take(toy: Toy, tmp_path: Path) -> None:
+def test_unsupported_temperature(toy: Toy, tmp_path: Path) -> None:
     said = (
         "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
     )
@@ -177,7 +182,7 @@ def test_invalid_options_are_refused(values: dict[str, Any], says: str) -> None:
         build(OpenAIOptions, values, "backend openai")
 
 
-def test_a_price_is_known_where_both_are_given(tmp_path: Path) -> None:
+def test_price_is_known_if_both_are_given(tmp_path: Path) -> None:
     assert create(OpenAIOptions(price_prompt=1.0)).prices(MODEL) is None
     known = create(OpenAIOptions(price_prompt=1.0, price_sampled=2.0)).prices(MODEL)
     assert known is not None

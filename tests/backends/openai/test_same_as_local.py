@@ -67,7 +67,7 @@ def answers(teacher: Teacher, form: Format, sampling: Sampling) -> list[Completi
 
 
 @pytest.mark.parametrize("sampling", [Sampling(max_tokens=8), Sampling(max_tokens=8, stop_at_newline=True)])
-def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, address: str, sampling: Sampling) -> None:
+def test_answers_match_the_local_teacher(form: Format, model: Path, address: str, sampling: Sampling) -> None:
     local = LocalBackend(
         LocalOptions(thinking=True)
     )  # as templates do that are told nothing, and the server tells none
@@ -79,7 +79,7 @@ def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, addre
     ]
 
 
-def test_a_model_that_the_server_has_not(address: str) -> None:
+def test_missing_model_on_a_real_server(address: str) -> None:
     with (
         pytest.raises(BackendError, match="has no model 'other'"),
         create(OpenAIOptions(base_url=address)).teacher("other").sampler(),

@@ -34,20 +34,20 @@ def given(work: Work) -> Any:
 
 
 @pytest.mark.parametrize("failures", [[], ["poor"], [ValueError("a"), "poor"], [ValueError("a"), ValueError("b")]])
-def test_it_is_called_until_it_succeeds(failures: list[Any]) -> None:
+def test_work_is_retried_until_it_succeeds(failures: list[Any]) -> None:
     work = Work([*failures, "good", "not asked for"])
     assert given(work) == "good"
     assert work.calls == len(failures) + 1
 
 
-def test_an_error_that_is_not_worth_it_passes_at_once() -> None:
+def test_other_errors_are_raised_at_once() -> None:
     work = Work([KeyError("x"), "good"])
     with pytest.raises(KeyError):
         given(work)
     assert work.calls == 1
 
 
-def test_the_last_error_is_raised_after_as_many_calls_as_are_allowed() -> None:
+def test_last_error_is_raised_after_the_allowed_number_of_calls() -> None:
     work = Work([ValueError("a"), ValueError("b"), ValueError("c"), "good"])
     with pytest.raises(ValueError, match="c"):
         given(work)

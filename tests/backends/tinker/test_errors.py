@@ -62,7 +62,7 @@ def test_no_key(
     assert "another-service" not in result.stderr
 
 
-def test_an_address_where_nobody_listens(service: Server, run_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_address(service: Server, run_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
     result = generate(run_directory)
     assert result.exit_code == 1
@@ -70,7 +70,7 @@ def test_an_address_where_nobody_listens(service: Server, run_directory: Path, m
     assert "set TINKER_BASE_URL" in result.stderr
 
 
-def test_an_address_that_never_answers(
+def test_unresponsive_address(
     service: Server, silent: str, run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINKER_BASE_URL", silent)
@@ -105,9 +105,7 @@ def test_a_service_that_answered_once_is_not_given_up_for_a_silence(proxy: Calla
     assert watched.of_kind("opening")
 
 
-def test_a_saved_state_that_the_service_has_no_more(
-    answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
-) -> None:
+def test_saved_state_missing_on_the_service(answered: Path, proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     proxy(plan=lambda call: Fault(status=404) if call.path.endswith("/load_weights") else None)
     run = copy_of(answered, tmp_path / "run")
     gone = {"step": 0, "state": "tinker://00000000-0000-0000-0000-000000000000/weights/gone"}

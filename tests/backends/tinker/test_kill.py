@@ -113,7 +113,7 @@ def test_no_answer_that_was_stored_is_asked_for_again(
     assert KEY not in said
 
 
-def test_a_training_goes_on_from_its_last_checkpoint(
+def test_training_resumes_from_its_last_checkpoint(
     answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run, watched = copy_of(answered, tmp_path / "run"), proxy()

@@ -29,13 +29,13 @@ def test_options_come_from_texts() -> None:
         ({"train_attention": False, "train_mlp": False}, "at least one of the options train_attention"),
     ],
 )
-def test_what_cannot_work_is_wrong_usage(values: dict[str, Any], said: str) -> None:
+def test_invalid_options_are_usage_errors(values: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         TinkerOptions(**values)
     assert "secret" not in str(caught.value)
 
 
-def test_what_changes_no_row_is_no_part_of_what_a_run_was_made_with() -> None:
+def test_options_that_change_no_row_are_not_part_of_the_identity() -> None:
     given = {item.name: "1" for item in fields(TinkerOptions)}
     assert set(row_options(given)) == {"tokenizer", "thinking", "train_attention", "train_mlp", "train_output"}
 
@@ -57,5 +57,5 @@ def test_a_variant_has_its_models_tokenizer(model: str, name: str) -> None:
 
 
 def test_a_tokenizer_that_is_not_there_can_be_named(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match=r"name a folder or hub name with -B tokenizer=PATH$"):
+    with pytest.raises(BackendError, match=r"choose a folder or hub name with -B tokenizer=PATH$"):
         load_tokenizer("any/model", str(tmp_path / "nothing"))

@@ -60,7 +60,7 @@ def test_every_option_of_sampling_reaches_the_service(proxy: Callable[..., Proxy
     assert len({one["seed"] for one in sent}) == 8 + INJECTIONS, "each draw has a seed of its own"
 
 
-def test_seeds_fit_into_31_bits_and_are_settled_by_the_request(proxy: Callable[..., Proxy]) -> None:
+def test_seeds_fit_into_31_bits_and_depend_on_the_request(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
     ask(Sampling(max_tokens=3))
     ask(Sampling(max_tokens=3))
@@ -107,7 +107,7 @@ def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(proxy: Callabl
     assert len(again) <= len(LINES) - len(by_model), "an answer that the model ended at once was paid for twice"
 
 
-def test_a_session_that_the_service_has_forgotten_is_opened_anew(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+def test_dropped_session_is_opened_again(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy(plan=at(Fault(status=404), sampling=(5,)))
     pipeline.generate(small_config(tmp_path / "run"))
     sessions = [seen for seen in watched.of_kind("opening") if seen.call.path.endswith("/create_sampling_session")]

@@ -34,12 +34,12 @@ def test_a_pattern_must_match_the_whole_answer() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*", "(?P<a>x)(?P=b)"])
-def test_a_pattern_that_is_none(pattern: str) -> None:
+def test_invalid_pattern(pattern: str) -> None:
     with pytest.raises(UsageError, match=r"the pattern '.*' is no regular expression: .* at position \d"):
         Pattern(pattern)
 
 
-def test_a_pattern_that_would_take_years_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exponential_pattern_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constraint, "LONGEST", 0.05)
     with pytest.raises(TaskError, match=r"the pattern '\(a\|aa\)\+b' worked for 0.05 s on the answer 'aaa"):
         Pattern("(a|aa)+b").read("a" * 60)
@@ -68,7 +68,7 @@ def test_an_answer_by_the_schema_keeps_its_own_words() -> None:
         ('{"item": "roll", "count": 1, "note": "x"}', "breaks the schema at additionalProperties"),
     ],
 )
-def test_an_answer_that_breaks_it_says_where(text: str, reason: str) -> None:
+def test_invalid_answer_says_where(text: str, reason: str) -> None:
     assert schema().read(text) == Rejected(reason)
 
 
@@ -110,7 +110,7 @@ def test_objects_agree_field_by_field(one: str, other: str, agreement: float) ->
         ),
     ],
 )
-def test_a_schema_that_is_none(text: str, message: str) -> None:
+def test_invalid_schema(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         JsonSchema(text, "'s.json'")
 

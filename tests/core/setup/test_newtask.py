@@ -35,7 +35,7 @@ def test_its_module_is_short_and_has_one_place_to_edit(tmp_path: Path) -> None:
     assert module.count("EDIT HERE") == 1
 
 
-def test_without_a_folder_it_stands_in_one_of_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_folder_has_the_name_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert write_package("units")[0] == Path("pdistill-task-units")
     assert (tmp_path / "pdistill-task-units" / "pyproject.toml").exists()
@@ -67,19 +67,19 @@ def test_its_code_keeps_the_rules_of_this_project(tmp_path: Path) -> None:
     ("name", "near"),
     [("Bike_Mail", "bike-mail"), ("2 units", "units"), ("a--b", "a-b"), ("ÄÖ", None), ("", None), ("x-", "x")],
 )
-def test_a_name_that_is_no_name(name: str, near: str | None) -> None:
+def test_invalid_name(name: str, near: str | None) -> None:
     with pytest.raises(UsageError, match="a task can't be named") as refused:
         check_name(name)
     assert (f"did you mean '{near}'?" in str(refused.value)) == (near is not None)
 
 
-def test_a_name_that_is_taken() -> None:
+def test_name_in_use() -> None:
     with pytest.raises(UsageError, match="there is a task 'langid' already, of plugin langid; take another name"):
         check_name("langid")
 
 
 @pytest.mark.parametrize(("there", "said"), [("file", "is a file"), ("folder/inside", "is not empty")])
-def test_a_place_that_is_not_free(there: str, said: str, tmp_path: Path) -> None:
+def test_folder_in_use(there: str, said: str, tmp_path: Path) -> None:
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("mine")
     place = tmp_path / there.partition("/")[0]
