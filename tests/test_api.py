@@ -1,4 +1,4 @@
-"""The public names do what their page says, with texts for paths as one writes them in a notebook."""
+"""The public API works as documented, with strings for paths as in a notebook."""
 
 import inspect
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is published works alone: an sdist, a wheel made of it, and the built-in model in both."""
+"""The published packages work without the repository: an sdist, a wheel built from it, and the built-in model in both."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that was built from it."""
+    """A folder with the sdist and the wheel built from it."""
     folder = tmp_path_factory.mktemp("dist")
     execute([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], folder)
     return folder

@@ -149,7 +149,7 @@ def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path)
     first = pipeline.generate(fake_config(tmp_path, tmp_path / "first", limit=20))
     config = fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options={"fail_at": "15"})
     said = Said()
-    second = pipeline.generate(config, said)  # the 15th of the calls would fail: 10 are the teacher's, 4 the base's
+    second = pipeline.generate(config, said)  # the 15th call would fail: 10 are the teacher's, 4 the base's
     fresh = pipeline.generate(fake_config(tmp_path, tmp_path / "third"))
     answers = list(read_rows(second.path / "responses.jsonl"))
     assert [row["number"] for row in answers if row.pop("reused", False)] == list(range(20))

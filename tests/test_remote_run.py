@@ -1,4 +1,4 @@
-"""Runs whose student a service trains: its start is saved, it goes on where it broke off, its export is checked."""
+"""Runs whose student is trained by a service: its first state is saved, it resumes after a failure, and its export is checked."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from tests.runs import fake_config
 
 @dataclass
 class Service:
-    """What the tests say to the service, and what it saw."""
+    """How the service behaves in a test, and what it recorded."""
 
     breaks: set[int] = field(default_factory=set)
     always: bool = False
@@ -41,7 +41,7 @@ class Service:
 
 
 class ServiceTrainer:
-    """The fake trainer, until it breaks off."""
+    """The fake trainer, until it fails."""
 
     def __init__(self, trainer: Trainer, service: Service) -> None:
         self._trainer = trainer
@@ -72,7 +72,7 @@ class ServiceTrainer:
 
 
 class ServiceStudent(FakeStudent):
-    """The fake student as a service has it."""
+    """The fake student, as if it were on a service."""
 
     service: Service
 
@@ -95,11 +95,11 @@ class ServiceStudent(FakeStudent):
         return self
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Keep it, as a service does."""
+        """Keep the state, as a service does."""
 
 
 class Told(Silent):
-    """Keeps the lines that were said."""
+    """Progress that keeps its messages, one per line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

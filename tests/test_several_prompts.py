@@ -1,4 +1,4 @@
-"""Several prompts in one student: each query is answered under its own, and the student is told by its name which."""
+"""Several prompts in one student: each query is answered with its own prompt, whose name is in the student's input."""
 
 import json
 import shutil

@@ -30,7 +30,7 @@ from pdistill.testing import backend_checks, check_backend, check_task, task_che
 
 
 class Colours(Task):
-    """A task that keeps all promises; each test breaks one."""
+    """A task that passes all checks; each test breaks one."""
 
     prompt = "Name the colour of the thing in the text\nBlue:blue\nRed:red"
     labels = ("blue", "red")

@@ -1,4 +1,4 @@
-"""Whole runs on the fake backend in which answers must match a pattern or keep to a JSON schema."""
+"""Complete runs on the fake backend in which answers must match a pattern or conform to a JSON schema."""
 
 import json
 import subprocess
@@ -51,7 +51,7 @@ def test_json_is_kept_in_the_teachers_words_and_compared_field_by_field(config: 
     assert set(map(str, targets)) <= {teacher("", query) for query in _queries(config)}
     assert report["rejections"] == {"not JSON": 5}
     teachers = report["arms"]["teacher"]
-    assert 0 < teachers["accuracy"]["value"] < 1  # kind right and length wrong is half right
+    assert 0 < teachers["accuracy"]["value"] < 1  # the right kind with the wrong length scores one half
     assert report["arms"]["student"]["agreement"]["value"] > report["arms"]["base"]["agreement"]["value"] == 0
     assert report["confusions"] is None
 
@@ -121,7 +121,7 @@ def _queries(config: Config) -> list[str]:
 
 @pytest.fixture
 def babbling(config: Config, tmp_path: Path, fake_backend: Callable[..., object]) -> Config:
-    """A teacher that is no use where it may say what it likes."""
+    """A teacher whose unconstrained answers are unusable."""
     write_task(tmp_path)
     fake_backend(teacher=lambda prompt, query: "fruit" if query.startswith("a") else "It is an animal.", name="babbler")
     labels = ("animal", "fruit")

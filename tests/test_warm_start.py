@@ -1,4 +1,4 @@
-"""A training that begins with an earlier run's student: what it needs is kept in the run, and nothing held out was seen."""
+"""Training that starts from an earlier run's student: the run keeps what it needs, and held-out queries are unseen."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The word list finds what it is for, and nothing else."""
+"""The word list finds its examples, and nothing else."""
 
 from pathlib import Path
 from runpy import run_path

@@ -1,4 +1,4 @@
-"""A fake model writes queries: what is kept, what is left out, where it stops, and that a kill changes nothing."""
+"""A fake model writes queries: which are kept, which are left out, where it stops, and that a kill changes nothing."""
 
 import json
 from collections import Counter
@@ -27,7 +27,7 @@ Register = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def register() -> Iterator[Register]:
-    """Return a function that registers a fake backend whose model answers by a script."""
+    """Return a function that registers a fake backend whose model follows a script."""
     names = set[str]()
 
     def add(name: str, script: Callable[[str, str], str]) -> None:
@@ -142,7 +142,7 @@ def test_other_options_on_the_same_output_are_refused(config: WriteConfig) -> No
     other = replace(config, output=config.output.with_name("other.jsonl"))
     with pytest.raises(BackendError, match="does not fit"):
         write_queries(replace(other, backend_options={"context": "30"}))
-    assert sum(write_queries(other).written.values()) == 60  # no answer was there, so nothing was begun
+    assert sum(write_queries(other).written.values()) == 60  # there was no answer, so the job had not started
     before = contents(config.output.parent, without=set())
     config.prompt.write_text("Another one.")
     with pytest.raises(RunError, match="another prompt"):

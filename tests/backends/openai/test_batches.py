@@ -1,4 +1,4 @@
-"""Answers by the batch API: the same rows as without it, no request that was sent is sent again, none gets lost."""
+"""The batch API gives the same rows as single requests, without sending a request twice or losing one."""
 
 import time
 from pathlib import Path
@@ -27,7 +27,7 @@ def answered(folder: Path, **changes: Any) -> list[dict[str, Any]]:
 
 
 def names(toy: Toy) -> list[str]:
-    """Every request that was ever sent in a batch."""
+    """The `custom_id` of every request that was sent in a batch."""
     return [line["custom_id"] for batch in toy.batches.requests() for line in batch]
 
 

@@ -1,4 +1,4 @@
-"""The openai backend passes the public checks of a teacher; it has no student for the others."""
+"""The openai backend passes the public checks of a teacher; it has no student for the other checks."""
 
 from pathlib import Path
 

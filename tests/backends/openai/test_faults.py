@@ -1,4 +1,4 @@
-"""Faulty answers cost time and nothing else: no row is lost, none is there twice, and none is another."""
+"""Faults cost only time: no row is lost, duplicated or changed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture
 def proxy(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
-    """A maker of proxies before the server; the environment names the last one."""
+    """A factory for proxies in front of the server; the environment variable has the address of the last one."""
     with ExitStack() as stack:
 
         def make(**options: Any) -> Proxy:

@@ -1,4 +1,4 @@
-"""What is asked, and how an answer is read: whatever servers and models do otherwise than others."""
+"""The requests sent and the parsing of answers, across servers and models that behave differently."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def ask(
 
 
 def said(**choice: Any) -> Reply:
-    """An answer of one choice."""
+    """A response with one choice."""
     return 200, {"choices": [{"index": 0, **choice}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
 
 

@@ -1,4 +1,4 @@
-"""`pdistill queries` by a hosted model: what it is asked, and that an answer that is paid for is asked once."""
+"""`pdistill queries` with a hosted model: the requests sent, and that no answer is paid for twice."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Coroutines run while the block is open, and what was there before is left alone meanwhile."""
+"""Coroutines run while the context is open, and the garbage collector ignores older objects meanwhile."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Logs never flood, and hold no secret."""
+"""Logs are rate-limited and contain no secrets."""
 
 import logging
 

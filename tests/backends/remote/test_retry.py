@@ -1,4 +1,4 @@
-"""Only what is worth it is tried again, and the first try counts."""
+"""Only some outcomes are retried, and the first attempt counts."""
 
 import asyncio
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from pdistill.backends.remote.retry import retry
 
 
 class Work:
-    """Gives or raises what it was made with, one a call."""
+    """Returns or raises the given outcomes, one per call."""
 
     def __init__(self, outcomes: Iterable[Any]) -> None:
         self._outcomes = list(outcomes)

@@ -1,4 +1,4 @@
-"""What passes by itself is tried again, said seldom, and given up in the end."""
+"""Transient failures are retried, logged rarely, and given up in the end."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ HANG = "hang"
 
 
 class Line:
-    """Gives the answers that it was made with, one a request; the last one again and again."""
+    """Returns the given answers, one per request; the last one is repeated."""
 
     def __init__(self, answers: Iterable[Any]) -> None:
         self._answers = list(answers)

@@ -1,4 +1,4 @@
-"""A bounded number of requests is in flight; what is paid for is handed out."""
+"""The number of requests in flight is bounded, and results that were paid for are yielded."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pdistill.backends.remote.window import in_window
 
 
 class Flights:
-    """Starts flights that land when they are told to."""
+    """Starts work that finishes when a test says so."""
 
     def __init__(self) -> None:
         self.pulled = 0
