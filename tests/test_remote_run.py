@@ -88,7 +88,7 @@ class ServiceStudent(FakeStudent):
 
     def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
         self.service.checked = list(examples)
-        return "the adapter is home"
+        return "the adapter was checked"
 
     def local_copy(self) -> Student | None:
         self.service.asked_at_home += 1
@@ -176,7 +176,7 @@ def test_the_export_is_checked_with_held_out_examples(tmp_path: Path, service: S
     held_out = [row["number"] for row in rows if row["split"] == "eval" and row["target"]]
     assert [request.key.number for request, _ in service.checked] == held_out
     assert all(len(ids) for _, ids in service.checked)
-    assert "the adapter is home" in told.lines
+    assert "the adapter was checked" in told.lines
 
 
 def test_student_with_a_local_copy_answers_locally(tmp_path: Path, service: Service) -> None:
