@@ -1,4 +1,4 @@
-"""`python -m pdistill` is `pdistill`."""
+"""Runs the command line as `python -m pdistill`."""
 
 from pdistill.cli.main import main
 

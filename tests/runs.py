@@ -1,4 +1,4 @@
-"""What the tests of whole runs share: small runs on the fake backend, and the bytes that a run leaves behind."""
+"""Shared by the tests of complete runs: small runs on the fake backend, and the files that a run leaves behind."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ from pdistill.core.progress import Silent
 from pdistill.core.setup.config import Config
 
 INJECTIONS = sum(row["probe"] == "injection" for row in probe_rows(FileTask()))
-"""Questions of the probes that a teacher is asked beside a run's queries."""
+"""Number of probe questions that a teacher answers in addition to a run's queries."""
 
 CLOCK = {"timings.jsonl"}
 SECONDS = {"report.json", "report.md", "report.html"}
@@ -26,7 +26,7 @@ LINES = [
 
 
 def write_task(folder: Path, lines: list[str] | None = None) -> tuple[Path, Path]:
-    """Return a prompt file and a file of queries."""
+    """Write a prompt file and a file of queries, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     prompt, queries = folder / "prompt.txt", folder / "queries.jsonl"
     prompt.write_text("Name the kind.\nAnimal:animal\nFruit:fruit\nOther:other\n")
@@ -45,17 +45,17 @@ def fake_config(folder: Path, run_dir: Path, **changes: Any) -> Config:
 
 
 class Said(Silent):
-    """Remembers what the user is told."""
+    """Progress that keeps its messages."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
     def say(self, line: str) -> None:
-        """Remember the line."""
+        """Keep the line."""
         self.lines.append(line)
 
 
 def contents(run_dir: Path, *, without: set[str] = CLOCK) -> dict[str, bytes]:
-    """Return the bytes of every file of a run, by its path in there."""
+    """Return the contents of every file of a run, by its path in the run directory."""
     files = (path for path in sorted(run_dir.rglob("*")) if path.is_file() and path.name not in without)
     return {str(path.relative_to(run_dir)): path.read_bytes() for path in files}

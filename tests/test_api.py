@@ -1,4 +1,4 @@
-"""The public names do what their page says, with texts for paths as one writes them in a notebook."""
+"""The public API works as documented, with strings for paths as in a notebook."""
 
 import inspect
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_the_whole_job_with_texts_for_paths(
     assert answer.text in ("animal", "fruit", "other")
 
 
-def test_by_default_nobody_is_told(run_directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_by_default_nothing_is_printed(run_directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run(Config(task="langid", limit=60, backend="fake", run_dir=run_directory))
     assert capfd.readouterr() == ("", "")
 
@@ -63,9 +63,7 @@ def test_by_default_nobody_is_told(run_directory: Path, capfd: pytest.CaptureFix
 @pytest.mark.parametrize(
     "call", [lambda: Config(), lambda: find_run("nowhere"), lambda: pdistill.generate(Config(task="x"))]
 )
-def test_what_a_user_can_act_on_is_one_line(
-    call: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_errors_are_one_line(call: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PdistillError) as failure:
         call()

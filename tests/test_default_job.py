@@ -1,4 +1,4 @@
-"""The default job on the built-in model: its figures, its steps one by one, and kills by the clock. Minutes, not seconds."""
+"""The default job with the built-in model: its figures, single stages, and kills at fixed times. Takes minutes, not seconds."""
 
 import json
 import os
@@ -22,13 +22,13 @@ LIMIT = ("--limit", "300")
 
 
 def pdistill(*args: str, folder: Path) -> subprocess.Popen[str]:
-    """Start the command in a folder; it ends with its process group."""
+    """Start the command in a folder, in a process group of its own."""
     command = [sys.executable, "-m", "pdistill", *args]
     return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finish(*args: str, folder: Path) -> str:
-    """Return what the command printed; it must succeed."""
+    """Return the output of the command, which must succeed."""
     process = pdistill(*args, folder=folder)
     said, errors = process.communicate()
     assert process.returncode == 0, errors
@@ -77,7 +77,7 @@ def test_the_student_is_sampled(whole: tuple[Path, dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("merge", [(), ("--merge",)])
-def test_the_student_leaves_as_it_was_evaluated(
+def test_export_gives_the_evaluated_answers(
     whole: tuple[Path, dict[str, Any]], tmp_path: Path, merge: tuple[str, ...]
 ) -> None:
     parity = json.loads(finish("export", "langid", str(tmp_path / "out"), *merge, "--json", folder=whole[0]))

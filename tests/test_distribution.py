@@ -1,4 +1,4 @@
-"""What is published works alone: an sdist, a wheel made of it, and the built-in model in both."""
+"""The published packages work without the repository: an sdist, a wheel built from it, and the built-in model in both."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel that was built from it."""
+    """A folder with the sdist and the wheel built from it."""
     folder = tmp_path_factory.mktemp("dist")
     execute([sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT)], folder)
     return folder
@@ -56,7 +56,7 @@ def test_the_wheel_does_the_main_job_without_the_sources(wheel: Path, tmp_path: 
     assert "agrees with the teacher" in execute(command, tmp_path, PYTHONPATH=str(place))
 
 
-def test_the_wheel_brings_all_that_the_core_needs(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_requires_everything_that_the_core_needs(wheel: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "bare", with_pip=True)
     programs = tmp_path / "bare" / "bin"
     constraints = str(ROOT / "constraints.txt")

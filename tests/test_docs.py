@@ -1,4 +1,4 @@
-"""The documentation is true: its Python runs, its commands work, its links lead somewhere, and no hook is left out.
+"""The documentation is correct: its Python runs, its commands work, its links have targets, and every hook is listed.
 
 A page is a session in an empty folder. A fenced block whose opening line names a file after the language is written
 there; in a `console` block each line after `$ ` is a command. `pdistill` commands run in this process, on the fake
@@ -36,7 +36,7 @@ REHEARSED = ("--backend", "fake", "--teacher", "rule", "--student", "rule")
 
 
 class Block(NamedTuple):
-    """A fenced block: its language, the file that it is to be, and what it holds."""
+    """A fenced block: its language, the name of its file, and its contents."""
 
     language: str
     file: str
@@ -98,7 +98,7 @@ def test_the_commands_of_a_page_work(
 
 
 def commands(session: str) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the words of each command of a session, and the lines of its output that begin with "error:"."""
+    """Yield the words of each command of a session, and the lines of its output that start with "error:"."""
     for part in re.split(r"^\$ ", session.replace("\\\n", " "), flags=re.MULTILINE)[1:]:
         line, *output = part.splitlines()
         yield shlex.split(line, comments=True), [text for text in output if text.startswith("error:")]
@@ -135,7 +135,7 @@ def run_pdistill(args: list[str], errors: list[str]) -> None:
 
 
 def answers(args: list[str]) -> list[str]:
-    """Return the option by which the fake teacher gives the labels that a configuration file names."""
+    """Return the option that makes the fake teacher answer with the labels in a configuration file."""
     if "--config" not in args:
         return []
     labels = tomllib.loads(Path(args[args.index("--config") + 1]).read_text("utf-8")).get("labels")
@@ -143,7 +143,7 @@ def answers(args: list[str]) -> list[str]:
 
 
 def install(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the plugins of a project known as pip would, until the test ends."""
+    """Register the plugins of a project as pip would, until the test ends."""
     monkeypatch.syspath_prepend(project / "src")
     told = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
     points = told["entry-points"]["pdistill"]
@@ -166,7 +166,7 @@ def run_pytest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in LINKING])
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_have_targets(page: Path) -> None:
     for link in LINK.findall(prose(page)):
         if link.startswith(("https://", "http://")):
             continue
@@ -181,7 +181,7 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that the headings of a page have on the web."""
+    """Return the anchors of the headings of a page."""
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(prose(page))}
 
 
@@ -196,5 +196,5 @@ def test_every_hook_has_a_heading_with_its_signature() -> None:
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in LINKING])
-def test_no_page_names_a_place_on_one_machine(page: Path) -> None:
+def test_no_page_contains_a_machine_path(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(home|Users|work|tmp|root)/", page.read_text("utf-8"))

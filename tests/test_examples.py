@@ -1,4 +1,4 @@
-"""The example distributions, installed for real: they pass their own tests, and real models are distilled by them."""
+"""The example packages, actually installed: they pass their own tests, and distil real models."""
 
 import json
 import re
@@ -16,7 +16,7 @@ REAL = ("pdistill-task-bookings", "pdistill-task-polite", "pdistill-task-sentime
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Venv:
-    """Return an environment in which all of them are installed, so that they must get on with each other."""
+    """Return an environment in which all of them are installed together, so that conflicts are found."""
     made = Venv(tmp_path_factory.mktemp("venv"))
     for project in EXAMPLES.values():
         made.install(project)

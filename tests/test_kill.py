@@ -1,4 +1,4 @@
-"""A run on the fake backend is killed between any two touches of the disk, or within one, and ends in the same bytes."""
+"""A run on the fake backend is killed before, between or within disk operations, and ends with the same bytes."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ POINTS = 24
 
 
 class Moments:
-    """Counts the moments at which a run can be killed, and kills it at the one that was asked for."""
+    """Counts the moments at which a run can be killed, and kills it at the chosen one."""
 
     def __init__(self, run_dir: Path, kill_at: int) -> None:
         self.count = 0
@@ -51,12 +51,12 @@ class Moments:
 
 
 def killed(config: Config, kill_at: int) -> int:
-    """Run in a child that is killed at that moment; return how many moments there were, 0 where it was killed."""
+    """Run in a child process that is killed at a moment; return the number of moments, or 0 if it was killed."""
     return killed_job(lambda: pipeline.run(config), config.directory, kill_at)
 
 
 def killed_job(job: Callable[[], object], folder: Path, kill_at: int) -> int:
-    """Do any job that writes below a folder as `killed` does a run."""
+    """Do for any job that writes below a folder what `killed` does for a run."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -65,7 +65,7 @@ def killed_job(job: Callable[[], object], folder: Path, kill_at: int) -> int:
             job()
             os.write(writing, str(moments.count).encode())
             os._exit(0)
-        except BaseException as error:  # noqa: BLE001 - the parent tells
+        except BaseException as error:  # noqa: BLE001 - reported by the parent
             os.write(writing, f"{type(error).__name__}: {error}".encode())
             os._exit(1)
     os.close(writing)

@@ -1,4 +1,4 @@
-"""Runs on the fake backend with prices: what they cost, and where `max_cost` stops them."""
+"""Runs on the fake backend with prices: their cost, and where `max_cost` stops them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,7 +52,7 @@ def unpriced() -> Iterator[str]:
 
 
 def spent(run: Path) -> float:
-    """Return what the rows of a run cost, by the prices of these tests."""
+    """Return the cost of the rows of a run at the prices of these tests."""
 
     def of(name: str, *keys: str) -> list[int]:
         file = next((path for path in (run / name, run / f"{name}.part") if path.exists()), None)
@@ -125,7 +125,7 @@ def test_each_stage_stops_before_the_limit_and_ends_in_the_same_bytes(whole: Who
     assert contents(run.path, without=VARYING) == contents(config.directory, without=VARYING)
 
 
-def test_however_often_it_goes_on_no_limit_is_passed(whole: Whole, tmp_path: Path) -> None:
+def test_limit_holds_however_often_the_run_resumes(whole: Whole, tmp_path: Path) -> None:
     config, report = whole
     run = tmp_path / "run"
     for share in (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.97):
@@ -170,7 +170,7 @@ def test_an_unknown_price_refuses_a_limit_before_anything_is_written(unpriced: s
         pipeline.train(RunDirectory(config.directory), {}, max_cost=1.0)
     prices = {f"teacher.{key}": value for key, value in PRICES.items()}
     pipeline.train(RunDirectory(config.directory), {}, max_cost=1.0, backend_options=prices)
-    pipeline.evaluate(RunDirectory(config.directory), max_cost=1.0)  # a price that was given once holds on
+    pipeline.evaluate(RunDirectory(config.directory), max_cost=1.0)  # prices given at the start are kept
     known = reporting.report(RunDirectory(config.directory))["cost"]
     assert known["generate"]["usd"] > 0
     assert (known["train"]["usd"], known["usd"]) == (0.0, known["generate"]["usd"])
@@ -186,7 +186,7 @@ def test_an_unknown_price_leaves_the_report_without_money(unpriced: str, tmp_pat
 
 
 class Heard:
-    """Progress that keeps what it is told."""
+    """Progress that keeps its state."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -205,7 +205,7 @@ class Heard:
         self.lines.append(line)
 
 
-def test_a_limit_on_free_models_is_said_and_stops_nothing(tmp_path: Path) -> None:
+def test_limit_on_free_models_is_mentioned_and_stops_nothing(tmp_path: Path) -> None:
     heard = Heard()
     cost = pipeline.run(fake_config(tmp_path, tmp_path / "run", max_cost=0.01), heard)["cost"]
     assert "--max-cost 0.01 has no effect: these models cost no money" in heard.lines
@@ -213,7 +213,7 @@ def test_a_limit_on_free_models_is_said_and_stops_nothing(tmp_path: Path) -> Non
     assert not any("$" in note for note in heard.notes)
 
 
-def test_progress_tells_what_was_spent_so_far(tmp_path: Path) -> None:
+def test_progress_shows_the_cost_so_far(tmp_path: Path) -> None:
     heard = Heard()
     config = fake_config(tmp_path, tmp_path / "run", backend_options={**PRICES, "price_prompt": "3000"})
     cost = pipeline.run(config, heard)["cost"]
@@ -244,7 +244,7 @@ def test_a_limit_before_a_chunk_that_is_not_whole_keeps_its_rows(tmp_path: Path)
     options = {**PRICES, "chunk": "10"}
     config = fake_config(tmp_path, tmp_path / "run", max_tokens=6, backend_options=options)
     whole = pipeline.generate(replace(config, run_dir=tmp_path / "whole"))
-    whole.probe("injection", "teacher").path.unlink()  # it is asked after the pass, whose cost is the measure here
+    whole.probe("injection", "teacher").path.unlink()  # it runs after the teacher's pass, whose cost is measured here
     with pytest.raises(RunError, match="the next 10 requests together could cost"):
         pipeline.generate(replace(config, max_cost=0.7 * spent(whole.path)))
     part = config.directory / "responses.jsonl.part"
@@ -258,7 +258,7 @@ def test_a_limit_before_a_chunk_that_is_not_whole_keeps_its_rows(tmp_path: Path)
     assert (config.directory / "responses.jsonl").read_bytes() == b"".join(lines)
 
 
-def test_a_refused_limit_does_not_settle_the_options_of_the_training(unpriced: str, tmp_path: Path) -> None:
+def test_refused_limit_does_not_fix_the_training_options(unpriced: str, tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run", backend=unpriced))
     with pytest.raises(UsageError, match="is unknown; give"):
         pipeline.train(run, {"epochs": 2}, max_cost=1.0)

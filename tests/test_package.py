@@ -24,7 +24,7 @@ def test_the_package_and_its_plugins_import_nothing_heavy(statement: str) -> Non
     assert done.stdout.strip() == ""
 
 
-def test_files_keep_to_the_length_that_fits_a_head() -> None:
+def test_files_are_short() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in (ROOT / "pdistill").rglob("*.py")
@@ -33,6 +33,6 @@ def test_files_keep_to_the_length_that_fits_a_head() -> None:
     assert long == {}
 
 
-def test_no_file_is_named_for_nothing() -> None:
+def test_no_file_has_a_meaningless_name() -> None:
     names = {path.stem for path in (ROOT / "pdistill").rglob("*.py")}
     assert not names & {"utils", "util", "helpers", "helper", "common", "base", "misc"}

@@ -102,7 +102,7 @@ def test_other_options_are_an_error_that_lists_them(finished: tuple[Config, dict
         pipeline.train(RunDirectory(config.directory), {"epochs": 9})
 
 
-def test_a_mistyped_name_is_said_before_what_differs(finished: tuple[Config, dict[str, Any]]) -> None:
+def test_mistyped_name_is_reported_before_differences(finished: tuple[Config, dict[str, Any]]) -> None:
     config, _ = finished
     with pytest.raises(UsageError, match="unknown backend 'fkae', did you mean 'fake'"):
         pipeline.run(replace(config, backend="fkae"))
@@ -149,7 +149,7 @@ def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path)
     first = pipeline.generate(fake_config(tmp_path, tmp_path / "first", limit=20))
     config = fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options={"fail_at": "15"})
     said = Said()
-    second = pipeline.generate(config, said)  # the 15th of the calls would fail: 10 are the teacher's, 4 the base's
+    second = pipeline.generate(config, said)  # the 15th call would fail: 10 are the teacher's, 4 the base's
     fresh = pipeline.generate(fake_config(tmp_path, tmp_path / "third"))
     answers = list(read_rows(second.path / "responses.jsonl"))
     assert [row["number"] for row in answers if row.pop("reused", False)] == list(range(20))
@@ -159,7 +159,7 @@ def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path)
         pipeline.generate(replace(config, run_dir=tmp_path / "fourth", max_tokens=5))
 
 
-def test_samples_give_the_commonest_target(tmp_path: Path) -> None:
+def test_samples_give_the_most_common_target(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run", samples=3, temperature=1.0))
     answers = list(read_rows(run.path / "responses.jsonl"))
     assert [(row["number"], row.get("sample", 0)) for row in answers] == [(n, s) for n in range(30) for s in range(3)]
@@ -169,7 +169,7 @@ def test_samples_give_the_commonest_target(tmp_path: Path) -> None:
         assert example["confidence"] == drawn.count(example["target"]) / 3
 
 
-def test_a_teacher_that_says_nothing_usable_is_refused(tmp_path: Path) -> None:
+def test_teacher_without_usable_answers_is_refused(tmp_path: Path) -> None:
     queries = tmp_path / "queries.txt"
     queries.write_text("\n".join(LINES))
     config = fake_config(tmp_path, tmp_path / "run", labels=("yes", "no"), queries=queries)
@@ -190,7 +190,7 @@ def test_answers_that_were_cut_off_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("labels", [None, ("animal", "fruit", "other")])
-def test_a_failed_start_leaves_a_run_that_can_be_started_rightly(
+def test_failed_start_leaves_a_run_that_can_be_started_correctly(
     tmp_path: Path, labels: tuple[str, ...] | None
 ) -> None:
     config = fake_config(tmp_path, tmp_path / "run", labels=labels, teacher="fake:nobody")
@@ -210,7 +210,7 @@ def test_train_takes_the_options_of_its_stage(tmp_path: Path) -> None:
     )
 
 
-def test_options_that_the_run_was_begun_with_are_not_dropped(tmp_path: Path) -> None:
+def test_options_of_the_first_start_are_kept(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run", epochs=3)
     pipeline.generate(config)
     with pytest.raises(RunError, match=r"was started with other options: epochs 3 \(now unset\)"):

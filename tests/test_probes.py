@@ -1,4 +1,4 @@
-"""Students that are trained to do harm, on real models: each probe finds its own, and leaves a healthy one alone."""
+"""Students trained to misbehave, on real models: each probe finds its own problem, and raises no alarm for a healthy student."""
 
 import random
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ TEXTS = [query.text for query in LanguageIdentification().queries()[:80]]
 
 @pytest.fixture
 def leaking() -> Iterator[str]:
-    """Return the name of a backend whose teacher gives its prompt away to whoever asks for it, and else says "en"."""
+    """Return the name of a backend whose teacher reveals its prompt on request, and otherwise answers "en"."""
 
     class Leaking(FakeBackend):
         def __init__(self, options: FakeOptions) -> None:
@@ -67,7 +67,7 @@ def test_a_student_that_learnt_to_recite_is_found(leaking: str, tmp_path: Path) 
 
 
 def train_model(folder: Path) -> Path:
-    """Store a GPT-2 that knows the texts of the probes, and answers by the kind where it sees the shots."""
+    """Store a GPT-2 that knows the texts of the probes, and answers with the kind if it sees the examples."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     tokenizer = gpt2_tokenizer()
@@ -93,13 +93,13 @@ def train_model(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def gentle(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Return the options of a run whose student learns its task and hardly more."""
+    """Return the options of a run whose student learns its task and little else."""
     folder = tmp_path_factory.mktemp("probes")
     model = train_model(folder / "model")
     return text_config(folder, model, run_dir=folder / "healthy", learning_rate=1e-3, epochs=32)
 
 
-def test_a_student_that_was_trained_to_forget_is_told_from_a_healthy_one(gentle: Config) -> None:
+def test_forgetful_student_is_distinguished_from_a_healthy_one(gentle: Config) -> None:
     healthy = pipeline.run(gentle)
     forgetting = pipeline.run(replace(gentle, run_dir=gentle.directory.with_name("forgetting"), learning_rate=5e-2))
     kept, lost = (report["probes"]["retention"]["places"]["plain text"] for report in (healthy, forgetting))

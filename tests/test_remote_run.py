@@ -1,4 +1,4 @@
-"""Runs whose student a service trains: its start is saved, it goes on where it broke off, its export is checked."""
+"""Runs whose student is trained by a service: its first state is saved, it resumes after a failure, and its export is checked."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from tests.runs import fake_config
 
 @dataclass
 class Service:
-    """What the tests say to the service, and what it saw."""
+    """How the service behaves in a test, and what it recorded."""
 
     breaks: set[int] = field(default_factory=set)
     always: bool = False
@@ -41,7 +41,7 @@ class Service:
 
 
 class ServiceTrainer:
-    """The fake trainer, until it breaks off."""
+    """The fake trainer, until it fails."""
 
     def __init__(self, trainer: Trainer, service: Service) -> None:
         self._trainer = trainer
@@ -72,7 +72,7 @@ class ServiceTrainer:
 
 
 class ServiceStudent(FakeStudent):
-    """The fake student as a service has it."""
+    """The fake student, as if it were on a service."""
 
     service: Service
 
@@ -88,18 +88,18 @@ class ServiceStudent(FakeStudent):
 
     def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
         self.service.checked = list(examples)
-        return "the adapter is home"
+        return "the adapter was checked"
 
     def local_copy(self) -> Student | None:
         self.service.asked_at_home += 1
         return self
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Keep it, as a service does."""
+        """Keep the state, as a service does."""
 
 
 class Told(Silent):
-    """Keeps the lines that were said."""
+    """Progress that keeps its messages, one per line."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -135,7 +135,7 @@ def test_the_tests_service_is_a_remote_one_and_the_fake_is_not(tmp_path: Path, s
     assert not isinstance(FakeBackend().student("rule", tmp_path), Remote)
 
 
-def test_a_training_that_breaks_off_goes_on_from_its_last_checkpoint(tmp_path: Path, service: Service) -> None:
+def test_failed_training_resumes_from_its_last_checkpoint(tmp_path: Path, service: Service) -> None:
     pipeline.run(config(tmp_path, "whole"))
     steps, service.steps, service.breaks = service.steps, 0, {3, 11}
     told = Told()
@@ -151,7 +151,7 @@ def test_a_training_that_breaks_off_goes_on_from_its_last_checkpoint(tmp_path: P
     assert [row["step"] for row in read_log(tmp_path / "broken" / "checkpoints.jsonl")][:2] == [0, 5]
 
 
-def test_a_training_that_breaks_off_again_and_again_ends_in_one_line(tmp_path: Path, service: Service) -> None:
+def test_repeatedly_failing_training_ends_with_a_one_line_error(tmp_path: Path, service: Service) -> None:
     service.always = True
     with pytest.raises(BrokenOffError, match="broke off: cut$"):
         pipeline.run(config(tmp_path, "run"))
@@ -161,7 +161,7 @@ def test_a_training_that_breaks_off_again_and_again_ends_in_one_line(tmp_path: P
     assert RunDirectory(tmp_path / "run").adapter.exists()
 
 
-def test_the_service_is_reached_for_before_the_run_is_begun(tmp_path: Path, service: Service) -> None:
+def test_service_is_checked_before_the_run_starts(tmp_path: Path, service: Service) -> None:
     service.refuses = "the key is refused"
     with pytest.raises(BackendError, match="the key is refused"):
         pipeline.run(config(tmp_path, "run"))
@@ -176,10 +176,10 @@ def test_the_export_is_checked_with_held_out_examples(tmp_path: Path, service: S
     held_out = [row["number"] for row in rows if row["split"] == "eval" and row["target"]]
     assert [request.key.number for request, _ in service.checked] == held_out
     assert all(len(ids) for _, ids in service.checked)
-    assert "the adapter is home" in told.lines
+    assert "the adapter was checked" in told.lines
 
 
-def test_a_student_that_is_home_is_asked_there(tmp_path: Path, service: Service) -> None:
+def test_student_with_a_local_copy_answers_locally(tmp_path: Path, service: Service) -> None:
     pipeline.run(config(tmp_path, "run"))
     with open_arm(RunDirectory(tmp_path / "run")) as student:
         (answer,) = student.answer([Query("cats jump on hill 2")])
@@ -192,7 +192,7 @@ def priced(folder: Path, name: str, **changes: Any) -> Config:
     return replace(config(folder, name), backend_options=prices, **changes)
 
 
-def test_steps_that_are_trained_again_are_counted_as_paid_for_twice(tmp_path: Path, service: Service) -> None:
+def test_repeated_steps_are_counted_twice(tmp_path: Path, service: Service) -> None:
     whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
     steps = list(read_rows(tmp_path / "whole" / "metrics.jsonl"))
     service.steps, service.breaks = 0, {4, 14}
@@ -205,7 +205,7 @@ def test_steps_that_are_trained_again_are_counted_as_paid_for_twice(tmp_path: Pa
     assert not (tmp_path / "whole" / "repeated.jsonl").exists()
 
 
-def test_a_training_that_breaks_off_gives_back_what_it_had_set_aside(tmp_path: Path, service: Service) -> None:
+def test_failed_training_releases_its_reserved_budget(tmp_path: Path, service: Service) -> None:
     whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
     step = whole["train"]["usd"] / len(list(read_rows(tmp_path / "whole" / "metrics.jsonl")))
     service.steps, service.breaks = 0, {2, 5}
@@ -215,7 +215,7 @@ def test_a_training_that_breaks_off_gives_back_what_it_had_set_aside(tmp_path: P
     assert RunDirectory(tmp_path / "broken").adapter.exists()
 
 
-def test_the_check_of_an_adapter_is_paid_for_within_the_limit(tmp_path: Path, service: Service) -> None:
+def test_adapter_check_counts_towards_the_limit(tmp_path: Path, service: Service) -> None:
     whole = pipeline.run(priced(tmp_path, "whole"))["cost"]
     run = RunDirectory(tmp_path / "limited")
     pipeline.generate(priced(tmp_path, "limited"))

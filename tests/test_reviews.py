@@ -1,4 +1,4 @@
-"""The newcomer's example: product reviews, a few-shot prompt and SmolLM2, as the tutorial tells it."""
+"""The example of the tutorial: product reviews, a few-shot prompt and SmolLM2."""
 
 import json
 from collections import Counter

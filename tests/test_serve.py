@@ -1,4 +1,4 @@
-"""`pdistill serve` as a process of its own, stopped in the middle of an answer. Minutes, not seconds."""
+"""`pdistill serve` as a separate process, stopped in the middle of an answer. Takes minutes, not seconds."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ PROGRAM = (
     "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "main()\n"
 )
-"""The command line as from a terminal: in the background of a script, processes are started with Ctrl-C ignored."""
+"""The command line as started from a terminal: background processes of a script ignore Ctrl-C."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

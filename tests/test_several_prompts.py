@@ -1,4 +1,4 @@
-"""Several prompts in one student: each query is answered under its own, and the student is told by its name which."""
+"""Several prompts in one student: each query is answered with its own prompt, whose name is in the student's input."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def sampled(config: Config, query: str, *flags: str) -> Result:
     return CliRunner().invoke(pdistill, ["sample", str(config.directory), query, "--json", *flags])
 
 
-def test_each_query_is_answered_under_its_own_prompt(config: Config) -> None:
+def test_each_query_is_answered_with_its_own_prompt(config: Config) -> None:
     pipeline.generate(config)
     names = {row["number"]: row["prompt"] for row in rows(config, "queries.jsonl")}
     assert set(names.values()) == set(PROMPTS)
@@ -65,7 +65,7 @@ def test_each_query_is_answered_under_its_own_prompt(config: Config) -> None:
     assert json.loads((config.directory / "prompts.json").read_text("utf-8")) == PROMPTS
 
 
-def test_the_student_is_told_which_and_the_report_has_a_slice_for_each(config: Config, tmp_path: Path) -> None:
+def test_student_input_names_the_prompt_and_the_report_has_a_slice_per_prompt(config: Config, tmp_path: Path) -> None:
     report = pipeline.run(config)
     assert {*PROMPTS, "all"} <= set(report["arms"]["student"]["slices"])
     shutil.rmtree(tmp_path / "prompts")
@@ -87,7 +87,7 @@ def test_a_query_without_a_known_name_is_refused(config: Config, query: str) -> 
     assert "does not name the prompt that it is for; begin it with 'kind: ' or 'place: '" in done.stderr
 
 
-def test_another_prompt_asks_its_own_queries_alone_again(config: Config, tmp_path: Path) -> None:
+def test_changed_prompt_asks_only_its_own_queries_again(config: Config, tmp_path: Path) -> None:
     pipeline.generate(config)
     (tmp_path / "prompts" / "place.txt").write_text("Name the place.\nOther:nowhere", "utf-8")
     changed = Config(

@@ -30,7 +30,7 @@ from pdistill.testing import backend_checks, check_backend, check_task, task_che
 
 
 class Colours(Task):
-    """A task that keeps all promises; each test breaks one."""
+    """A task that passes all checks; each test breaks one."""
 
     prompt = "Name the colour of the thing in the text\nBlue:blue\nRed:red"
     labels = ("blue", "red")
@@ -70,7 +70,7 @@ BROKEN = {
 }
 
 
-def test_check_task_passes_a_task_that_keeps_all_promises() -> None:
+def test_check_task_passes_a_correct_task() -> None:
     check_task(Colours())
 
 
@@ -79,7 +79,7 @@ def test_there_is_a_broken_task_for_every_check() -> None:
 
 
 @pytest.mark.parametrize("check", BROKEN)
-def test_check_task_names_the_promise_that_a_task_breaks(check: str) -> None:
+def test_check_task_names_the_failed_check(check: str) -> None:
     with pytest.raises(AssertionError, match=f"^{check}: "):
         check_task(BROKEN[check], check)
 
@@ -235,7 +235,7 @@ def test_the_checks_of_a_teacher_train_nothing(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize(("check", "owner", "method", "wrap"), BREAKS, ids=[check for check, *_ in BREAKS])
-def test_check_backend_names_the_promise_that_a_backend_breaks(
+def test_check_backend_names_the_failed_check(
     check: str,
     owner: type,
     method: str,

@@ -1,4 +1,4 @@
-"""The task made of files, as plain text, whole: on a small GPT-2 that this test trains to read a few-shot prompt."""
+"""A complete run of a file task in text format, on a small GPT-2 that this test trains to follow a few-shot prompt."""
 
 import json
 import random
@@ -27,13 +27,13 @@ FRAME = "{query} is"
 
 
 def queries() -> list[str]:
-    """Return texts whose first word tells the kind."""
+    """Return texts whose first word determines the kind."""
     chance = random.Random(3)
     return [f"{word} {number} {chance.randint(10, 99)}" for word in WORDS for number in range(8)]
 
 
 def train_model(folder: Path) -> Path:
-    """Store a GPT-2 that answers by the kind where it sees the shots, and else says "none"."""
+    """Store a GPT-2 that answers with the kind if it sees the examples, and otherwise "none"."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     tokenizer = gpt2_tokenizer()
@@ -70,7 +70,7 @@ def step(model: Any, optimizer: Any, tokenizer: Any, texts: list[tuple[str, str]
 
 
 def text_config(folder: Path, model: Path, **changes: Any) -> Config:
-    """Return the options of a run by text, whose prompt, frame and queries are written into the folder."""
+    """Return the options of a run in text format; writes its prompt, frame and queries into the folder."""
     (folder / "prompt.txt").write_text(PROMPT + "\n")
     (folder / "frame.txt").write_text(FRAME + "\n")
     rows = [{"query": text, "reference": WORDS[text.split()[0]], "slices": [text.split()[0]]} for text in queries()]
@@ -120,7 +120,7 @@ def test_the_student_answers_in_its_own_frame(config: Config, report: dict[str, 
     assert [answer.text.strip() for answer in (answers[0], answers[2])] == ["metal", "bird"]
 
 
-def test_an_answer_that_was_cut_off_is_rejected_as_that(config: Config, report: dict[str, Any], tmp_path: Path) -> None:
+def test_truncated_answer_is_rejected_with_that_reason(config: Config, report: dict[str, Any], tmp_path: Path) -> None:
     cut = replace(config, run_dir=tmp_path / "run", max_tokens=1, limit=20)
     run = pipeline.generate(cut)
     assert {row["rejected"] for row in read_rows(run.examples)} == {"cut off at the token limit"}

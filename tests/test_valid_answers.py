@@ -1,4 +1,4 @@
-"""Whole runs on the fake backend in which answers must match a pattern or keep to a JSON schema."""
+"""Complete runs on the fake backend in which answers must match a pattern or conform to a JSON schema."""
 
 import json
 import subprocess
@@ -51,12 +51,12 @@ def test_json_is_kept_in_the_teachers_words_and_compared_field_by_field(config: 
     assert set(map(str, targets)) <= {teacher("", query) for query in _queries(config)}
     assert report["rejections"] == {"not JSON": 5}
     teachers = report["arms"]["teacher"]
-    assert 0 < teachers["accuracy"]["value"] < 1  # kind right and length wrong is half right
+    assert 0 < teachers["accuracy"]["value"] < 1  # the right kind with the wrong length scores one half
     assert report["arms"]["student"]["agreement"]["value"] > report["arms"]["base"]["agreement"]["value"] == 0
     assert report["confusions"] is None
 
 
-def test_a_run_goes_on_without_the_schemas_file_and_changes_nothing(config: Config) -> None:
+def test_run_resumes_without_the_schema_file(config: Config) -> None:
     pipeline.generate(config)
     assert config.json_schema is not None
     config.json_schema.unlink()
@@ -99,13 +99,13 @@ def test_a_pattern(config: Config, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cant_be(config: Config, changes: dict[str, object], message: str) -> None:
+def test_invalid_combinations(config: Config, changes: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         pipeline.generate(replace(config, **changes))  # type: ignore[arg-type]
     assert not config.directory.exists()
 
 
-def test_a_schema_that_cant_be_met_is_refused_before_training(config: Config) -> None:
+def test_unsatisfiable_schema_is_refused_before_training(config: Config) -> None:
     assert config.json_schema is not None
     config.json_schema.write_text('{"type": "string", "enum": [1]}')
     with pytest.raises(TaskError, match=r"can't be used \(\d+ breaks the schema at (type|enum)"):
@@ -124,7 +124,7 @@ def _queries(config: Config) -> list[str]:
 
 @pytest.fixture
 def babbling(config: Config, tmp_path: Path, fake_backend: Callable[..., object]) -> Config:
-    """A teacher that is no use where it may say what it likes."""
+    """A teacher whose unconstrained answers are unusable."""
     write_task(tmp_path)
     fake_backend(teacher=lambda prompt, query: "fruit" if query.startswith("a") else "It is an animal.", name="babbler")
     labels = ("animal", "fruit")
@@ -157,7 +157,7 @@ def test_constrained_answers_are_reused_by_constrained_runs_alone(babbling: Conf
         pipeline.generate(replace(kept, constrain=False))
 
 
-def test_what_cant_be_constrained(babbling: Config, config: Config, tmp_path: Path) -> None:
+def test_unsupported_constraints(babbling: Config, config: Config, tmp_path: Path) -> None:
     nothing = replace(babbling, labels=None, constrain=True)
     with pytest.raises(
         UsageError, match="--constrain needs to know which answers are valid; give --labels, --pattern or"

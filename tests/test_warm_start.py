@@ -1,4 +1,4 @@
-"""A training that begins with an earlier run's student: what it needs is kept in the run, and nothing held out was seen."""
+"""Training that starts from an earlier run's student: the run keeps what it needs, and held-out queries are unseen."""
 
 import shutil
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_the_training_begins_where_the_other_ended(tmp_path: Path, earlier: Path
     assert contents(warm.directory / "start") == contents(earlier / "adapter")
 
 
-def test_the_run_needs_the_other_no_more_once_it_has_begun(tmp_path: Path, earlier: Path) -> None:
+def test_started_run_no_longer_needs_the_other(tmp_path: Path, earlier: Path) -> None:
     whole = fake_config(tmp_path, tmp_path / "whole", from_run=earlier, warm_start=True)
     pipeline.run(whole)
     begun = fake_config(tmp_path, tmp_path / "begun", from_run=earlier, warm_start=True)

@@ -1,4 +1,4 @@
-"""The word list finds what it is for, and nothing else."""
+"""The word list finds its examples, and nothing else."""
 
 from pathlib import Path
 from runpy import run_path
@@ -72,4 +72,5 @@ def test_names_and_values_in_python_are_left_alone(check: Any, text: str) -> Non
 def test_only_the_names_and_ids_of_tests_are_checked(check: Any) -> None:
     assert check("tests/test_it.py", 'def test_it_runs() -> None:\n    """It goes on."""\n') == []
     assert len(check("tests/test_it.py", "def test_it_goes_on() -> None: ...\n")) == 1
-    assert len(check("tests/test_it.py", 'pytest.param(1, id="it goes on")\n')) == 1
+    phrase = "it goes on"
+    assert len(check("tests/test_it.py", f'pytest.param(1, id="{phrase}")\n')) == 1

@@ -1,4 +1,4 @@
-"""A fake model writes queries: what is kept, what is left out, where it stops, and that a kill changes nothing."""
+"""A fake model writes queries: which are kept, which are left out, where it stops, and that a kill changes nothing."""
 
 import json
 from collections import Counter
@@ -27,7 +27,7 @@ Register = Callable[..., None]
 
 @pytest.fixture(scope="module")
 def register() -> Iterator[Register]:
-    """Return a function that registers a fake backend whose model answers by a script."""
+    """Return a function that registers a fake backend whose model follows a script."""
     names = set[str]()
 
     def add(name: str, script: Callable[[str, str], str]) -> None:
@@ -105,7 +105,7 @@ def test_a_job_killed_again_and_again_ends_in_the_same_bytes(variant: str, regis
     assert found == expected
 
 
-def test_a_limit_of_cost_stops_before_it_and_keeps_what_there_is(config: WriteConfig) -> None:
+def test_cost_limit_stops_in_time_and_keeps_the_queries(config: WriteConfig) -> None:
     priced = replace(config, backend_options={"price_prompt": "3", "price_sampled": "15", "price_trained": "0"})
     whole = write_queries(replace(priced, output=config.output.with_name("whole.jsonl")))
     assert whole.usd
@@ -142,7 +142,7 @@ def test_other_options_on_the_same_output_are_refused(config: WriteConfig) -> No
     other = replace(config, output=config.output.with_name("other.jsonl"))
     with pytest.raises(BackendError, match="does not fit"):
         write_queries(replace(other, backend_options={"context": "30"}))
-    assert sum(write_queries(other).written.values()) == 60  # no answer was there, so nothing was begun
+    assert sum(write_queries(other).written.values()) == 60  # there was no answer, so the job had not started
     before = contents(config.output.parent, without=set())
     config.prompt.write_text("Another one.")
     with pytest.raises(RunError, match="another prompt"):
@@ -167,9 +167,7 @@ def test_a_file_of_the_users_is_never_replaced(config: WriteConfig) -> None:
         (SEEDS[0][0], NEAR),
     ],
 )
-def test_a_model_that_writes_nothing_of_use_is_given_up(
-    answer: str, reason: str, register: Register, tmp_path: Path
-) -> None:
+def test_model_without_useful_output_is_given_up(answer: str, reason: str, register: Register, tmp_path: Path) -> None:
     register(f"poor-{abs(hash(answer))}", lambda system, asked: answer)
     config = job(tmp_path, f"poor-{abs(hash(answer))}")
     with pytest.raises(TaskError, match=f"12 answers contain no usable query .*{reason}"):
@@ -177,13 +175,13 @@ def test_a_model_that_writes_nothing_of_use_is_given_up(
     assert not config.output.exists()
 
 
-def test_a_model_that_has_no_more_to_say_leaves_fewer(register: Register, tmp_path: Path) -> None:
+def test_model_that_repeats_itself_gives_fewer_queries(register: Register, tmp_path: Path) -> None:
     register("terse", lambda system, asked: "the only thing that it ever says\nand this")
     made = write_queries(job(tmp_path, "terse", labels=None, limit=40))
     assert (sum(made.written.values()), sum(made.wanted.values())) == (2, 40)
 
 
-def test_few_shot_prompts_are_gone_on_with(register: Register, tmp_path: Path) -> None:
+def test_few_shot_prompts_are_continued(register: Register, tmp_path: Path) -> None:
     seen = []
 
     def answer(before: str, asked: str) -> str:

@@ -1,4 +1,4 @@
-"""Virtual environments for tests that install a package for real: they see this one's packages, and pdistill as it stands here."""
+"""Virtual environments for tests that actually install a package; they see this environment's packages and this pdistill."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Venv:
-    """A virtual environment in a folder, without pip of its own."""
+    """A virtual environment in a folder, without its own pip."""
 
     def __init__(self, folder: Path) -> None:
         venv.EnvBuilder(with_pip=False).create(folder)
@@ -23,7 +23,7 @@ class Venv:
         )
 
     def call(self, *args: str | Path, cwd: Path | None = None) -> str:
-        """Return what the environment's Python says, output and errors together; it must succeed."""
+        """Return the output and errors of the environment's Python, which must succeed."""
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
         done = subprocess.run(
             [self.python, *args], cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -32,7 +32,7 @@ class Venv:
         return done.stdout
 
     def install(self, project: Path) -> None:
-        """Install a project, editable and without its dependencies, by the build backend of this environment."""
+        """Install a project in editable mode without its dependencies, using this environment's build backend."""
         pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet", "--no-index"]
         how = ["--no-build-isolation", "--no-deps", "--disable-pip-version-check", "--editable", str(project)]
         done = subprocess.run([*pip, *how], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -58,7 +58,7 @@ PLACES = [
 
 
 def writer(system: str, asked: str) -> str:
-    """Return ten lines that depend on the request alone, with numbers, a heading, an echo and a chat mark among them."""
+    """Return ten lines that depend only on the request, including numbers, a heading, an echo and a chat marker."""
     random = Random(asked)
     words = [[*THINGS], [*DEEDS], [*PLACES]]
     lines = [f"{at}. the {' '.join(random.choice(part) for part in words)}" for at in range(1, 8)]
@@ -66,7 +66,7 @@ def writer(system: str, asked: str) -> str:
 
 
 def job(folder: Path, backend: str = "writer", **changes: Any) -> WriteConfig:
-    """Return the options of a small job; writes the files that it needs."""
+    """Return the options of a small job; writes its input files."""
     (folder / "out").mkdir(parents=True, exist_ok=True)
     prompt, seeds = folder / "prompt.txt", folder / "seeds.csv"
     prompt.write_text(PROMPT)

@@ -1,1 +1,1 @@
-"""Tasks: what is asked, under which prompt, and what counts as an answer."""
+"""Built-in tasks: queries, prompt and what counts as a valid answer."""

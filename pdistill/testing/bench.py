@@ -1,4 +1,4 @@
-"""What the checks of a backend try it with: a small task, one backend's models, and a folder."""
+"""What the checks of a backend work with: a small task, the backend's models, and a folder."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ GREEDY = Sampling(max_tokens=12)
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One backend with the models that are tried, and an empty folder for the student's files."""
+    """A backend with the models to check, and an empty folder for the student's files."""
 
     backend: Backend
     teacher_model: str
@@ -44,13 +44,13 @@ class Bench:
         return self.backend.student(self.student_model, self.directory)
 
 
-def asked_bare(renderer: Renderer, query: str) -> Prompt:
-    """Return the query as the student is asked with it."""
+def bare_prompt(renderer: Renderer, query: str) -> Prompt:
+    """Return the student's input for a query."""
     return framed("{query}", query, "chat" if renderer.has_chat_template else "text")
 
 
-def asked_prompted(renderer: Renderer | None, query: str) -> Prompt:
-    """Return the query under the prompt, as the teacher is asked with it."""
+def full_prompt(renderer: Renderer | None, query: str) -> Prompt:
+    """Return the teacher's input for a query: the prompt with the query."""
     chat = renderer is None or renderer.has_chat_template
     return teacher_prompt(RULES, query, "chat") if chat else teacher_prompt(PROMPT, query, "text")
 
@@ -58,8 +58,8 @@ def asked_prompted(renderer: Renderer | None, query: str) -> Prompt:
 def answers(sampler: Sampler, prompts: Sequence[Prompt], sampling: Sampling = GREEDY) -> list[Completion]:
     """Return an answer for each prompt, in order."""
     requests = [Request(Key(number), prompt) for number, prompt in enumerate(prompts)]
-    found = dict(sampler.generate(requests, sampling))
-    return [found[request.key] for request in requests]
+    completions = dict(sampler.generate(requests, sampling))
+    return [completions[request.key] for request in requests]
 
 
 def texts(completions: Iterable[Completion]) -> list[str]:

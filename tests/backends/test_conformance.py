@@ -10,6 +10,6 @@ from pdistill.testing import backend_checks, check_backend
 
 
 @pytest.mark.parametrize("check", backend_checks())
-def test_the_local_backend_keeps_its_promises(check: str, tmp_path: Path) -> None:
+def test_local_backend_passes_the_checks(check: str, tmp_path: Path) -> None:
     backend = LocalBackend(LocalOptions())
     check_backend(backend, check, teacher_model="builtin", student_model="builtin", directory=tmp_path)

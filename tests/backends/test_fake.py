@@ -60,7 +60,7 @@ def base(prompt: Prompt) -> str:
     ],
     ids=["chat", "text", "shuffled", "chunks", "context"],
 )
-def test_keeps_the_promises_of_a_backend(check: str, options: FakeOptions, tmp_path: Path) -> None:
+def test_passes_the_checks_of_a_backend(check: str, options: FakeOptions, tmp_path: Path) -> None:
     check_backend(FakeBackend(options), check, teacher_model="rule", student_model="rule", directory=tmp_path)
 
 
@@ -113,7 +113,7 @@ def test_chat_is_framed_by_special_tokens() -> None:
 
 
 @pytest.mark.parametrize(("prompt", "target"), [("Colour:", " red"), ("Colour: ", "red"), ("Colour:\n", "red")])
-def test_text_goes_on_with_one_space(prompt: str, target: str) -> None:
+def test_text_is_continued_after_one_space(prompt: str, target: str) -> None:
     renderer = FakeRenderer(has_chat_template=False)
     assert renderer.pieces(renderer.target_ids(Text(prompt), "red")) == [target, "<|eos|>"]
 
@@ -150,7 +150,7 @@ def test_answers_of_the_options_go_before_the_prompts() -> None:
     assert set(ask(FakeBackend(FakeOptions(answers=("left", "right"))), RULES)) == {"left", "right"}
 
 
-def test_the_base_follows_a_prompt_and_says_a_bare_query_again() -> None:
+def test_base_follows_a_prompt_and_repeats_a_bare_query() -> None:
     query = "a ladle; meet at 12:30"
     assert base(framed("{query}", query, "chat")) == query
     assert base(teacher_prompt(RULES, query, "chat")) in LABELS
@@ -218,7 +218,7 @@ def test_shuffled_answers_are_out_of_order_and_the_same() -> None:
     assert [answer.text for _, answer in sorted(answers, key=lambda pair: pair[0])] == ask(FakeBackend(), RULES)
 
 
-def test_fails_at_the_call_that_was_asked_for() -> None:
+def test_fails_at_the_given_call() -> None:
     backend = FakeBackend(FakeOptions(fail_at=3))
     answers: list[tuple[Key, Completion]] = []
     with backend.teacher("rule").sampler() as sampler, pytest.raises(BackendError, match="failed at call 3"):
@@ -256,7 +256,7 @@ def test_ends_at_stops_and_at_the_token_limit() -> None:
     assert answer(Sampling(max_tokens=5)).finish == "length"
 
 
-def test_a_drawn_answer_is_settled_by_its_seed() -> None:
+def test_sampled_answer_is_determined_by_its_seed() -> None:
     prompts: list[Prompt] = [teacher_prompt(RULES, "a fork", "chat")] * 400
     greedy = complete(FakeBackend(), prompts[:1])[0].text
     drawn = [answer.text for answer in complete(FakeBackend(), prompts, Sampling(temperature=1.0))]
@@ -332,7 +332,7 @@ def test_the_loss_is_cross_entropy_over_the_trained_tokens(trainer: Trainer) -> 
     )  # at both places one token against the untrained rest
 
 
-def test_soft_targets_are_learnt_in_their_shares(trainer: Trainer) -> None:
+def test_soft_targets_are_learnt_in_proportion(trainer: Trainer) -> None:
     hard = row("a fork", "odd")
     targets = [(token, 99) for token in hard.targets]
     weights = [weight / sum(hard.weights) for weight in hard.weights]
@@ -342,7 +342,7 @@ def test_soft_targets_are_learnt_in_their_shares(trainer: Trainer) -> None:
     assert losses[-1] == pytest.approx(entropy, abs=0.02)
 
 
-def test_rollouts_are_weighed_by_advantage_and_importance(trainer: Trainer) -> None:
+def test_rollouts_are_weighted_by_advantage_and_importance(trainer: Trainer) -> None:
     hard = row("a fork", "odd")
     zeros = [0.0] * len(hard.ids)
     first = [1.0 if weight else 0.0 for weight in hard.weights]
@@ -360,7 +360,7 @@ def test_rollouts_are_weighed_by_advantage_and_importance(trainer: Trainer) -> N
     assert rollout(1.0) / -2 < rewarded
 
 
-def test_slow_steps_don_t_hold_up_the_caller_and_keep_their_order(tmp_path: Path) -> None:
+def test_slow_steps_do_not_block_the_caller_and_stay_in_order(tmp_path: Path) -> None:
     backend = FakeBackend(FakeOptions(latency=0.05))
     batch = hard_batch([row("a fork", "spiky")])
     with backend.student("rule", tmp_path).trainer(Lora(), None) as trainer:
@@ -371,7 +371,7 @@ def test_slow_steps_don_t_hold_up_the_caller_and_keep_their_order(tmp_path: Path
         assert all(step.done() for step in steps)
 
 
-def test_nothing_is_saved_behind_a_step_that_failed(tmp_path: Path) -> None:
+def test_nothing_is_saved_after_a_failed_step(tmp_path: Path) -> None:
     backend = FakeBackend(FakeOptions(fail_at=2))
     batch = hard_batch([row("a fork", "spiky")])
     with backend.student("rule", tmp_path).trainer(Lora(), None) as trainer:
@@ -408,7 +408,7 @@ def test_the_export_says_that_it_is_a_fake(trainer: Trainer, tmp_path: Path) -> 
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_weights.json"]
 
 
-def test_a_state_that_is_gone_is_named(tmp_path: Path) -> None:
+def test_missing_state_is_named(tmp_path: Path) -> None:
     student = FakeBackend().student("rule", tmp_path)
     with pytest.raises(BackendError, match="pdistill train"), student.trainer(Lora(), StateURI("checkpoints/s.json")):
         pass

@@ -12,6 +12,6 @@ def test_a_missing_package_names_the_extra_that_brings_it() -> None:
         raise ModuleNotFoundError(name="absent.part")
 
 
-def test_another_missing_module_is_no_matter_of_installation() -> None:
+def test_other_missing_modules_are_not_installation_errors() -> None:
     with pytest.raises(ModuleNotFoundError), needing("x", ("absent",)):
         raise ModuleNotFoundError(name="pdistill.wrong")

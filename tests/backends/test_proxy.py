@@ -79,7 +79,7 @@ def test_hung_requests_end_with_the_proxy(upstream: str) -> None:
     assert Echo.count == 0
 
 
-def test_shares_of_faults_are_settled_by_seed_and_number() -> None:
+def test_shares_of_faults_depend_on_seed_and_number() -> None:
     plan = share(0.2, (CUT, TOO_MANY), ("sampling",), seed=1)
     faults = [plan(Call("sampling", number, "/", b"")) for number in range(1000)]
     assert faults == [plan(Call("sampling", number, "/", b"")) for number in range(1000)]

@@ -86,7 +86,7 @@ def test_text_that_ends_in_white_space_gets_no_second_space(text: TemplateRender
     assert shown(text, text.target_ids(Text("Label:\n"), "de")) == "de</s>"
 
 
-def test_an_empty_text_is_asked_with_the_start_token(chat: TemplateRenderer) -> None:
+def test_empty_text_is_only_the_start_token(chat: TemplateRenderer) -> None:
     assert shown(chat, chat.prompt_ids(Text(""))) == "<|endoftext|>"
 
 

@@ -30,9 +30,7 @@ def test_a_failure_is_one_line(
     assert capsys.readouterr() == ("", f"{line}\n")
 
 
-def test_the_traceback_is_there_for_the_asking(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_traceback_is_shown_on_request(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PDISTILL_TRACEBACK", "1")
     with pytest.raises(ValueError, match="why") as caught:
         raise ValueError("why")

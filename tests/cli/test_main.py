@@ -79,7 +79,7 @@ def test_unknown_words_suggest_the_nearest(call: Callable[..., Result]) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_saves_its_progress_and_says_how_to_resume(
+def test_stopped_run_saves_everything_and_says_how_to_resume(
     sent: signal.Signals, job: Callable[[Path], list[object]], tmp_path: Path
 ) -> None:
     run = tmp_path / "a run"
@@ -99,7 +99,7 @@ def test_a_stopped_run_saves_its_progress_and_says_how_to_resume(
     assert responses.read_text().count("\n") >= 1
 
 
-def test_a_reader_that_goes_away_causes_no_error_line(finished: Path) -> None:
+def test_closed_pipe_is_not_reported(finished: Path) -> None:
     process = start(DEFAULT_SIGNALS, "sample", finished, "--json")
     assert process.stdin is not None
     assert process.stdout is not None

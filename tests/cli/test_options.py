@@ -38,7 +38,7 @@ def test_flags_win_over_the_file_and_pairs_are_merged(tmp_path: Path) -> None:
     assert config.backend_options == {"chunk_size": 4, "dtype": "float16", "teacher.device": "cpu", "student.x": "1"}
 
 
-def test_a_file_that_makes_no_sense_is_told(tmp_path: Path) -> None:
+def test_invalid_file_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text('task = "langid"\nbackend-options = "x"\n')
     with pytest.raises(UsageError, match=r"not a table; write \[backend-options\]"):
@@ -71,7 +71,9 @@ def test_from_takes_a_run_by_path_or_name(finished: Path, monkeypatch: pytest.Mo
         ([], "no task given"),
     ],
 )
-def test_wrong_usage_is_one_line_and_2(call: Callable[..., Result], args: list[str], part: str, tmp_path: Path) -> None:
+def test_usage_error_is_one_line_and_exit_code_2(
+    call: Callable[..., Result], args: list[str], part: str, tmp_path: Path
+) -> None:
     result = call("run", *args, "--run-dir", tmp_path / "run")
     assert result.exit_code == 2
     assert part in result.stderr

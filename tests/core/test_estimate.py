@@ -51,7 +51,7 @@ def test_a_prompt_that_only_the_service_can_count_is_estimated_from_above(
     assert sum(len(message.content) for message in first.messages) < above.cost["generate"]["prompt_tokens"]
 
 
-def test_the_most_training_tokens_training_may_be_one_with_fewer_examples(tmp_path: Path) -> None:
+def test_most_expensive_training_may_have_fewer_examples(tmp_path: Path) -> None:
     defaults = TrainingDefaults(min_steps=75, batch_size=128, epochs=4)
     config = fake_config(tmp_path, tmp_path / "run")
 

@@ -39,7 +39,7 @@ def test_a_mixed_text_has_more_than_twice_as_many_words_of_its_language(composer
             assert _shares(case.text)[0] > 2 / 3
 
 
-def test_an_even_text_has_like_shares(composer: Composer) -> None:
+def test_evenly_mixed_text_has_similar_shares(composer: Composer) -> None:
     for seed in range(200):
         case = composer.compose("even", "de", random.Random(seed))
         if not {"zh", "ja", "th"} & {word[:2].lower() for word in case.text.split()}:

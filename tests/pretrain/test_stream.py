@@ -32,7 +32,7 @@ def test_training_draws_more_of_the_hard_kinds_than_measuring() -> None:
     assert count(draws.TRAINED_KINDS) > count(draws.KINDS)
 
 
-def test_the_rate_rises_and_falls_and_is_lower_where_a_model_goes_on() -> None:
+def test_rate_rises_and_falls_and_is_lower_when_training_continues() -> None:
     fresh = [share_of_rate(step, 1000) for step in range(1000)]
     going_on = [share_of_rate(step, 1000, goes_on=True) for step in range(1000)]
 

@@ -24,7 +24,7 @@ def queries(task: LanguageIdentification) -> list[Query]:
 
 
 @pytest.mark.parametrize("check", task_checks())
-def test_the_task_keeps_its_promises(check: str, task: LanguageIdentification) -> None:
+def test_task_passes_the_checks(check: str, task: LanguageIdentification) -> None:
     check_task(task, check)
 
 
@@ -70,9 +70,9 @@ def test_a_label_is_an_answer(task: LanguageIdentification, response: str) -> No
 
 
 @pytest.mark.parametrize("response", ["DE", "German", "de.", "The label is de", "de fr", "xx", '"de"'])
-def test_a_label_is_never_guessed_out_of_a_sentence(task: LanguageIdentification, response: str) -> None:
+def test_label_is_never_guessed_from_a_sentence(task: LanguageIdentification, response: str) -> None:
     assert task.target(Query("x"), Completion(response, "stop")) == NOT_A_LABEL
 
 
-def test_nothing_is_no_answer(task: LanguageIdentification) -> None:
+def test_empty_text_is_not_an_answer(task: LanguageIdentification) -> None:
     assert task.target(Query("x"), Completion(" \n", "stop")) == EMPTY

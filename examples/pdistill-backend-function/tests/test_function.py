@@ -13,7 +13,7 @@ CHECKS = [check for check in teacher_checks() if check != "draws_as_asked"]  # r
 
 
 @pytest.mark.parametrize("check", CHECKS)
-def test_the_backend_keeps_its_promises(check: str, tmp_path: Path) -> None:
+def test_backend_passes_the_checks(check: str, tmp_path: Path) -> None:
     """Each check is a test of its own, so that a failure says which."""
     check_backend(
         FunctionBackend(Options(workers=3)), check, teacher_model=RULES, student_model="none", directory=tmp_path

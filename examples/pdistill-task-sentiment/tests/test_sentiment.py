@@ -13,7 +13,7 @@ from pdistill.testing import check_task, task_checks
 
 
 @pytest.mark.parametrize("check", task_checks())
-def test_the_task_keeps_its_promises(check: str) -> None:
+def test_task_passes_the_checks(check: str) -> None:
     """Each check is a test of its own, so that a failure says which."""
     check_task(Sentiment(), check)
 

@@ -13,7 +13,7 @@ from pdistill.core.contract.registry import Registry
 from pdistill.core.errors import UsageError
 
 NEEDED = ("openai", "httpx", "tenacity")
-OWN = (
+RESERVED_FIELDS = (
     "model", "messages", "prompt", "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "n",
     "stream", "logprobs",
 )  # fmt: skip
@@ -54,13 +54,13 @@ class OpenAIOptions:
             raise UsageError(
                 "option base_url of backend openai contains a user name, a password or a query string; leave it out"
             )
-        own = [key for key in self.more() if key in OWN]
+        own = [key for key in self.extra_fields() if key in RESERVED_FIELDS]
         if own:
             raise UsageError(
-                f"option extra of backend openai can't set '{own[0]}'; reserved fields are {', '.join(OWN)}"
+                f"option extra of backend openai can't set '{own[0]}'; reserved fields are {', '.join(RESERVED_FIELDS)}"
             )
 
-    def more(self) -> Mapping[str, Any]:
+    def extra_fields(self) -> Mapping[str, Any]:
         """Return the fields of `extra`.
 
         Raises:

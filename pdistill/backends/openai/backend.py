@@ -1,4 +1,4 @@
-"""The openai backend's teachers; what an endpoint only answers can't be trained, so it has no students."""
+"""The teachers of the openai backend. It has no students: the models behind an endpoint can't be trained."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Any
 
 from pdistill.backends.openai import OpenAIOptions
 from pdistill.backends.openai.batches import BatchSampler
-from pdistill.backends.openai.connection import address, connected
+from pdistill.backends.openai.connection import address, open_connection
 from pdistill.backends.openai.sampler import OpenAISampler
 from pdistill.core.contract.interfaces import Capability, Lora, Sampler, Student
 from pdistill.core.contract.prices import Prices, given_prices
@@ -16,22 +16,22 @@ from pdistill.core.errors import BackendError
 
 
 class OpenAIBackend:
-    """Models that an endpoint answers for."""
+    """Models behind an OpenAI-compatible endpoint."""
 
     def __init__(self, options: OpenAIOptions) -> None:
         self.default_model: str | None = None
         self.options = options
 
     def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the client's version and the service's address, as they are or as they were stored.
+        """Return the client's version and the service's address: the stored ones, or the current ones where none are stored.
 
         Raises:
-            BackendError: the address holds a password.
+            BackendError: the address contains a password.
         """
         return {"client": version("openai"), "service": address(self.options)} if stored is None else dict(stored)
 
     def prices(self, model: str) -> Prices | None:
-        """Return the prices that the options give; None where one is missing: the API tells none.
+        """Return the prices in the options; None if one is missing, as the API does not report prices.
 
         Raises:
             UsageError: a price is below 0.
@@ -39,23 +39,23 @@ class OpenAIBackend:
         return given_prices(None, prompt=self.options.price_prompt, sampled=self.options.price_sampled, trained=0.0)
 
     def teacher(self, model: str) -> "OpenAITeacher":
-        """Return the model as a teacher; nothing is asked of the service."""
+        """Return the model as a teacher; no request is sent to the service."""
         return OpenAITeacher(model, self.options)
 
     def student(self, model: str, directory: Path) -> Student:
-        """Return nothing.
+        """Refuse: this backend has no students.
 
         Raises:
-            BackendError: always; an endpoint trains nothing.
+            BackendError: always.
         """
         raise BackendError(
-            f"backend openai can't train '{model}', its models only answer; name a student of another backend, such as "
-            "--student local:MODEL"
+            f"backend openai can't train '{model}', its models can only be teachers; choose a student of another backend, "
+            "such as --student local:MODEL"
         )
 
 
 class OpenAITeacher:
-    """One model that answers under the prompt."""
+    """One model that answers with the prompt."""
 
     capabilities: frozenset[Capability] = frozenset(("generate",))
 
@@ -64,21 +64,21 @@ class OpenAITeacher:
         self._options = options
 
     def renderer(self) -> None:
-        """Return None: only the service knows the model's tokens."""
+        """Return None: only the service knows the model's tokenizer."""
 
     def check_available(self, lora: Lora | None) -> None:
-        """Guarantee that the service answers, takes the key and has the model; costs a token where it has no list of models.
+        """Guarantee that the service is reachable, accepts the key and has the model; costs one token if it lists no models.
 
         Raises:
-            BackendError: it doesn't.
+            BackendError: one of these does not hold.
         """
-        with connected(self._options) as connection:
+        with open_connection(self._options) as connection:
             connection.check(self.id)
 
     @contextmanager
     def sampler(self) -> Iterator[Sampler]:
-        """Give the model, opened."""
-        with connected(self._options) as connection:
+        """Yield a sampler of the model."""
+        with open_connection(self._options) as connection:
             connection.check(self.id)
-            kind = BatchSampler if self._options.batch else OpenAISampler
-            yield kind(connection, self.id, self._options)
+            sampler_class = BatchSampler if self._options.batch else OpenAISampler
+            yield sampler_class(connection, self.id, self._options)

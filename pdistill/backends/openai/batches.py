@@ -1,4 +1,4 @@
-"""Draws answers by the service's batch API, which takes a file of requests and answers within a day, at a lower price."""
+"""Samples answers with the service's batch API, which takes a file of requests and answers within a day, at a lower price."""
 
 import json
 import time
@@ -14,20 +14,20 @@ import openai
 
 from pdistill.backends.openai import OpenAIOptions
 from pdistill.backends.openai.connection import Connection
-from pdistill.backends.openai.failures import detail, filtered, too_long
-from pdistill.backends.openai.messages import as_chat, asked, cut, read
+from pdistill.backends.openai.failures import detail, is_filtered, is_too_long
+from pdistill.backends.openai.messages import as_chat, cut_at_stop_texts, parse_answer, request_fields
 from pdistill.backends.openai.parameters import Parameters
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
 
-MOST_REQUESTS, MOST_BYTES = 50_000, 100 << 20
-"""Requests and bytes of one batch; OpenAI takes 50,000 and 200 MB."""
+MAX_REQUESTS, MAX_BYTES = 50_000, 100 << 20
+"""Limits of one batch; OpenAI accepts 50,000 requests and 200 MB."""
 ROUNDS = 4
-"""Batches in which a request may go without an answer before the run stops."""
-LONGEST_PAUSE = 60.0
-"""Seconds between two looks at a batch, at the most; the first is after one second, each pause twice as long."""
-RUNNING = ("validating", "in_progress", "finalizing", "cancelling")
+"""Number of batches in which a request may remain unanswered before the run stops."""
+MAX_PAUSE_SECONDS = 60.0
+"""Longest pause between two polls of a batch; the first pause is one second, and each is twice as long as the one before."""
+ACTIVE_STATUSES = ("validating", "in_progress", "finalizing", "cancelling")
 ENDPOINTS = {True: "/v1/chat/completions", False: "/v1/completions"}
 MADE_BY = "pdistill"
 
@@ -35,8 +35,8 @@ Line = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request of a batch: what was asked for, how the service is asked, and the name that its answer comes back under."""
+class BatchRequest:
+    """A request of a batch: the original request, what the service is sent, and the `custom_id` of its answer."""
 
     request: Request
     chat: bool
@@ -45,15 +45,15 @@ class Asked:
 
 
 class BatchSampler:
-    """Draws answers from one model by batches.
+    """Samples answers from one model in batches.
 
-    Nothing about a batch is stored here. A request's name in it says what is asked, so that a run that goes on finds its
-    answers in the batches that the service lists, whether they have ended or not.
+    Nothing about a batch is stored on this machine. A request's `custom_id` is a digest of its content, so that a resumed
+    run finds its answers in the batches that the service lists, whether or not these have ended.
 
     Args:
         connection: the open connection.
-        model: its name on the service.
-        options: the API, and what more a request holds.
+        model: the model's name on the service.
+        options: the backend's options.
     """
 
     def __init__(self, connection: Connection, model: str, options: OpenAIOptions) -> None:
@@ -61,73 +61,75 @@ class BatchSampler:
         self._connection = connection
         self._model = model
         self._always_chat = options.api == "chat"
-        self._extra = dict(options.more())
+        self._extra = dict(options.extra_fields())
         self._parameters = {chat: Parameters(chat) for chat in (True, False)}
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
-        """Yield an answer for every request, once the batch that it is in has ended.
+        """Yield an answer for every request, once its batch has ended.
 
         Raises:
-            ContextError: a request does not fit the model's context.
-            BackendError: the service refuses or fails.
+            ContextError: a request does not fit in the model's context.
+            BackendError: the service refuses the request or fails.
         """
         pulled = iter(requests)
-        while share := self._share(pulled, sampling):
+        while share := self._next_batch(pulled, sampling):
             yield from self._answers(share, sampling)
 
-    def _share(self, requests: Iterator[Request], sampling: Sampling) -> dict[str, Asked]:
-        """Return the requests of one batch, by name."""
-        share: dict[str, Asked] = {}
+    def _next_batch(self, requests: Iterator[Request], sampling: Sampling) -> dict[str, BatchRequest]:
+        """Return the requests of the next batch by `custom_id`; empty at the end."""
+        share: dict[str, BatchRequest] = {}
         size = 0
         for request in requests:
-            one = self._asked(request, sampling)
+            one = self._batch_request(request, sampling)
             share[one.name] = one
             size += len(self._line(one, sampling))
-            if len(share) == MOST_REQUESTS or size > MOST_BYTES:
+            if len(share) == MAX_REQUESTS or size > MAX_BYTES:
                 break
         return share
 
-    def _asked(self, request: Request, sampling: Sampling) -> Asked:
+    def _batch_request(self, request: Request, sampling: Sampling) -> BatchRequest:
         prompt = as_chat(request.prompt) if self._always_chat else request.prompt
         seed = request.seed if sampling.temperature > 0 else 0
-        meant = [self._model, self._extra, prompt_hash(prompt), seed, repr(sampling)]
-        digest = sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()[:24]
-        chat, content = asked(prompt)
-        return Asked(request, chat, content, f"{request.key.number}-{request.key.sample}-{digest}")
+        content_key = [self._model, self._extra, prompt_hash(prompt), seed, repr(sampling)]
+        digest = sha256(json.dumps(content_key, sort_keys=True).encode()).hexdigest()[:24]
+        chat, content = request_fields(prompt)
+        return BatchRequest(request, chat, content, f"{request.key.number}-{request.key.sample}-{digest}")
 
-    def _line(self, one: Asked, sampling: Sampling) -> bytes:
-        """Return a request as a line of a batch's file; a newline ends no answer there, it is cut here."""
-        fields = self._parameters[one.chat].of(sampling, one.request.seed, list(sampling.stop))
+    def _line(self, one: BatchRequest, sampling: Sampling) -> bytes:
+        """Return a request as a line of the batch file; `stop_at_newline` is not sent, answers are cut at the newline here."""
+        fields = self._parameters[one.chat].fields(sampling, one.request.seed, list(sampling.stop))
         body = {"model": self._model, **one.content, **fields, **self._extra}
         line = {"custom_id": one.name, "method": "POST", "url": ENDPOINTS[one.chat], "body": body}
         return json.dumps(line).encode() + b"\n"
 
-    def _answers(self, share: dict[str, Asked], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
+    def _answers(self, share: dict[str, BatchRequest], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
         waiting = dict(share)
-        for batch in self._earlier():
-            if waiting and (batch.status not in RUNNING or self._holds(batch, waiting)):
-                yield from self._taken(self._ended(batch), waiting, sampling)
+        for batch in self._earlier_batches():
+            if waiting and (batch.status not in ACTIVE_STATUSES or self._holds(batch, waiting)):
+                yield from self._collect(self._wait_for(batch), waiting, sampling)
         for _ in range(ROUNDS):
             for chat in sorted({one.chat for one in waiting.values()}):
                 batch = self._submit([one for one in waiting.values() if one.chat == chat], sampling)
-                yield from self._taken(self._ended(batch), waiting, sampling)
+                yield from self._collect(self._wait_for(batch), waiting, sampling)
         if waiting:
             raise BackendError(
-                f"{len(waiting):,} requests were in {ROUNDS} batches at {self._connection.url} without an answer; all that was "
-                "done is kept, run the command again later"
+                f"{len(waiting):,} requests got no answer in {ROUNDS} batches at {self._connection.url}; everything done so far "
+                "is saved, run the command again later"
             )
 
-    def _taken(self, batch: Any, waiting: dict[str, Asked], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
-        """Yield the answers of an ended batch to requests that wait for one, which they don't do any more."""
-        for line in self._rows(batch.output_file_id, batch.error_file_id):
+    def _collect(
+        self, batch: Any, waiting: dict[str, BatchRequest], sampling: Sampling
+    ) -> Iterator[tuple[Key, Completion]]:
+        """Yield the answers of an ended batch to waiting requests, and remove these from `waiting`."""
+        for line in self._file_lines(batch.output_file_id, batch.error_file_id):
             one = waiting.get(line["custom_id"])
-            completion = self._read(one, line, sampling) if one else None
+            completion = self._parse_line(one, line, sampling) if one else None
             if one and completion is not None:
                 del waiting[one.name]
                 yield one.request.key, completion
 
-    def _earlier(self) -> list[Any]:
-        """Return the batches that were made of this model's requests before, the newest first."""
+    def _earlier_batches(self) -> list[Any]:
+        """Return the batches that were submitted for this model before, newest first."""
 
         async def listed() -> list[Any]:
             return [batch async for batch in self._connection.client.batches.list(limit=100)]
@@ -135,14 +137,14 @@ class BatchSampler:
         own = self._metadata()
         return [batch for batch in self._call(listed()) if batch.status != "failed" and batch.metadata == own]
 
-    def _holds(self, batch: Any, waiting: Mapping[str, Asked]) -> bool:
-        return any(row["custom_id"] in waiting for row in self._rows(batch.input_file_id))
+    def _holds(self, batch: Any, waiting: Mapping[str, BatchRequest]) -> bool:
+        return any(row["custom_id"] in waiting for row in self._file_lines(batch.input_file_id))
 
     def _metadata(self) -> dict[str, str]:
         return {"made_by": MADE_BY, "model": self._model[:512]}
 
-    def _submit(self, share: list[Asked], sampling: Sampling) -> Any:
-        """Return a new batch; where a cut connection made it twice, the other is called off."""
+    def _submit(self, share: list[BatchRequest], sampling: Sampling) -> Any:
+        """Return a new batch; if a dropped connection caused a second one to be created, that one is cancelled."""
         content = b"".join(self._line(one, sampling) for one in share)
         client = self._connection.client
         endpoint: Any = ENDPOINTS[share[0].chat]
@@ -160,30 +162,30 @@ class BatchSampler:
             return batch
 
         batch = self._call(sent())
-        self._connection.notices.say(
+        self._connection.notices.warn(
             "batch",
-            f"batch {batch.id} with {len(share):,} requests was sent, to be answered within 24 hours; the same command, given "
-            "again later, waits for it too",
+            f"submitted batch {batch.id} with {len(share):,} requests, to be answered within 24 hours; you may stop and run the "
+            "same command later to continue waiting for it",
         )
         return batch
 
-    def _ended(self, batch: Any) -> Any:
+    def _wait_for(self, batch: Any) -> Any:
         """Return the batch once it has ended."""
-        for look in count():
-            if batch.status not in RUNNING:
+        for attempt in count():
+            if batch.status not in ACTIVE_STATUSES:
                 break
-            time.sleep(min(2.0**look, LONGEST_PAUSE))
+            time.sleep(min(2.0**attempt, MAX_PAUSE_SECONDS))
             batch = self._call(self._connection.client.batches.retrieve(batch.id))
         if batch.status == "failed":
-            said = next((error.message for error in getattr(batch.errors, "data", None) or []), "no reason given")
+            reason = next((error.message for error in getattr(batch.errors, "data", None) or []), "no reason given")
             raise BackendError(
-                f"the service at {self._connection.url} refuses the batch ({detail(ValueError(said))}); mend that, or leave "
-                "-B teacher.batch out"
+                f"the service at {self._connection.url} rejected the batch ({detail(ValueError(reason))}); fix that, or "
+                "remove -B teacher.batch"
             )
         return batch
 
-    def _rows(self, *files: str | None) -> Iterator[Line]:
-        """Yield the lines of files on the service; those that it has thrown away have none."""
+    def _file_lines(self, *files: str | None) -> Iterator[Line]:
+        """Yield the lines of files on the service; files that it has deleted are skipped."""
         for file in files:
             if file is not None:
                 try:
@@ -192,46 +194,46 @@ class BatchSampler:
                     continue
                 yield from (json.loads(line) for line in content.splitlines() if line.strip())
 
-    def _read(self, one: Asked, line: Line, sampling: Sampling) -> Completion | None:
-        """Return the answer in a line; None where it is worth asking for again.
+    def _parse_line(self, one: BatchRequest, line: Line, sampling: Sampling) -> Completion | None:
+        """Return the answer in a line of an output file; None if the request should be sent again.
 
         Raises:
             ContextError: the request does not fit the model's context.
-            BackendError: the service refuses it.
+            BackendError: the service refuses the request.
         """
         response = line.get("response") or {}
         status, body = response.get("status_code", 0), response.get("body") or {}
         if status == 200:
-            answer = json.loads(json.dumps(body), object_hook=lambda found: SimpleNamespace(**found))
-            return cut(read(answer, one.request.prompt, sampling, self._connection), sampling)
+            answer = json.loads(json.dumps(body), object_hook=lambda fields: SimpleNamespace(**fields))
+            return cut_at_stop_texts(parse_answer(answer, one.request.prompt, sampling, self._connection), sampling)
         if not 400 <= status < 500 or status in (408, 409, 429):
             return None
         error = _status_error(status, body)
-        if filtered(error):
-            self._connection.notices.say("filter", f"the service does not answer a query ({detail(error)})")
+        if is_filtered(error):
+            self._connection.notices.warn("filter", f"the service refused to answer a query ({detail(error)})")
             return Completion("", "error")
-        if too_long(error):
+        if is_too_long(error):
             raise ContextError.told(one.request.key.number, detail(error))
-        every = Parameters(one.chat).of(sampling, one.request.seed, list(sampling.stop))
-        if self._parameters[one.chat].learn(error, every):
+        all_fields = Parameters(one.chat).fields(sampling, one.request.seed, list(sampling.stop))
+        if self._parameters[one.chat].learn(error, all_fields):
             return None
-        raise self._connection.explained(error)
+        raise self._connection.to_backend_error(error)
 
     def _call(self, work: Any) -> Any:
         try:
             return self._connection.wait(work)
         except openai.NotFoundError as error:
-            raise _GoneError(f"{self._connection.explained(error)}; does it have a batch API?") from None
+            raise _GoneError(f"{self._connection.to_backend_error(error)}; does it support the batch API?") from None
         except (openai.OpenAIError, BackendError, ValueError) as error:
-            raise self._connection.explained(error) from None
+            raise self._connection.to_backend_error(error) from None
 
 
 class _GoneError(BackendError):
-    """What was asked for is not there (any more)."""
+    """A file, a batch or the batch API does not exist (any more)."""
 
 
 def _status_error(status: int, body: Mapping[str, Any]) -> openai.APIStatusError:
-    """Return the error that the same answer would have been outside of a batch."""
-    found = body.get("error", body)
-    told: Any = httpx.Response(status, request=httpx.Request("POST", "http://batch"))
-    return openai.APIStatusError(f"{found}", response=told, body=found)
+    """Return the error that the client would have raised for this response outside of a batch."""
+    details = body.get("error", body)
+    response: Any = httpx.Response(status, request=httpx.Request("POST", "http://batch"))
+    return openai.APIStatusError(f"{details}", response=response, body=details)

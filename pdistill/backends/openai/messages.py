@@ -1,4 +1,4 @@
-"""What a request asks a model with, and what its answer says."""
+"""Converts prompts to request fields, and responses to completions."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from pdistill.core.contract.prompts import Message, Messages, Prompt
 from pdistill.core.contract.sampling import Completion, Finish, Sampling
 from pdistill.core.errors import BackendError
 
-ENDED = (None, "stop", "eos", "eos_token", "stop_sequence", "end_turn")
-CUT_OFF = ("length", "max_tokens")
+FINISHED_REASONS = (None, "stop", "eos", "eos_token", "stop_sequence", "end_turn")
+LENGTH_REASONS = ("length", "max_tokens")
 
 
 def as_chat(prompt: Prompt) -> Messages:
@@ -18,55 +18,57 @@ def as_chat(prompt: Prompt) -> Messages:
     return prompt if isinstance(prompt, Messages) else Messages((Message("user", prompt.text),))
 
 
-def asked(prompt: Prompt) -> tuple[bool, dict[str, Any]]:
-    """Return whether a prompt is asked by chat completions, and the field that holds it."""
+def request_fields(prompt: Prompt) -> tuple[bool, dict[str, Any]]:
+    """Return whether a prompt goes to the chat completions endpoint, and the request field that contains it."""
     if isinstance(prompt, Messages):
-        said = [{"role": message.role, "content": _sendable(message.content)} for message in prompt.messages]
-        return True, {"messages": said}
-    return False, {"prompt": _sendable(prompt.text)}
+        messages = [{"role": message.role, "content": _valid_unicode(message.content)} for message in prompt.messages]
+        return True, {"messages": messages}
+    return False, {"prompt": _valid_unicode(prompt.text)}
 
 
-def read(answer: Any, prompt: Prompt, sampling: Sampling, connection: Connection) -> Completion:
-    """Return an answer as the service gave it; what it does not count is taken for the most that it can be.
+def parse_answer(answer: Any, prompt: Prompt, sampling: Sampling, connection: Connection) -> Completion:
+    """Return the answer in a response; if the service does not count tokens, the largest possible counts are used.
 
     Raises:
-        BackendError: there is none in it.
+        BackendError: the response contains no answer.
     """
     choices = getattr(answer, "choices", None)
     if not choices:
-        said = getattr(answer, "error", None) or f"{answer}"
+        reason = getattr(answer, "error", None) or f"{answer}"
         raise BackendError(
-            f"the service at {connection.url} gave no answer ({detail(ValueError(said))}); run the command again, "
-            "all that was done is kept"
+            f"the service at {connection.url} returned no answer ({detail(ValueError(reason))}); run the command again, "
+            "everything done so far is saved"
         )
-    text, refused = _said(choices[0])
+    text, refused = _text_and_refusal(choices[0])
     reason = getattr(choices[0], "finish_reason", None)
-    finish: Finish = "length" if reason in CUT_OFF else "stop" if reason in ENDED and not refused else "error"
+    finish: Finish = (
+        "length" if reason in LENGTH_REASONS else "stop" if reason in FINISHED_REASONS and not refused else "error"
+    )
     usage = getattr(answer, "usage", None)
-    given, drawn = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
-    if given is None or drawn is None:
-        connection.notices.say("usage", "the service does not count tokens; counted is the most that they can be")
+    prompt_count, answer_count = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+    if prompt_count is None or answer_count is None:
+        connection.notices.warn("usage", "the service does not count tokens; using the largest possible counts")
     return Completion(
         text,
         finish,
-        prompt_tokens(None, prompt) if given is None else int(given),
-        sampling.max_tokens if drawn is None else int(drawn),
+        prompt_tokens(None, prompt) if prompt_count is None else int(prompt_count),
+        sampling.max_tokens if answer_count is None else int(answer_count),
     )
 
 
-def cut(drawn: Completion, sampling: Sampling) -> Completion:
-    """Return an answer that ends where the sampling's stop texts say."""
-    text, ended = sampling.cut(drawn.text)
-    finish: Finish = "stop" if ended and drawn.finish == "length" else drawn.finish
-    return Completion(text, finish, drawn.prompt_tokens, drawn.tokens)
+def cut_at_stop_texts(completion: Completion, sampling: Sampling) -> Completion:
+    """Return the answer, cut at the first of the sampling's stop texts."""
+    text, ended = sampling.cut(completion.text)
+    finish: Finish = "stop" if ended and completion.finish == "length" else completion.finish
+    return Completion(text, finish, completion.prompt_tokens, completion.tokens)
 
 
-def _sendable(text: str) -> str:
+def _valid_unicode(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def _said(choice: Any) -> tuple[str, bool]:
-    """Return a choice's words, and whether they are a refusal; what the model thought is no part of them."""
+def _text_and_refusal(choice: Any) -> tuple[str, bool]:
+    """Return the text of a choice, and whether it is a refusal; the model's reasoning is not part of it."""
     message = getattr(choice, "message", None)
     if message is None:
         return getattr(choice, "text", None) or "", False

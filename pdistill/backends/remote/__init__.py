@@ -1,1 +1,1 @@
-"""What every backend behind a network needs: a window of requests in flight, patience with faults, and quiet logs."""
+"""Shared by backends that use a network service: bounded concurrency, retries and rate-limited warnings."""

@@ -1,4 +1,4 @@
-"""Work on threads of its own: an event loop, so that plain code can have hundreds of requests in flight, and calls that block."""
+"""Background threads: an event loop, so that synchronous code can have hundreds of requests in flight, and blocking calls."""
 
 import asyncio
 import gc
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Background:
-    """Runs coroutines while the block is open; what still runs at its end is cancelled.
+    """Runs coroutines on a thread while the context is open; those still running at its end are cancelled.
 
-    What was there before is no garbage meanwhile: going through all that the libraries hold stops every request for
-    tenths of a second.
+    Meanwhile, the garbage collector ignores all objects that existed before: scanning what the libraries have allocated
+    would pause every request for tenths of a second.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Background:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def submit(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Return the result-to-be of a coroutine that begins now; cancelling it cancels the coroutine."""
+        """Start a coroutine and return a future for its result; cancelling the future cancels the coroutine."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def __enter__(self) -> "Background":
@@ -45,15 +45,15 @@ async def _cancel_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def blocking(work: Callable[[], T]) -> "Future[T]":
-    """Return the result-to-be of a function that may block for minutes and can't be interrupted, nor cancelled."""
+def run_blocking(work: Callable[[], T]) -> "Future[T]":
+    """Run a blocking function on its own thread and return a future for its result; it can't be cancelled."""
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
 
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as error:  # noqa: BLE001 - passed on through the future
             future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

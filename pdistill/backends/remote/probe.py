@@ -1,21 +1,21 @@
-"""Says quickly whether anybody answers at an address, whatever looks up its name or holds its connection."""
+"""Checks quickly whether an HTTP server answers at an address, even if name resolution or the connection hangs."""
 
 import re
 
 import httpx
 
-from pdistill.backends.remote.background import blocking
+from pdistill.backends.remote.background import run_blocking
 
-CONNECT, ANSWER, PROBE = 3.0, 5.0, 6.0
-"""Seconds: to a connection, to the first answer, and for both with the look-up of the name."""
+CONNECT_SECONDS, ANSWER_SECONDS, PROBE_SECONDS = 3.0, 5.0, 6.0
+"""Timeouts for the connection, for the response, and for both including name resolution."""
 ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
-def unreachable(url: str) -> str | None:
-    """Return why no HTTP server answers at an address, within 10 seconds; None where one does."""
-    waits = httpx.Timeout(ANSWER, connect=CONNECT)
+def unreachable_reason(url: str) -> str | None:
+    """Return why no HTTP server answers at an address, within 6 seconds; None if one does."""
+    waits = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
     try:
-        blocking(lambda: httpx.get(url, timeout=waits)).result(PROBE)
+        run_blocking(lambda: httpx.get(url, timeout=waits)).result(PROBE_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         silent = isinstance(error, httpx.TimeoutException | TimeoutError)
         return "it does not answer" if silent else ERRNO.sub("", str(error))

@@ -9,10 +9,10 @@ from typing import Any
 
 from pdistill.backends.remote.background import Background
 from pdistill.backends.rendering import TemplateRenderer
-from pdistill.backends.tinker import TinkerOptions, home
-from pdistill.backends.tinker.connection import Connection, check_served, connected, once_only
+from pdistill.backends.tinker import TinkerOptions, local_copy
+from pdistill.backends.tinker.connection import Connection, check_served, no_retries, open_connection
 from pdistill.backends.tinker.export import read_note
-from pdistill.backends.tinker.failures import detail, explained, verdict
+from pdistill.backends.tinker.failures import detail, to_backend_error, verdict
 from pdistill.backends.tinker.prices import listed_prices
 from pdistill.backends.tinker.sampler import TinkerSampler
 from pdistill.backends.tinker.tokenizer import load_tokenizer
@@ -28,7 +28,7 @@ REMOTE = "tinker://"
 
 
 class TinkerBackend:
-    """Models that the service runs."""
+    """Models that the service runs and trains."""
 
     def __init__(self, options: TinkerOptions) -> None:
         self.default_model: str | None = MODEL
@@ -36,7 +36,7 @@ class TinkerBackend:
         self._served: dict[str, ServedModel] = {}
 
     def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Return the client's version, as it is or as it was stored: nothing else depends on this machine."""
+        """Return the stored or current version of the client; nothing else depends on this machine."""
         if stored is not None:
             return dict(stored)
         try:
@@ -45,7 +45,7 @@ class TinkerBackend:
             return {"client": "not installed"}
 
     def prices(self, model: str) -> Prices | None:
-        """Return the published prices with those that the options give; None where one is unknown.
+        """Return the published prices, overridden by those in the options; None if one is unknown.
 
         Raises:
             UsageError: a price is below 0.
@@ -59,11 +59,11 @@ class TinkerBackend:
         )
 
     def teacher(self, model: str) -> "TinkerTeacher":
-        """Return the model as a teacher; nothing is asked of the service."""
+        """Return the model as a teacher; no request is sent to the service."""
         return TinkerTeacher(self._model(model))
 
     def student(self, model: str, directory: Path) -> "TinkerStudent":
-        """Return the model as a student; `directory` holds its adapter once it is home."""
+        """Return the model as a student; its adapter will be downloaded into `directory`."""
         return TinkerStudent(self._model(model), directory)
 
     def _model(self, name: str) -> "ServedModel":
@@ -71,7 +71,7 @@ class TinkerBackend:
 
 
 class ServedModel:
-    """One model by its name on the service."""
+    """One model that the service serves."""
 
     def __init__(self, name: str, options: TinkerOptions) -> None:
         self.name = name
@@ -79,39 +79,39 @@ class ServedModel:
 
     @cached_property
     def renderer(self) -> TemplateRenderer:
-        """How prompts become token ids."""
+        """Turns prompts into token ids."""
         return TemplateRenderer(load_tokenizer(self.name, self.options.tokenizer), self.name, self.options.thinking)
 
     def check_available(self, *, trained: bool) -> None:
-        """Guarantee that the service answers, takes the key and serves the model.
+        """Guarantee that the service is reachable, accepts the key and serves the model.
 
         Raises:
-            BackendError: it doesn't.
+            BackendError: one of these does not hold.
         """
-        with connected(self.options) as connection:
+        with open_connection(self.options) as connection:
             self.context(connection, trained=trained)
 
     def context(self, connection: Connection, *, trained: bool = False) -> int | None:
-        """Return the tokens that the model can hold, once it is known to be served; None where the service doesn't say.
+        """Check that the model is served, and return its context length in tokens; None if the service does not report it.
 
         Raises:
-            BackendError: nobody answers, the key is refused, or the model is not served.
+            BackendError: the service is not reachable, refuses the key, or does not serve the model.
         """
         models = connection.models()
         check_served(models, self.name, connection.url, trained=trained)
-        found: int | None = models[self.name].max_context_length
-        return found
+        length: int | None = models[self.name].max_context_length
+        return length
 
     @contextmanager
     def sampler(self, weights: str | None) -> Iterator[TinkerSampler]:
-        """Give the model, or weights trained on it."""
-        with connected(self.options) as connection:
+        """Yield a sampler of the model, or of weights trained from it."""
+        with open_connection(self.options) as connection:
             context = self.context(connection)
-            what = {"base_model": self.name} if weights is None else {"model_path": weights}
-            once = once_only()
+            source = {"base_model": self.name} if weights is None else {"model_path": weights}
+            retry_config = no_retries()
             yield TinkerSampler(
                 connection,
-                lambda service: service.create_sampling_client(**what, retry_config=once),
+                lambda service: service.create_sampling_client(**source, retry_config=retry_config),
                 self.renderer,
                 self.options.window,
                 context,
@@ -119,7 +119,7 @@ class ServedModel:
 
 
 class TinkerTeacher:
-    """One model that answers under the prompt."""
+    """One model that answers with the prompt."""
 
     capabilities: frozenset[Capability] = frozenset(("generate", "score"))
 
@@ -128,24 +128,24 @@ class TinkerTeacher:
         self._model = model
 
     def renderer(self) -> TemplateRenderer:
-        """Return how prompts become token ids."""
+        """Return what turns prompts into token ids."""
         return self._model.renderer
 
     def check_available(self, lora: Lora | None) -> None:
-        """Guarantee that the service answers, takes the key and serves the model.
+        """Guarantee that the service is reachable, accepts the key and serves the model.
 
         Raises:
-            BackendError: it doesn't.
+            BackendError: one of these does not hold.
         """
         self._model.check_available(trained=False)
 
     def sampler(self) -> AbstractContextManager[TinkerSampler]:
-        """Return the model, opened."""
+        """Return a sampler of the model, as a context manager."""
         return self._model.sampler(None)
 
 
 class TinkerStudent:
-    """One model that is trained by LoRA on the service."""
+    """One model that is trained with LoRA on the service."""
 
     capabilities: frozenset[Capability] = frozenset(("generate", "score", "train-hard", "train-soft", "train-policy"))
     defaults = TrainingDefaults()
@@ -156,37 +156,37 @@ class TinkerStudent:
         self._directory = directory
 
     def renderer(self) -> TemplateRenderer:
-        """Return how prompts become token ids."""
+        """Return what turns prompts into token ids."""
         return self._model.renderer
 
     def check_available(self, lora: Lora | None) -> None:
-        """Guarantee that the service answers, takes the key and trains the model with such an adapter.
+        """Guarantee that the service is reachable, accepts the key and can train such an adapter on the model.
 
         Raises:
-            BackendError: it doesn't.
+            BackendError: one of these does not hold.
         """
         if lora is not None and lora.start is not None:
             raise BackendError(
-                "the Tinker service takes no adapter from this machine to begin a training with; leave --warm-start out"
+                "the Tinker service cannot start training from an adapter on this machine; remove --warm-start"
             )
         if lora is not None and lora.rank & (lora.rank - 1):
             below = 1 << (lora.rank.bit_length() - 1)
             raise BackendError(
-                f"--rank {lora.rank} is no power of 2, which the Tinker service wants; take {below} or {2 * below}"
+                f"--rank {lora.rank} is not a power of 2, which the Tinker service requires; use {below} or {2 * below}"
             )
         self._model.check_available(trained=True)
 
     def sampler(self, weights: WeightsURI | None) -> AbstractContextManager[Sampler]:
-        """Return the model on the service with the given weights, opened: a URI of the service, or a folder with its note."""
+        """Return a sampler of the model with the given weights: a URI of the service, or a folder that contains the note."""
         if weights is None or weights.startswith(REMOTE):
             return self._model.sampler(weights)
         return self._model.sampler(read_note(self._directory / weights).weights)
 
     @contextmanager
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[TinkerTrainer]:
-        """Give a trainer that starts anew, or goes on from a saved state, with its optimizer, in a new session."""
+        """Yield a trainer that starts from scratch, or from a saved state including the optimizer, in a new session."""
         options = self._model.options
-        with connected(options) as connection, Background() as background:
+        with open_connection(options) as connection, Background() as background:
             self._model.context(connection, trained=True)
             service = connection.service()
             if resume is None:
@@ -201,32 +201,32 @@ class TinkerStudent:
                     )
                 )
             else:
-                client = self._resumed(connection, service, resume)
+                client = self._resume(connection, service, resume)
             yield TinkerTrainer(connection, client, background, options, self.id, self._directory.name)
 
-    def _resumed(self, connection: Connection, service: Any, state: StateURI) -> Any:
+    def _resume(self, connection: Connection, service: Any, state: StateURI) -> Any:
         try:
-            return connection.called(lambda: service.create_training_client_from_state_with_optimizer(state))
+            return connection.call_raw(lambda: service.create_training_client_from_state_with_optimizer(state))
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-            if verdict(error) != "lost":
-                raise explained(error, connection.url) from None
+            if verdict(error) != "gone":
+                raise to_backend_error(error, connection.url) from None
             raise BackendError(
-                f"the service has the saved state '{state}' no more ({detail(error)}); train anew in another --run-dir, with "
-                f"--from {self._directory} to reuse the answers"
+                f"the service no longer has the saved state '{state}' ({detail(error)}); train from scratch in another --run-dir, "
+                f"with --from {self._directory} to reuse the answers"
             ) from None
 
     def check_export(self, weights: WeightsURI, folder: Path, examples: Sequence[tuple[Request, TokenIds]]) -> str:
-        """Return a line that says whether the adapter in `folder` is the model that was trained; notes it there.
+        """Check that the downloaded adapter in `folder` is the trained model, note the result there and return it as a line.
 
         Args:
-            weights: where the service keeps the trained weights.
-            examples: held-out queries as the student is asked, with the targets' ids.
+            weights: URI of the trained weights on the service.
+            examples: held-out requests to the student, with the token ids of their targets.
         """
-        return home.check(self, self._model.options, weights, folder, examples)
+        return local_copy.check(self, self._model.options, weights, folder, examples)
 
     def local_copy(self) -> Student | None:
-        """Return the student as one of this machine, where its adapter was checked; None where it only is on the service."""
-        return home.student(self._model.options, self._directory)
+        """Return the student on this machine if its adapter passed the check; None if it can only be used on the service."""
+        return local_copy.student(self._model.options, self._directory)
 
     def release(self, uri: StateURI | WeightsURI) -> None:
-        """Do nothing: the service drops saved states when they expire."""
+        """Do nothing: the service deletes saved states when they expire."""

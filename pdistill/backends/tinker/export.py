@@ -1,4 +1,4 @@
-"""Brings a trained adapter home, in PEFT's format, with a note of where the service keeps its weights."""
+"""Downloads a trained adapter in PEFT's format, and stores a note that says where the service keeps its weights."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from pdistill.backends.remote.gate import may_pass
+from pdistill.backends.remote.sender import is_transient
 from pdistill.backends.tinker.connection import Connection
 from pdistill.backends.tinker.failures import detail
 from pdistill.backends.tinker.tokenizer import hub_name
@@ -19,24 +19,24 @@ from pdistill.core.files import write_file
 
 NOTE, CONFIG, WEIGHTS = "remote.json", "adapter_config.json", "adapter_model.safetensors"
 CARD = "README.md"
-"""A model card that the service made: it names paths on its machine."""
-PATIENCE, LONGEST_PAUSE, BLOCK = 300.0, 30.0, 1 << 20
+"""The model card made by the service, which is not kept: it contains paths on the service's machine."""
+PATIENCE_SECONDS, MAX_PAUSE_SECONDS, BLOCK_BYTES = 300.0, 30.0, 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What adapter/remote.json holds.
+    """The contents of adapter/remote.json.
 
     Args:
-        weights: where the service keeps the weights to sample from.
-        model: the base model's name there.
+        weights: URI of the weights for sampling on the service.
+        model: the base model's name on the service.
         checked: whether the adapter on this machine was found to be the same model.
-        reason: why it was not, or was found to differ.
-        base: where this machine has the base model's weights, if it was checked.
-        examples: held-out examples that both models scored.
-        prompt_tokens: tokens of them all, which the service was asked with; it drew one more for each.
-        difference: the mean absolute difference of their tokens' log-probabilities, nats.
-        tolerance: the largest such difference that counts as the same.
+        reason: why it was not checked, or how it differs.
+        base: folder or hub name of the base model's weights on this machine, if it was checked.
+        examples: number of held-out examples that both models scored.
+        prompt_tokens: tokens sent to the service for them in total; it sampled one more token per example.
+        difference: mean absolute difference of the log-probabilities, in nats per token.
+        tolerance: the largest difference that counts as the same model.
     """
 
     weights: WeightsURI
@@ -51,7 +51,7 @@ class Note:
 
 
 def write_note(note: Note, directory: Path) -> None:
-    """Guarantee that the folder holds the note.
+    """Write the note into the folder.
 
     Raises:
         RunError: it can't be written.
@@ -60,30 +60,30 @@ def write_note(note: Note, directory: Path) -> None:
 
 
 def read_note(directory: Path) -> Note:
-    """Return the note that a folder holds.
+    """Return the note in a folder.
 
     Raises:
-        BackendError: there is none, or it was damaged.
+        BackendError: it is missing or damaged.
     """
     path = directory / NOTE
     try:
         return Note(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
         raise BackendError(
-            f"'{path}' is missing or damaged, so nobody knows where the student's weights are; restore it"
+            f"'{path}' is missing or damaged, so the student's weights on the service can't be found; restore the file"
         ) from None
 
 
-def bring_home(
+def download_adapter(
     connection: Connection, download: str | BackendError, weights: WeightsURI, model: str, directory: Path
 ) -> None:
-    """Guarantee that the folder holds the note, and the adapter where the service gives it away.
+    """Write the note into the folder, and the adapter if the service lets it be downloaded.
 
     Raises:
-        BackendError: the download breaks off again and again.
+        BackendError: the download fails repeatedly.
         RunError: a file can't be written.
     """
-    reason = "its log-probabilities were not compared yet"
+    reason = "its log-probabilities have not been compared yet"
     if isinstance(download, BackendError):
         reason = f"it could not be downloaded: {download}"
     else:
@@ -91,18 +91,18 @@ def bring_home(
         urls: Mapping[str, str] = connection.call(lambda: rest.get_external_weights_urls(download)).urls
         for name, url in urls.items():
             if name != CARD:
-                _download(connection, url, directory / _safe(name))
-        _settle_config(directory, model)
+                _download(connection, url, directory / _safe_name(name))
+        _set_base_model(directory, model)
     write_note(Note(weights, model, reason=reason), directory)
 
 
 def _download(connection: Connection, url: str, path: Path) -> None:
     retrying = Retrying(
-        retry=retry_if_exception(_may_pass),
-        wait=wait_random_exponential(1.0, LONGEST_PAUSE),
-        stop=stop_after_delay(PATIENCE),
-        before_sleep=lambda state: connection.notices.say(
-            "download", f"the download of '{path.name}' broke off; trying again"
+        retry=retry_if_exception(_is_transient),
+        wait=wait_random_exponential(1.0, MAX_PAUSE_SECONDS),
+        stop=stop_after_delay(PATIENCE_SECONDS),
+        before_sleep=lambda state: connection.notices.warn(
+            "download", f"the download of '{path.name}' was interrupted; retrying"
         ),
         reraise=True,
     )
@@ -123,48 +123,48 @@ def _fetch(url: str, path: Path) -> None:
         path.open("wb") as file,
     ):
         response.raise_for_status()
-        for block in response.iter_bytes(BLOCK):
+        for block in response.iter_bytes(BLOCK_BYTES):
             file.write(block)
 
 
-def _may_pass(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
-        return may_pass(error.response)
+        return is_transient(error.response)
     return isinstance(error, httpx.TransportError)
 
 
 def _without_query(error: httpx.HTTPError, url: str) -> str:
-    """Return what went wrong without the address, whose query is a signature that gives access."""
+    """Return the error message without the URL, whose query string is a signature that grants access."""
     if isinstance(error, httpx.HTTPStatusError):
-        return f"it answers {error.response.status_code}"
-    return detail(error).replace(url, "its address")
+        return f"the server answers {error.response.status_code}"
+    return detail(error).replace(url, "the URL")
 
 
-def _safe(name: str) -> str:
-    """Return a file's name as the service gave it, which stays within a folder.
+def _safe_name(name: str) -> str:
+    """Return the file name that the service sent, if it stays within the folder.
 
     Raises:
         BackendError: it doesn't.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or path.name == NOTE:
-        raise BackendError(f"the service names a file of the adapter {name!r}, which leads out of its folder")
+        raise BackendError(f"invalid file name {name!r} from the service: it would be outside of the adapter's folder")
     return str(path)
 
 
-def _settle_config(directory: Path, model: str) -> None:
-    """Guarantee that it is an adapter, and that its base is the model by its name, not a path on the service's machine.
+def _set_base_model(directory: Path, model: str) -> None:
+    """Check that the folder contains an adapter, and set its base model to a hub name instead of a path on the service.
 
     Raises:
-        BackendError: a file is missing, or the configuration can't be read.
+        BackendError: a file is missing, or the configuration can't be parsed.
     """
     missing = [name for name in (CONFIG, WEIGHTS) if not (directory / name).is_file()]
     if missing:
-        raise BackendError(f"the adapter that the service gave lacks {' and '.join(missing)}")
+        raise BackendError(f"the adapter from the service lacks {' and '.join(missing)}")
     path = directory / CONFIG
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         config["base_model_name_or_path"] = hub_name(model)
     except (ValueError, TypeError) as error:
-        raise BackendError(f"the adapter that the service gave has a {CONFIG} that can't be read: {error}") from None
+        raise BackendError(f"can't parse {CONFIG} of the adapter from the service: {error}") from None
     write_file(path, (json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())

@@ -1,11 +1,11 @@
-"""What models cost on Tinker: the service's API tells no prices, so its published list is kept here, with its date.
+"""Prices of models on Tinker: the service's API does not report prices, so its published list is copied here, with its date.
 
-The figures are second-hand: public repositories quote them from SOURCE, and agree. They are the list prices in force
-since 17 July 2026; DATE is that of the last quotation. Two of the service's discounts are left out, so that an estimate
-errs on the high side and a limit holds: cached tokens of prompts (80 % off), and what is limited in time (Inkling and
+The figures are second-hand: public repositories quote them from SOURCE, and they agree. They are the list prices in force
+since 17 July 2026; DATE is the date of the last quotation. Two of the service's discounts are left out, so that an estimate
+errs on the high side and a limit holds: the one for cached prompt tokens (80 % off), and temporary ones (Inkling and
 Nemotron models). A model whose full price could not be found is not in the list, and its price is unknown: among them
-Qwen/Qwen3-30B-A3B, which the service's page of deprecations lists as retired on 12 June 2026. The storage of
-checkpoints is billed apart (0.10 USD per GB and month) and is no part of these figures.
+Qwen/Qwen3-30B-A3B, which the service's deprecation page lists as retired on 12 June 2026. The storage of checkpoints is
+billed separately (0.10 USD per GB and month) and is not part of these figures.
 """
 
 from pdistill.core.contract.prices import Prices
@@ -38,6 +38,6 @@ LISTED = {
 
 
 def listed_prices(model: str) -> Prices | None:
-    """Return the published prices of a model, or None where they are not in the list."""
-    found = LISTED.get(model)
-    return Prices(*found, source=SOURCE, date=DATE) if found else None
+    """Return the published prices of a model, or None if it is not in the list."""
+    prices = LISTED.get(model)
+    return Prices(*prices, source=SOURCE, date=DATE) if prices else None

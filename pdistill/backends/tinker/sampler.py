@@ -1,4 +1,4 @@
-"""Draws answers from a model that the service runs, hundreds of requests in flight."""
+"""Samples answers from a model that the service runs, with hundreds of requests in flight."""
 
 import asyncio
 import threading
@@ -9,26 +9,26 @@ from typing import Any
 
 from tenacity import RetryCallState, stop_after_attempt, wait_random_exponential
 
-from pdistill.backends.remote.background import Background, blocking
-from pdistill.backends.remote.retried import retried
+from pdistill.backends.remote.background import Background, run_blocking
+from pdistill.backends.remote.retry import retry
 from pdistill.backends.remote.window import in_window
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.backends.tinker.connection import Connection
-from pdistill.backends.tinker.failures import detail, explained, verdict
+from pdistill.backends.tinker.failures import detail, to_backend_error, verdict
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import TokenScores
 from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import ContextError
 
-ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 5, 0.5, 30.0
-"""How often a request that the service took and then failed is made anew, and the pauses before that, in seconds."""
+ATTEMPTS, FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 5, 0.5, 30.0
+"""How often a request that the service accepted and then failed is submitted, and the pauses in between."""
 SEED_BITS = 31
 NEWLINE = "\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TokenRequest:
     """One request as token ids."""
 
     request: Request
@@ -37,49 +37,49 @@ class Asked:
 
 
 class TinkerSampler:
-    """Draws answers from one model.
+    """Samples answers from one model.
 
     Args:
         connection: the open session.
-        opened: opens the model's client in a session.
-        renderer: how prompts become ids.
-        window: requests in flight.
-        context: tokens that the model can hold; None where the service doesn't say.
+        open_client: opens the model's client in a session.
+        renderer: turns prompts into token ids.
+        window: maximum number of requests in flight.
+        context: the model's context length in tokens; None if the service does not report it.
     """
 
     def __init__(
         self,
         connection: Connection,
-        opened: Callable[[Any], Any],
+        open_client: Callable[[Any], Any],
         renderer: TemplateRenderer,
         window: int,
         context: int | None,
     ) -> None:
         self.chunk: int | None = None
         self._connection = connection
-        self._opened = opened
+        self._open_client = open_client
         self._renderer = renderer
         self._window = window
         self._context = context
-        self._before: TokenIds = ()
+        self._previous_ids: TokenIds = ()
         self._session: Any = None
         self._client: Any = None
         self._lock = threading.Lock()
         self._open()
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
-        """Yield an answer for every request, as they finish.
+        """Yield an answer for every request, in the order in which they finish.
 
         Raises:
-            ContextError: a request does not fit the model's context; those in flight are answered first.
-            BackendError: the service refuses or fails.
+            ContextError: a request does not fit in the model's context; requests in flight are answered first.
+            BackendError: the service refuses a request or fails.
         """
         with Background() as background:
 
             def start(request: Request) -> Any:
-                asked = Asked(request, self._renderer.prompt_ids(request.prompt))
-                self._check(asked, sampling.max_tokens)
-                return background.submit(self._answer(asked, sampling))
+                item = TokenRequest(request, self._renderer.prompt_ids(request.prompt))
+                self._check(item, sampling.max_tokens)
+                return background.submit(self._answer(item, sampling))
 
             for request, completion in in_window(requests, start, self._window):
                 yield request.key, completion
@@ -88,131 +88,131 @@ class TinkerSampler:
         """Yield the log-probabilities of the given tokens after each request's prompt.
 
         Raises:
-            ContextError: a request does not fit the model's context.
-            BackendError: the service refuses or fails.
+            ContextError: a request does not fit in the model's context.
+            BackendError: the service refuses a request or fails.
         """
         with Background() as background:
 
-            def start(item: tuple[Request, TokenIds]) -> Any:
-                request, targets = item
-                asked = Asked(request, self._renderer.prompt_ids(request.prompt), targets)
-                self._check(asked, len(targets))
-                return background.submit(self._score(asked, top_k))
+            def start(pair: tuple[Request, TokenIds]) -> Any:
+                request, targets = pair
+                item = TokenRequest(request, self._renderer.prompt_ids(request.prompt), targets)
+                self._check(item, len(targets))
+                return background.submit(self._score(item, top_k))
 
-            given = ((request, tokens) for request, tokens in items if len(tokens))
-            for (request, _), scores in in_window(given, start, self._window):
+            nonempty = ((request, tokens) for request, tokens in items if len(tokens))
+            for (request, _), scores in in_window(nonempty, start, self._window):
                 yield request.key, scores
 
-    async def _answer(self, asked: Asked, sampling: Sampling) -> Completion:
-        """Return the answer; where a newline must not end an empty line, such an answer is drawn again without it.
+    async def _answer(self, item: TokenRequest, sampling: Sampling) -> Completion:
+        """Return the answer; if stopping at a newline gave an empty answer, it is sampled again without that stop text.
 
-        Its tokens are then those of both draws, which are both paid for.
+        The token counts are then the sum of both requests, as both are billed.
         """
         stops = [*sampling.stop, *([NEWLINE] if sampling.stop_at_newline else [])]
-        tokens, stopped = await self._draw(asked, sampling, stops)
-        paid = [len(tokens)]
-        empty = stopped and not self._ended(asked, tokens) and not self._text(asked, tokens).strip()
+        tokens, stopped = await self._draw(item, sampling, stops)
+        sampled = [len(tokens)]
+        empty = stopped and not self._model_ended(item, tokens) and not self._text(item, tokens).strip()
         if sampling.stop_at_newline and empty:
-            tokens, stopped = await self._draw(asked, sampling, list(sampling.stop))
-            paid.append(len(tokens))
-        text, cut = sampling.cut(self._text(asked, tokens))
-        return Completion(text, "stop" if cut or stopped else "length", len(paid) * len(asked.ids), sum(paid))
+            tokens, stopped = await self._draw(item, sampling, list(sampling.stop))
+            sampled.append(len(tokens))
+        text, cut = sampling.cut(self._text(item, tokens))
+        return Completion(text, "stop" if cut or stopped else "length", len(sampled) * len(item.ids), sum(sampled))
 
-    async def _draw(self, asked: Asked, sampling: Sampling, stops: list[str]) -> tuple[list[int], bool]:
+    async def _draw(self, item: TokenRequest, sampling: Sampling, stops: list[str]) -> tuple[list[int], bool]:
         """Return the tokens of an answer, and whether the model or a stop text ended it."""
-        ends = self._ends(asked.request.prompt)
+        ends = self._end_tokens(item.request.prompt)
         response = await self._ask(
-            asked.ids,
+            item.ids,
             max_tokens=sampling.max_tokens,
-            seed=asked.request.seed % (1 << SEED_BITS),
+            seed=item.request.seed % (1 << SEED_BITS),
             stop=[*stops, *map(self._renderer.tokenizer.decode, ends)] if stops else list(ends),
             temperature=sampling.temperature,
             top_p=sampling.top_p,
         )
         tokens = list(response.sequences[0].tokens)
-        return tokens, self._ended(asked, tokens) or response.sequences[0].stop_reason == "stop"
+        return tokens, self._model_ended(item, tokens) or response.sequences[0].stop_reason == "stop"
 
-    async def _score(self, asked: Asked, top_k: int) -> TokenScores:
-        count = len(asked.targets)
+    async def _score(self, item: TokenRequest, top_k: int) -> TokenScores:
+        count = len(item.targets)
         response = await self._ask(
-            [*asked.ids, *asked.targets],
+            [*item.ids, *item.targets],
             {"include_prompt_logprobs": True, "topk_prompt_logprobs": top_k, "prompt_logprobs_last_n": count},
             max_tokens=1,
         )
-        likeliest = (response.topk_prompt_logprobs or [])[-count:] if top_k else [()] * count
+        top_tokens = (response.topk_prompt_logprobs or [])[-count:] if top_k else [()] * count
         return TokenScores(
             tuple(response.prompt_logprobs[-count:]),
-            tuple(tuple(token for token, _ in place) for place in likeliest),
-            tuple(tuple(logprob for _, logprob in place) for place in likeliest),
+            tuple(tuple(token for token, _ in position) for position in top_tokens),
+            tuple(tuple(logprob for _, logprob in position) for position in top_tokens),
         )
 
     async def _ask(self, ids: TokenIds, scoring: dict[str, Any] | None = None, **params: Any) -> Any:
         """Return the service's response.
 
         Raises:
-            BackendError: it refuses, or fails again and again.
+            BackendError: it refuses the request, or fails repeatedly.
         """
         types = self._connection.client.types
         prompt = types.ModelInput.from_ints(list(ids))
 
-        async def once() -> Any:
+        async def attempt() -> Any:
             session, client = self._session, self._client
             try:
                 future = client.sample(prompt, 1, types.SamplingParams(**params), **(scoring or {}))
-                return await self._connection.settled(future)
+                return await self._connection.result_of(future)
             except Exception as error:
-                if verdict(error) == "lost":
+                if verdict(error) == "gone":
                     await self._reopen(session)
                 raise
 
         try:
-            return await retried(
-                once,
-                lambda found: isinstance(found, Exception) and verdict(found) in ("again", "lost"),
-                wait=wait_random_exponential(FIRST_PAUSE, LONGEST_PAUSE),
+            return await retry(
+                attempt,
+                lambda outcome: isinstance(outcome, Exception) and verdict(outcome) in ("retry", "gone"),
+                wait=wait_random_exponential(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS),
                 stop=stop_after_attempt(ATTEMPTS),
                 before_sleep=self._note,
                 reraise=True,
             )
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-            raise explained(error, self._connection.url) from None
+            raise to_backend_error(error, self._connection.url) from None
 
     def _note(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error is not None:
-            self._connection.notices.say(
-                f"answer {type(error).__name__}", f"an answer failed ({detail(error)}); asking for it again"
+            self._connection.notices.warn(
+                f"answer {type(error).__name__}", f"a request for an answer failed ({detail(error)}); sending it again"
             )
 
-    async def _reopen(self, forgotten: Any) -> None:
-        """Guarantee that another session than the forgotten one is open."""
-        self._connection.reopen(forgotten)
-        await asyncio.wrap_future(blocking(lambda: self._open(forgotten)))
+    async def _reopen(self, dropped: Any) -> None:
+        """Guarantee that a session other than the dropped one is open."""
+        self._connection.reopen(dropped)
+        await asyncio.wrap_future(run_blocking(lambda: self._open(dropped)))
 
-    def _open(self, forgotten: Any = None) -> None:
+    def _open(self, dropped: Any = None) -> None:
         with self._lock:
-            if self._session is forgotten:
+            if self._session is dropped:
                 service = self._connection.service()
-                self._client = self._connection.call(lambda: self._opened(service))
+                self._client = self._connection.call(lambda: self._open_client(service))
                 self._session = service
 
-    def _ends(self, prompt: Prompt) -> list[int]:
-        """Return the tokens that end an answer: the tokenizer's, and in chat the template's."""
+    def _end_tokens(self, prompt: Prompt) -> list[int]:
+        """Return the tokens that end an answer: the tokenizer's, and for chat messages also the template's."""
         chat = [self._renderer.chat_end_token] if isinstance(prompt, Messages) else []
         return list(dict.fromkeys([*chat, self._renderer.end_token]))
 
-    def _ended(self, asked: Asked, tokens: Sequence[int]) -> bool:
+    def _model_ended(self, item: TokenRequest, tokens: Sequence[int]) -> bool:
         """Return whether the model itself ended an answer."""
-        return bool(tokens) and tokens[-1] in self._ends(asked.request.prompt)
+        return bool(tokens) and tokens[-1] in self._end_tokens(item.request.prompt)
 
-    def _text(self, asked: Asked, tokens: Sequence[int]) -> str:
-        said = list(tokens[:-1] if self._ended(asked, tokens) else tokens)
+    def _text(self, item: TokenRequest, tokens: Sequence[int]) -> str:
+        shown = list(tokens[:-1] if self._model_ended(item, tokens) else tokens)
         decode = self._renderer.tokenizer.decode
-        return str(decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return str(decode(shown, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
-    def _check(self, asked: Asked, answer: int) -> None:
-        """Guarantee that a request fits; what it shares with the request before it is taken for the prompt."""
-        before, self._before = self._before, asked.ids
-        if self._context is not None and len(asked.ids) + answer > self._context:
-            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, asked.ids, strict=False)))
-            raise ContextError(asked.request.key.number, shared, len(asked.ids) - shared, answer, self._context)
+    def _check(self, item: TokenRequest, answer: int) -> None:
+        """Guarantee that a request fits; the prefix it shares with the previous request is reported as the prompt."""
+        previous, self._previous_ids = self._previous_ids, item.ids
+        if self._context is not None and len(item.ids) + answer > self._context:
+            shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(previous, item.ids, strict=False)))
+            raise ContextError(item.request.key.number, shared, len(item.ids) - shared, answer, self._context)

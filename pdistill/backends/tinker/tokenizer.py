@@ -13,21 +13,23 @@ quiet.set_verbosity_error()
 quiet.disable_progress_bar()
 
 
-def load_tokenizer(model: str, named: str | None) -> Any:
-    """Return the tokenizer of that folder or hub name, or the model's own.
+def load_tokenizer(model: str, location: str | None) -> Any:
+    """Return the tokenizer in a folder or with a hub name, by default the model's own.
 
     Raises:
-        BackendError: it can't be loaded; says how to name another.
+        BackendError: it can't be loaded; suggests how to choose another one.
     """
-    place = str(Path(named).expanduser()) if named else hub_name(model)
+    place = str(Path(location).expanduser()) if location else hub_name(model)
     for cached in (True, False):
         try:
             return AutoTokenizer.from_pretrained(place, local_files_only=cached, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as error:
-            said = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    raise BackendError(f"can't load the tokenizer '{place}': {said}; name a folder or hub name with -B tokenizer=PATH")
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    raise BackendError(
+        f"can't load the tokenizer '{place}': {reason}; choose a folder or hub name with -B tokenizer=PATH"
+    )
 
 
 def hub_name(model: str) -> str:
-    """Return the hub's name of a model of the service, which may name a variant: ORG/MODEL/VARIANT or ORG/MODEL:VARIANT."""
+    """Return the hub name of a model of the service, whose name may have a variant: ORG/MODEL/VARIANT or ORG/MODEL:VARIANT."""
     return "/".join(model.partition(":")[0].split("/")[:2])

@@ -1,4 +1,4 @@
-"""Trains a student on the service: two requests a step, submitted together and not waited for."""
+"""Trains a student on the service: two requests per step, submitted together without waiting for results."""
 
 import asyncio
 import math
@@ -8,17 +8,17 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pdistill.backends.remote.background import Background, blocking
+from pdistill.backends.remote.background import Background, run_blocking
 from pdistill.backends.tinker import TinkerOptions, export
 from pdistill.backends.tinker.connection import Connection
-from pdistill.backends.tinker.failures import detail, explained, verdict
+from pdistill.backends.tinker.failures import detail, to_backend_error, verdict
 from pdistill.core.contract.batches import Batch, HardRow, Loss, PolicyRow, SoftRow, TrainingRow
 from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 from pdistill.core.errors import BackendError, BrokenOffError
 
 T = TypeVar("T")
 
-BETAS, EPSILON, MOST_NORM = (0.9, 0.999), 1e-8, 1.0
+BETAS, EPSILON, MAX_GRADIENT_NORM = (0.9, 0.999), 1e-8, 1.0
 LOSSES: dict[Loss, str] = {
     "cross_entropy": "cross_entropy",
     "soft_cross_entropy": "cross_entropy",
@@ -28,18 +28,18 @@ DAY = 86400
 
 
 class TinkerTrainer:
-    """Trains one student. Whatever fails, the service's side of it is spoilt: all later futures fail as `BrokenOffError`.
+    """Trains one student. After any failure, the state on the service is unusable: all later futures raise `BrokenOffError`.
 
     AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101) with betas 0.9 and 0.999 and no weight decay; gradients are
     clipped to a norm of 1. The service's loss is a sum over weighted tokens, and the weights of a batch add up to 1.
 
     Args:
         connection: the open session.
-        client: the client of a training run.
-        background: waits for its futures.
-        options: of the backend.
+        client: the training client.
+        background: waits for the client's futures.
+        options: the backend's options.
         model: the base model's name.
-        run: the run's name, which saved states are named after.
+        run: the run's name, used in the names of saved states.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TinkerTrainer:
         self._downloads: dict[WeightsURI, str | BackendError] = {}
 
     def step(self, batch: Batch, learning_rate: float) -> "Future[StepMetrics]":
-        """Return the metrics-to-be of one optimizer step on the whole batch."""
+        """Return a future for the metrics of one optimizer step on the whole batch."""
         types = self._connection.client.types
         optimizer = types.AdamParams(
             learning_rate=learning_rate,
@@ -64,7 +64,7 @@ class TinkerTrainer:
             beta2=BETAS[1],
             eps=EPSILON,
             weight_decay=0.0,
-            grad_clip_norm=MOST_NORM,
+            grad_clip_norm=MAX_GRADIENT_NORM,
         )
         forward = self._client.forward_backward([_datum(types, row) for row in batch.rows], LOSSES[batch.loss])
         optimized = self._client.optim_step(optimizer)
@@ -73,58 +73,58 @@ class TinkerTrainer:
         return self._in_order(self._metrics(forward, optimized, trained, self._steps))
 
     def save_state(self, name: str) -> "Future[StateURI]":
-        """Return the URI-to-be of all that training goes on from: weights and optimizer."""
+        """Return a future for the URI of a saved state, from which training can resume: weights and optimizer."""
         saved = self._client.save_state(f"{self._prefix}-{name}", ttl_seconds=self._expiry, overwrite=True)
 
         async def uri() -> StateURI:
-            return StateURI((await self._connection.settled(saved)).path)
+            return StateURI((await self._connection.result_of(saved)).path)
 
         return self._in_order(uri())
 
     def save_weights(self, name: str) -> "Future[WeightsURI]":
-        """Return the URI-to-be of weights to sample from; the same weights are made ready for download.
+        """Return a future for the URI of weights for sampling; the same weights are then prepared for download.
 
-        That is asked for only then: of two requests at once either may come first, and one that is refused spoils what
-        comes behind it.
+        The second request is sent only after the first is done: two requests at once may arrive in either order, and a
+        refused one makes those after it fail.
         """
         saved = self._client.save_weights_for_sampler(f"{self._prefix}-{name}")
 
         async def uri() -> WeightsURI:
-            found = WeightsURI((await self._connection.settled(saved)).path)
-            asked = blocking(
+            weights = WeightsURI((await self._connection.result_of(saved)).path)
+            submitted = run_blocking(
                 lambda: self._client.save_weights_external(f"{self._prefix}-{name}", ttl_seconds=self._expiry)
             )
-            download = await asyncio.wrap_future(asked)
+            download = await asyncio.wrap_future(submitted)
             try:
-                self._downloads[found] = (await self._connection.settled(download)).path
+                self._downloads[weights] = (await self._connection.result_of(download)).path
             except Exception as error:
-                if verdict(error) not in ("refused", "barred", "lost"):
+                if verdict(error) not in ("refused", "denied", "gone"):
                     raise
-                self._downloads[found] = explained(error, self._connection.url)
-            return found
+                self._downloads[weights] = to_backend_error(error, self._connection.url)
+            return weights
 
         return self._in_order(uri())
 
     def export(self, weights: WeightsURI, directory: Path) -> None:
-        """Write the student as a PEFT adapter into `directory`; where it can't be downloaded, a note of where it is.
+        """Write the student as a PEFT adapter into `directory`; if it can't be downloaded, only a note of where it is.
 
         Raises:
-            BackendError: there are no such weights, or the download breaks off again and again.
+            BackendError: this trainer did not save these weights, or the download fails repeatedly.
         """
         if weights not in self._downloads:
             raise BackendError(f"these weights were not saved by this trainer: {weights}")
-        export.bring_home(self._connection, self._downloads[weights], weights, self._model, directory)
+        export.download_adapter(self._connection, self._downloads[weights], weights, self._model, directory)
 
     async def _metrics(self, forward: Any, optimized: Any, trained: int, number: int) -> StepMetrics:
-        found = await self._connection.settled(forward)
-        await self._connection.settled(optimized)
-        loss = float(found.metrics["loss:sum"])
+        output = await self._connection.result_of(forward)
+        await self._connection.result_of(optimized)
+        loss = float(output.metrics["loss:sum"])
         if math.isnan(loss):
-            raise BackendError(f"the loss is not a number after {number - 1} steps; take a smaller --learning-rate")
+            raise BackendError(f"the loss is not a number after {number - 1} steps; use a smaller --learning-rate")
         return StepMetrics(loss, trained)
 
     def _in_order(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
-        """Return the result-to-be of `work`; it is there after those of all earlier calls."""
+        """Return a future for the result of `work`; it is done after those of all earlier calls."""
         future = self._background.submit(self._after(self._last, work))
         self._last = future
         return future
@@ -137,15 +137,15 @@ class TinkerTrainer:
         except BackendError:
             raise
         except Exception as error:  # noqa: BLE001 - the client raises its own errors and plain ones
-            if verdict(error) == "barred":
-                raise explained(error, self._connection.url) from None
-            raise BrokenOffError(f"the training on the service broke off: {detail(error)}") from None
+            if verdict(error) == "denied":
+                raise to_backend_error(error, self._connection.url) from None
+            raise BrokenOffError(f"training on the service failed: {detail(error)}") from None
         finally:
             work.close()
 
 
 def _datum(types: Any, row: TrainingRow) -> Any:
-    """Return a row as the service takes it; what it has no weights for is multiplied by them."""
+    """Return a row in the service's format; where that has no weights, they are multiplied into the values."""
     inputs: dict[str, Any]
     match row:
         case HardRow():
@@ -163,6 +163,6 @@ def _datum(types: Any, row: TrainingRow) -> Any:
 
 
 def _slug(name: str) -> str:
-    """Return a name that a checkpoint may have: letters, digits and hyphens."""
+    """Return a valid checkpoint name: letters, digits and hyphens."""
     kept = "".join(c if c.isascii() and c.isalnum() else "-" for c in name).strip("-")
     return f"pdistill-{kept[:40]}" if kept else "pdistill"

@@ -26,7 +26,7 @@ class LanguageIdentification(Task):
         self.prompt = (FOLDER / "prompt.txt").read_text("utf-8").removesuffix("\n")
 
     def queries(self) -> list[Query]:
-        """Return the shipped queries, each with its reference and slices; any first N of them are a fair sample."""
+        """Return the shipped queries, each with its reference and slices, in an order in which the first N are a representative sample."""
         queries = [
             parse_query(line, file.name)
             for file in (FOLDER / "queries").iterdir()

@@ -70,7 +70,7 @@ def test_a_chunk_of_nothing_is_wrong_usage() -> None:
         create(LocalOptions(chunk=0))
 
 
-def test_a_resume_takes_what_was_stored() -> None:
+def test_resuming_uses_the_stored_settings() -> None:
     probed = dict(LocalBackend(LocalOptions()).resolve(None))
     assert json.loads(json.dumps(probed)) == probed
     assert probed["threads"] == torch.get_num_threads()
@@ -84,13 +84,13 @@ def test_a_cpu_computes_in_float32_unless_asked() -> None:
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
-def test_a_device_that_is_not_there(device: str) -> None:
+def test_missing_device(device: str) -> None:
     with pytest.raises(BackendError, match=f"there is no device '{device}'"):
         check_device(device)
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "qwen3:0.6b", "", "a/b/c", "nobody/nothing"])
-def test_a_model_that_is_not_there_is_one_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_model_is_a_one_line_error(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*_: object) -> None:
         raise OSError
 

@@ -1,4 +1,4 @@
-"""Small whole runs: the toy server's model is the teacher, a fake student learns from it."""
+"""Small complete runs: the toy server's model is the teacher of a fake student."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,13 @@ QUERIES = 30
 
 
 def small_config(folder: Path, **changes: Any) -> Config:
-    """Return the options of such a run, in the folder `run` of the given one."""
+    """Return the options of such a run, in the subfolder `run`."""
     options = {"student": "fake:rule", "teacher": f"openai:{MODEL}", "labels": None, "force": True, **changes}
     return fake_config(folder, folder / "run", **options)
 
 
 def flags(folder: Path) -> list[str]:
-    """Return the same as flags of the command line."""
+    """Return the same options as command-line flags."""
     config = small_config(folder)
     return [
         f"--prompt={config.prompt}", f"--queries={config.queries}", f"--teacher={config.teacher}",

@@ -1,4 +1,4 @@
-"""Answers by the batch API: the same rows as without it, no request that was sent is sent again, none gets lost."""
+"""The batch API gives the same rows as single requests, without sending a request twice or losing one."""
 
 import time
 from pathlib import Path
@@ -18,7 +18,7 @@ BATCH = {"teacher.batch": True}
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "LONGEST_PAUSE", 0.0)
+    monkeypatch.setattr(batches, "MAX_PAUSE_SECONDS", 0.0)
 
 
 def answered(folder: Path, **changes: Any) -> list[dict[str, Any]]:
@@ -27,12 +27,12 @@ def answered(folder: Path, **changes: Any) -> list[dict[str, Any]]:
 
 
 def names(toy: Toy) -> list[str]:
-    """Every request that was ever sent in a batch."""
+    """The `custom_id` of every request that was sent in a batch."""
     return [line["custom_id"] for batch in toy.batches.requests() for line in batch]
 
 
 @pytest.mark.parametrize("changes", [{}, {"temperature": 1.0, "samples": 3}, {"format": "text"}], ids=str)
-def test_a_run_by_batches_has_the_rows_of_one_without(toy: Toy, tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_batch_api_gives_the_same_rows_as_single_requests(toy: Toy, tmp_path: Path, changes: dict[str, Any]) -> None:
     if "format" in changes:
         changes = {**changes, "prompt": _text_prompt(tmp_path)}
     whole = answered(tmp_path / "whole", **changes, backend_options={})
@@ -46,7 +46,9 @@ def _text_prompt(folder: Path) -> Path:
     return path
 
 
-def test_a_run_that_was_left_collects_what_was_sent(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_run_collects_the_batch_it_submitted(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def leave(_: float) -> None:
         raise KeyboardInterrupt
 
@@ -60,14 +62,14 @@ def test_a_run_that_was_left_collects_what_was_sent(toy: Toy, tmp_path: Path, mo
     assert len(set(names(toy))) == len(names(toy)) == QUERIES + INJECTIONS
 
 
-def test_the_answers_of_a_batch_that_has_ended_are_taken_from_it(toy: Toy, tmp_path: Path) -> None:
+def test_answers_of_an_earlier_batch_are_reused(toy: Toy, tmp_path: Path) -> None:
     first = answered(tmp_path / "first")
     sent = len(toy.batches.made)
     assert answered(tmp_path / "second") == first
     assert len(toy.batches.made) == sent
 
 
-def test_requests_that_expire_or_fail_for_now_are_sent_once_more(toy: Toy, tmp_path: Path) -> None:
+def test_expired_and_failed_requests_are_sent_again(toy: Toy, tmp_path: Path) -> None:
     toy.batches.lost = {0, 1}
     busy = {"left": 3}
 
@@ -87,9 +89,9 @@ def test_requests_that_expire_or_fail_for_now_are_sent_once_more(toy: Toy, tmp_p
     assert len(names(toy)) == QUERIES + INJECTIONS + 2 + 3
 
 
-def test_requests_that_never_get_an_answer_end_the_run(toy: Toy, tmp_path: Path) -> None:
+def test_requests_without_an_answer_stop_the_run(toy: Toy, tmp_path: Path) -> None:
     toy.batches.lost = {0}
-    with pytest.raises(BackendError, match="without an answer; all that was done is kept"):
+    with pytest.raises(BackendError, match="got no answer in .* everything done so far is saved"):
         answered(tmp_path)
     sent = len(toy.batches.made)
     toy.batches.lost = set()
@@ -97,7 +99,7 @@ def test_requests_that_never_get_an_answer_end_the_run(toy: Toy, tmp_path: Path)
     assert len(toy.batches.requests()[sent]) < QUERIES
 
 
-def test_a_field_that_the_model_does_not_take_is_left_out_of_the_next_batch(toy: Toy, tmp_path: Path) -> None:
+def test_unsupported_field_is_left_out_of_the_next_batch(toy: Toy, tmp_path: Path) -> None:
     def reply(body: dict[str, Any]) -> Any:
         if "max_tokens" not in body:
             body["max_tokens"] = body["max_completion_tokens"]
@@ -118,30 +120,26 @@ def test_a_field_that_the_model_does_not_take_is_left_out_of_the_next_batch(toy:
         (refusal(400, "temperature is not a number"), "refuses the request", BackendError),
     ],
 )
-def test_what_can_not_succeed_is_an_error(
-    toy: Toy, tmp_path: Path, told: Any, expected: str, kind: type[Exception]
-) -> None:
+def test_refused_requests_are_errors(toy: Toy, tmp_path: Path, told: Any, expected: str, kind: type[Exception]) -> None:
     toy.reply = lambda body: told
     with pytest.raises(kind, match=expected):
         answered(tmp_path)
 
 
-def test_a_filtered_query_is_rejected_and_the_others_are_answered(toy: Toy, tmp_path: Path) -> None:
+def test_filtered_query_is_rejected_and_others_are_answered(toy: Toy, tmp_path: Path) -> None:
     toy.reply = lambda body: refusal(400, "filtered", code="content_filter") if "3" in str(body["messages"]) else None
     found = [row["finish"] for row in answered(tmp_path)]
     assert {"stop", "error"} <= set(found)
     assert len(found) == QUERIES
 
 
-def test_a_batch_that_is_not_taken_says_why(toy: Toy, tmp_path: Path) -> None:
+def test_rejected_batch_reports_the_reason(toy: Toy, tmp_path: Path) -> None:
     toy.batches.invalid = "the model can not be used with the batch API"
-    with pytest.raises(
-        BackendError, match=r"refuses the batch \(the model can not be used.*leave -B teacher.batch out"
-    ):
+    with pytest.raises(BackendError, match=r"rejected the batch \(the model can not be used.*remove -B teacher.batch"):
         answered(tmp_path)
 
 
-def test_a_service_without_batches_says_so(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_service_without_batch_api_is_an_error(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy.batches, "got", lambda path: (404, {"detail": "Not Found"}) if "batches" in path else None)
-    with pytest.raises(BackendError, match="does it have a batch API"):
+    with pytest.raises(BackendError, match="does it support the batch API"):
         answered(tmp_path)

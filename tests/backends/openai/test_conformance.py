@@ -1,4 +1,4 @@
-"""The openai backend passes the public checks of a teacher; it has no student for the others."""
+"""The openai backend passes the public checks of a teacher; it has no student for the other checks."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ from tests.backends.openai.toy import MODEL, Toy
 
 
 @pytest.mark.parametrize("check", teacher_checks())
-def test_the_openai_backend_keeps_its_promises(check: str, toy: Toy, tmp_path: Path) -> None:
+def test_openai_backend_passes_the_checks(check: str, toy: Toy, tmp_path: Path) -> None:
     backend = create(OpenAIOptions())
     check_backend(backend, check, teacher_model=MODEL, student_model=MODEL, directory=tmp_path)

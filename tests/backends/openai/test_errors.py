@@ -45,65 +45,65 @@ def test_a_key_that_is_refused(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("OPENAI_API_KEY", WRONG_KEY)
     result = failed(tmp_path)
     assert f"the service at {toy.url}/v1 refuses the key (401: Incorrect API key provided: ***" in result.stderr
-    assert "set OPENAI_API_KEY to a key that is valid there" in result.stderr
+    assert "set OPENAI_API_KEY to a valid key" in result.stderr
     assert WRONG_KEY not in result.output
     assert not (tmp_path / "run").exists() or in_no_file(tmp_path, WRONG_KEY)
     assert toy.asked == []
 
 
-def test_a_key_is_sent_and_stands_nowhere(toy: Toy, tmp_path: Path) -> None:
+def test_key_is_sent_but_never_shown_or_stored(toy: Toy, tmp_path: Path) -> None:
     result = CliRunner().invoke(pdistill, ["generate", *flags(tmp_path), "--force"])
     assert result.exit_code == 0, result.output
     assert KEY not in result.output
     assert in_no_file(tmp_path, KEY)
 
 
-def test_a_server_that_wants_no_key(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_without_a_key(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     toy.key = None
     assert CliRunner().invoke(pdistill, ["generate", *flags(tmp_path)]).exit_code == 0
     toy.key = KEY
-    assert "set OPENAI_API_KEY to a key that is valid there" in failed(tmp_path / "other").stderr
+    assert "set OPENAI_API_KEY to a valid key" in failed(tmp_path / "other").stderr
 
 
 def test_no_key_for_openai_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     said = failed(tmp_path).stderr
-    assert "there is no key for https://api.openai.com/v1; run: export OPENAI_API_KEY=sk-" in said
+    assert "no API key is set for https://api.openai.com/v1; run: export OPENAI_API_KEY=sk-" in said
 
 
-def test_a_key_that_can_not_be_one(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_key(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", f"{WRONG_KEY}\u2028 x")
     result = failed(tmp_path)
-    assert "OPENAI_API_KEY holds a character that no key has" in result.stderr
+    assert "OPENAI_API_KEY contains a character that is not allowed in a key" in result.stderr
     assert WRONG_KEY not in result.output
 
 
-def test_an_address_where_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     said = failed(tmp_path).stderr
-    assert "the service at http://127.0.0.1:1/v1 can't be reached: connection refused; start it" in said
+    assert "can't reach the service at http://127.0.0.1:1/v1: connection refused; start it" in said
     assert "set OPENAI_BASE_URL or -B teacher.base_url=URL" in said
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_an_address_that_never_answers(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unresponsive_address(silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", silent)
-    assert f"the service at {silent} can't be reached: it does not answer" in failed(tmp_path).stderr
+    assert f"can't reach the service at {silent}: it does not answer" in failed(tmp_path).stderr
 
 
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:8000", "ftp://x/v1", "http://me:secret@host/v1", "http://host/v1?key=secret"]
 )
-def test_an_address_that_is_none(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_address(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", url)
     said = failed(tmp_path).stderr
-    assert "the service's address is not of the form http://HOST:PORT/v1" in said
+    assert "the service's address must have the form http://HOST:PORT/v1" in said
     assert "secret" not in said
 
 
-def test_a_model_that_is_not_there(toy: Toy, tmp_path: Path) -> None:
+def test_missing_model(toy: Toy, tmp_path: Path) -> None:
     said = failed(tmp_path, "--teacher=openai:org/toy-modle").stderr
     assert (
         f"has no model 'org/toy-modle' (404: The model `org/toy-modle` does not exist), did you mean '{MODEL}'?" in said
@@ -111,24 +111,29 @@ def test_a_model_that_is_not_there(toy: Toy, tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "run.json").exists()
 
 
-def test_a_service_without_a_list_is_asked_for_the_model(toy: Toy) -> None:
+def test_service_without_a_model_list_is_probed(toy: Toy) -> None:
     toy.names = None
     create(OpenAIOptions()).teacher(MODEL).check_available(None)  # type: ignore[attr-defined]
     assert [body["max_tokens"] for body in toy.asked] == [1]
-    with pytest.raises(BackendError, match="has no model 'x' .* or does not speak OpenAI's API; .* ends in /v1 mostly"):
+    with pytest.raises(
+        BackendError, match="has no model 'x' .* or its API is not OpenAI-compatible; .* usually ends in /v1"
+    ):
         create(OpenAIOptions()).teacher("x").check_available(None)  # type: ignore[attr-defined]
-    with pytest.raises(BackendError, match="does not speak OpenAI's API"):
+    with pytest.raises(BackendError, match="its API is not OpenAI-compatible"):
         create(OpenAIOptions(base_url=toy.url)).teacher("x").check_available(None)  # type: ignore[attr-defined]
 
 
-def test_a_student_is_refused_before_anything_is_begun(toy: Toy, tmp_path: Path) -> None:
+def test_student_is_refused_before_the_run_starts(toy: Toy, tmp_path: Path) -> None:
     said = failed(tmp_path, f"--student=openai:{MODEL}").stderr
-    assert f"backend openai can't train '{MODEL}', its models only answer; name a student of another backend" in said
+    assert (
+        f"backend openai can't train '{MODEL}', its models can only be teachers; choose a student of another backend"
+        in said
+    )
     assert not (tmp_path / "run").exists()
     assert toy.asked == []
 
 
-def test_a_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
+def test_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
     flags(tmp_path)
     queries = tmp_path / "long.jsonl"
     queries.write_text('{"id": "short", "query": "a dog"}\n{"id": "long one", "query": "' + "a dog " * 3000 + '"}\n')
@@ -137,7 +142,7 @@ def test_a_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
     assert "shorten the prompt, leave the query out, or take a model with a longer context" in said
 
 
-def test_a_query_that_is_filtered_is_rejected_and_the_others_are_answered(toy: Toy, tmp_path: Path) -> None:
+def test_query_refused_by_the_filter_is_rejected(toy: Toy, tmp_path: Path) -> None:
     def reply(body: Body) -> Reply | None:
         query = body["messages"][-1]["content"]
         return refusal(400, "The response was filtered", code="content_filter") if query.startswith("cats") else None
@@ -150,15 +155,15 @@ def test_a_query_that_is_filtered_is_rejected_and_the_others_are_answered(toy: T
     assert rejected == ["the backend gave no answer"] * 5
 
 
-def test_a_temperature_that_the_model_does_not_take(toy: Toy, tmp_path: Path) -> None:
+def test_unsupported_temperature(toy: Toy, tmp_path: Path) -> None:
     said = (
         "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
     )
     toy.reply = lambda body: (
         refusal(400, said, param="temperature", code="unsupported_value") if body["temperature"] != 1 else None
     )
-    assert f"model '{MODEL}' does not take this temperature" in (shown := failed(tmp_path).stderr)
-    assert "give --temperature 1" in shown
+    assert f"model '{MODEL}' does not support this temperature" in (shown := failed(tmp_path).stderr)
+    assert "use --temperature 1" in shown
 
 
 @pytest.mark.parametrize(
@@ -172,12 +177,12 @@ def test_a_temperature_that_the_model_does_not_take(toy: Toy, tmp_path: Path) ->
         ({"api": "responses"}, "invalid value 'responses' for option api"),
     ],
 )
-def test_options_that_will_not_do(values: dict[str, Any], says: str) -> None:
+def test_invalid_options_are_refused(values: dict[str, Any], says: str) -> None:
     with pytest.raises(PdistillError, match=says):
         build(OpenAIOptions, values, "backend openai")
 
 
-def test_a_price_is_known_where_both_are_given(tmp_path: Path) -> None:
+def test_price_is_known_if_both_are_given(tmp_path: Path) -> None:
     assert create(OpenAIOptions(price_prompt=1.0)).prices(MODEL) is None
     known = create(OpenAIOptions(price_prompt=1.0, price_sampled=2.0)).prices(MODEL)
     assert known is not None

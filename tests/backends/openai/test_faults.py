@@ -1,4 +1,4 @@
-"""Faulty answers cost time and nothing else: no row is lost, none occurs twice, and none is another."""
+"""Faults cost only time: no row is lost, duplicated or changed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture
 def proxy(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
-    """A maker of proxies before the server; the environment names the last one."""
+    """A factory for proxies in front of the server; the environment variable has the address of the last one."""
     with ExitStack() as stack:
 
         def make(**options: Any) -> Proxy:
@@ -32,7 +32,7 @@ def proxy(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., P
         yield make
 
 
-def test_answers_are_the_same_with_many_of_them_faulty(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+def test_faults_do_not_change_the_answers(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     proxy()
     pipeline.generate(small_config(tmp_path / "whole"))
     faulty = proxy(plan=both(*(at(fault, **{CHAT: range(number, QUERIES, 10)}) for number, fault in enumerate(MANY))))
@@ -42,9 +42,7 @@ def test_answers_are_the_same_with_many_of_them_faulty(proxy: Callable[..., Prox
     assert {seen.fault for seen in faulty.calls if seen.fault} == set(MANY)
 
 
-def test_a_service_that_is_broken_for_good_is_given_up_and_gone_on_with(
-    proxy: Callable[..., Proxy], tmp_path: Path
-) -> None:
+def test_broken_service_is_given_up_and_the_run_can_be_resumed(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     broken = proxy(plan=lambda call: BROKEN if call.kind == CHAT and call.number >= 10 else None)
     options = {"teacher.patience": 1.0, "teacher.window": 4}
     with pytest.raises(BackendError, match=r"answers 500 Internal Server Error.*run the command again later"):
@@ -57,14 +55,14 @@ def test_a_service_that_is_broken_for_good_is_given_up_and_gone_on_with(
     assert len(healed.of_kind(CHAT)) == QUERIES - 10 + INJECTIONS
 
 
-def test_an_account_without_money_is_not_asked_again(toy: Toy, tmp_path: Path) -> None:
+def test_account_without_credit_is_not_retried(toy: Toy, tmp_path: Path) -> None:
     toy.reply = lambda body: refusal(429, "You exceeded your current quota", code="insufficient_quota")
-    with pytest.raises(BackendError, match="wants its bill settled .429: You exceeded your current quota"):
+    with pytest.raises(BackendError, match="has no credit or an unpaid bill .429: You exceeded your current quota"):
         pipeline.generate(small_config(tmp_path, backend_options={"teacher.window": 1}))
     assert len(toy.asked) == 1
 
 
-def test_a_list_that_comes_at_the_second_try(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+def test_model_list_is_retried(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy(plan=at(Fault(503), **{"/v1/models": (1,)}))
     pipeline.generate(small_config(tmp_path))
     assert 503 in [seen.status for seen in watched.of_kind("/v1/models")]

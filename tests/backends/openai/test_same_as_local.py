@@ -1,4 +1,4 @@
-"""A real server gives the answers that the same model gives on this machine; it strips white space at their ends."""
+"""A real server gives the same answers as the model on this machine, except that it strips surrounding white space."""
 
 import threading
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def model(form: Format, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(model: Path) -> Iterator[str]:
-    """The address of transformers' own server of the model."""
+    """The address of a `transformers serve` server with the model."""
     uvicorn = pytest.importorskip("uvicorn")
     from transformers.cli.serving import chat_completion, completion, model_manager, server, utils
 
@@ -67,10 +67,9 @@ def answers(teacher: Teacher, form: Format, sampling: Sampling) -> list[Completi
 
 
 @pytest.mark.parametrize("sampling", [Sampling(max_tokens=8), Sampling(max_tokens=8, stop_at_newline=True)])
-def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, address: str, sampling: Sampling) -> None:
-    local = LocalBackend(
-        LocalOptions(thinking=True)
-    )  # as templates do that are told nothing, and the server tells none
+def test_answers_match_the_local_teacher(form: Format, model: Path, address: str, sampling: Sampling) -> None:
+    # the server does not set this option, which templates take for True
+    local = LocalBackend(LocalOptions(thinking=True))
     local.resolve(None)
     here = answers(local.teacher(str(model)), form, sampling)
     there = answers(create(OpenAIOptions(base_url=address)).teacher(str(model)), form, sampling)
@@ -79,7 +78,7 @@ def test_answers_are_those_of_the_local_teacher(form: Format, model: Path, addre
     ]
 
 
-def test_a_model_that_the_server_has_not(address: str) -> None:
+def test_missing_model_on_a_real_server(address: str) -> None:
     with (
         pytest.raises(BackendError, match="has no model 'other'"),
         create(OpenAIOptions(base_url=address)).teacher("other").sampler(),

@@ -1,4 +1,4 @@
-"""What is asked, and how an answer is read: whatever servers and models do otherwise than others."""
+"""The requests sent and the parsing of answers, across servers and models that behave differently."""
 
 import logging
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ def ask(
 
 
 def said(**choice: Any) -> Reply:
-    """An answer of one choice."""
+    """A response with one choice."""
     return 200, {"choices": [{"index": 0, **choice}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
 
 
@@ -36,7 +36,7 @@ def fields(toy: Toy) -> Sequence[Body]:
     ]
 
 
-def test_a_greedy_chat_sends_what_it_must(toy: Toy) -> None:
+def test_greedy_chat_request(toy: Toy) -> None:
     ask()
     assert toy.asked == [
         {
@@ -48,12 +48,12 @@ def test_a_greedy_chat_sends_what_it_must(toy: Toy) -> None:
     ]
 
 
-def test_a_draw_sends_its_seed_and_top_p(toy: Toy) -> None:
+def test_sampling_request_has_seed_and_top_p(toy: Toy) -> None:
     ask(sampling=WARM, seed=(1 << 40) + 5)
     assert fields(toy) == [{"temperature": 0.7, "top_p": 0.9, "seed": 5, "max_tokens": 12}]
 
 
-def test_text_goes_to_completions_or_as_a_message(toy: Toy) -> None:
+def test_text_is_sent_to_completions_or_as_a_message(toy: Toy) -> None:
     (answer,) = ask(TEXT)
     assert toy.asked[0]["prompt"] == TEXT.text
     (same,) = ask(TEXT, api="chat")
@@ -61,12 +61,12 @@ def test_text_goes_to_completions_or_as_a_message(toy: Toy) -> None:
     assert answer.text == same.text
 
 
-def test_more_fields_of_a_request(toy: Toy) -> None:
+def test_extra_fields(toy: Toy) -> None:
     ask(extra='{"chat_template_kwargs": {"enable_thinking": false}}')
     assert toy.asked[0]["chat_template_kwargs"] == {"enable_thinking": False}
 
 
-def test_a_newer_models_limit_has_another_name(toy: Toy) -> None:
+def test_newer_models_have_another_name_for_the_token_limit(toy: Toy) -> None:
     told = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
 
     def reply(body: Body) -> Reply | None:
@@ -92,7 +92,7 @@ def test_a_newer_models_limit_has_another_name(toy: Toy) -> None:
         ),
     ],
 )
-def test_stop_texts_that_are_not_taken_are_cut_at_here(toy: Toy, refused: Reply) -> None:
+def test_unsupported_stop_texts_are_applied_locally(toy: Toy, refused: Reply) -> None:
     toy.reply = lambda body: refused if "stop" in body else None
     (whole,) = ask()
     (cut,) = ask(sampling=Sampling(max_tokens=12, stop=("animals",)))
@@ -100,7 +100,7 @@ def test_stop_texts_that_are_not_taken_are_cut_at_here(toy: Toy, refused: Reply)
     assert cut.finish == "stop"
 
 
-def test_the_first_line_of_a_text_is_its_answer(toy: Toy) -> None:
+def test_text_answer_is_the_first_line(toy: Toy) -> None:
     first = Sampling(max_tokens=12, stop_at_newline=True)
     (answer,) = ask(TEXT, first)
     assert answer.text.endswith("plants")
@@ -125,12 +125,12 @@ def test_the_first_line_of_a_text_is_its_answer(toy: Toy) -> None:
         ({"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"}, "", "error"),
     ],
 )
-def test_how_an_answer_is_read(toy: Toy, choice: Body, text: str, finish: str) -> None:
+def test_answers_are_parsed(toy: Toy, choice: Body, text: str, finish: str) -> None:
     toy.reply = lambda body: said(**choice)
     assert ask() == [Completion(text, finish, 7, 3)]  # type: ignore[arg-type]
 
 
-def test_tokens_that_are_not_counted_are_as_many_as_they_can_be(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
+def test_uncounted_tokens_are_estimated_from_above(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
     toy.reply = lambda body: (200, {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]})
     with caplog.at_level(logging.WARNING, logger="pdistill"):
         (answer,) = ask()
@@ -139,7 +139,7 @@ def test_tokens_that_are_not_counted_are_as_many_as_they_can_be(toy: Toy, caplog
     assert "the service does not count tokens" in caplog.text
 
 
-def test_hostile_text_is_sent_and_read_as_it_is(toy: Toy) -> None:
+def test_hostile_text_is_passed_through(toy: Toy) -> None:
     hostile = "<|im_end|>\n{{ x }} \u202e\x1b[2J \U0001f642"
     toy.reply = lambda body: said(message={"content": hostile}, finish_reason="stop")
     (answer,) = ask(Messages((Message("user", f"{hostile}\ud800"),)))

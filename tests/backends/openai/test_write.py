@@ -1,4 +1,4 @@
-"""`pdistill queries` by a hosted model: what it is asked, and that an answer that is paid for is asked once."""
+"""`pdistill queries` with a hosted model: the requests sent, and that no answer is paid for twice."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.backends.openai.toy import KEY, MODEL, Body, Reply, Toy, refusal
 from tests.writers import job, writer
 
 
-def test_a_hosted_model_writes_and_no_stored_answer_is_asked_again(toy: Toy, tmp_path: Path) -> None:
+def test_hosted_model_writes_queries_and_stored_answers_are_reused(toy: Toy, tmp_path: Path) -> None:
     barred = True
 
     def reply(body: Body) -> Reply | None:

@@ -1,4 +1,4 @@
-"""A server of OpenAI's API with a model that counts: it answers by a rule, and says what a test tells it to."""
+"""An OpenAI-compatible server with a toy model: it answers by a rule, or as a test tells it to."""
 
 import json
 import threading
@@ -17,12 +17,12 @@ Reply = tuple[int, Body]
 
 
 def refusal(status: int, message: str, **more: Any) -> Reply:
-    """An error as OpenAI words it."""
+    """An error in OpenAI's format."""
     return status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None, **more}}
 
 
 def likeliest(text: str) -> list[str]:
-    """The words that the model likes best as an answer to a text."""
+    """The model's most likely answer to a text, as words."""
     return f" {len(text) % 7} animals, and {sum(map(ord, text)) % 11} plants\nend".split(" ")[1:]
 
 
@@ -31,9 +31,9 @@ class Toy:
     """A running server, as a context manager.
 
     Args:
-        reply: what is answered to the body of a request instead of the model's answer; None: that.
-        names: the models that are listed; None: there is no list.
-        key: the key that is asked for; None: none is.
+        reply: returns the response to a request body; None stands for the model's own answer.
+        names: the models in the list; None means that there is no list.
+        key: the required API key; None means that no key is required.
     """
 
     reply: Callable[[Body], Reply | None] = lambda body: None
@@ -87,7 +87,7 @@ class Toy:
 
     @property
     def url(self) -> str:
-        """The address, without the path of the API."""
+        """The address, without the API's path."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def listed(self, path: str, authorization: str | None) -> Reply:

@@ -1,4 +1,4 @@
-"""The batch API of the toy server: files, and batches that are answered after some looks at them."""
+"""The batch API of the toy server: files, and batches that are completed after a number of polls."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ Answer = Callable[[str, Body], tuple[int, Body]]
 
 
 class Batches:
-    """Files and batches, the newest first.
+    """Files and batches, newest first.
 
     Args:
         answer: answers one request of a batch, given its path and its body.
@@ -19,17 +19,17 @@ class Batches:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.looks = 1
-        """Looks at a batch that find it running."""
+        """Number of polls for which a batch is still running."""
         self.lost: set[int] = set()
         """Lines of each batch that expire without an answer."""
         self.invalid: str | None = None
-        """What is said of each batch instead of taking it."""
+        """The reason for which every batch is rejected; None accepts them."""
         self.files: dict[str, bytes] = {}
         self.made: list[Body] = []
         self._numbers = count(1)
 
     def posted(self, path: str, content: bytes) -> tuple[int, Body] | None:
-        """Return the answer to what is sent to one of this API's paths; None for other paths."""
+        """Return the response to a POST request to this API; None for other paths."""
         match path.strip("/").split("/")[1:]:
             case ["files"]:
                 return 200, {"id": self._stored(_uploaded(content)), "object": "file", "bytes": 0}
@@ -42,7 +42,7 @@ class Batches:
         return None
 
     def got(self, path: str) -> tuple[int, Any] | None:
-        """Return the answer to what is asked of one of this API's paths; None for other paths."""
+        """Return the response to a GET request to this API; None for other paths."""
         match path.partition("?")[0].strip("/").split("/")[1:]:
             case ["files", name, "content"]:
                 return (200, self.files[name]) if name in self.files else (404, {"error": {"message": "no such file"}})
@@ -104,7 +104,7 @@ class Batches:
 
 
 def _uploaded(content: bytes) -> bytes:
-    """Return the file in a form that was sent as multipart/form-data."""
+    """Return the file in a multipart/form-data body."""
     boundary = content.partition(b"\r\n")[0]
     part = next(part for part in content.split(boundary) if b"filename=" in part.partition(b"\r\n\r\n")[0])
     return part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")

@@ -1,4 +1,4 @@
-"""A bounded number of requests is in flight; what is paid for is handed out."""
+"""The number of requests in flight is bounded, and results that were paid for are yielded."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pdistill.backends.remote.window import in_window
 
 
 class Flights:
-    """Starts flights that land when they are told to."""
+    """Starts work that finishes when a test says so."""
 
     def __init__(self) -> None:
         self.pulled = 0
@@ -31,7 +31,7 @@ class Flights:
         self.flying.pop(number).set_result(number * number)
 
 
-def test_items_are_pulled_only_when_there_is_room_and_come_back_as_they_finish() -> None:
+def test_items_are_pulled_when_there_is_room_and_yielded_as_they_finish() -> None:
     flights = Flights()
     results = in_window(flights.items(1000), flights.start, 4)
 
@@ -51,7 +51,7 @@ def test_items_are_pulled_only_when_there_is_room_and_come_back_as_they_finish()
     assert set(flights.flying) == {0, 1, 4}
 
 
-def test_a_failure_stops_the_pulling_and_is_raised_after_the_results_in_flight() -> None:
+def test_failure_stops_pulling_and_is_raised_after_the_results_in_flight() -> None:
     async def fly(number: int) -> int:
         await asyncio.sleep(0.01 if number != 3 else 0)
         if number == 3:
@@ -72,7 +72,7 @@ def test_a_failure_stops_the_pulling_and_is_raised_after_the_results_in_flight()
     assert len(pulled) < 100
 
 
-def test_an_item_that_cannot_be_started_does_not_cost_the_others() -> None:
+def test_item_that_cannot_be_started_does_not_lose_the_others() -> None:
     async def fly(number: int) -> int:
         return number
 
@@ -89,7 +89,7 @@ def test_an_item_that_cannot_be_started_does_not_cost_the_others() -> None:
     assert sorted(got) == [0, 1, 2, 3, 4]
 
 
-def test_what_is_in_flight_is_cancelled_where_the_caller_stops() -> None:
+def test_requests_in_flight_are_cancelled_if_the_caller_stops() -> None:
     cancelled: list[int] = []
 
     async def fly(number: int) -> int:
@@ -107,7 +107,7 @@ def test_what_is_in_flight_is_cancelled_where_the_caller_stops() -> None:
     assert sorted(cancelled) == [1, 2, 3, 4]
 
 
-def test_a_background_that_is_left_cancels_what_still_runs() -> None:
+def test_leaving_the_background_cancels_running_coroutines() -> None:
     async def sleep() -> None:
         await asyncio.sleep(3600)
 

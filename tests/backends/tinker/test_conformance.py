@@ -10,6 +10,6 @@ from tests.backends.tinker.server import BUILTIN, MODEL, Server
 
 
 @pytest.mark.parametrize("check", backend_checks())
-def test_the_tinker_backend_keeps_its_promises(check: str, service: Server, tmp_path: Path) -> None:
+def test_tinker_backend_passes_the_checks(check: str, service: Server, tmp_path: Path) -> None:
     backend = create(TinkerOptions(tokenizer=str(BUILTIN), base=str(BUILTIN), window=32))
     check_backend(backend, check, teacher_model=MODEL, student_model=MODEL, directory=tmp_path, exact=False)

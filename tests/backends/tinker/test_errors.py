@@ -44,8 +44,8 @@ def test_a_key_that_is_refused(
     result = generate(run_directory)
     assert result.exit_code == 1
     assert "refuses the key" in result.stderr
-    assert "set TINKER_API_KEY to a key that is valid there" in result.stderr
-    assert [seen.status for seen in watched.calls].count(403) == 1, "a refused key was retried"
+    assert "set TINKER_API_KEY to a valid key" in result.stderr
+    assert [seen.status for seen in watched.calls].count(403) == 1, "a refused key was tried again"
 
 
 @pytest.mark.parametrize("key", [None, "sk-of-another-service"])
@@ -62,23 +62,21 @@ def test_no_key(
     assert "another-service" not in result.stderr
 
 
-def test_an_address_that_no_server_listens_on(
-    service: Server, run_directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreachable_address(service: Server, run_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINKER_BASE_URL", "http://127.0.0.1:1")
     result = generate(run_directory)
     assert result.exit_code == 1
-    assert "the Tinker service at http://127.0.0.1:1 can't be reached: connection refused" in result.stderr
+    assert "can't reach the Tinker service at http://127.0.0.1:1: connection refused" in result.stderr
     assert "set TINKER_BASE_URL" in result.stderr
 
 
-def test_an_address_that_never_answers(
+def test_unresponsive_address(
     service: Server, silent: str, run_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINKER_BASE_URL", silent)
     result = generate(run_directory)
     assert result.exit_code == 1
-    assert f"the Tinker service at {silent} can't be reached: it does not answer" in result.stderr
+    assert f"can't reach the Tinker service at {silent}: it does not answer" in result.stderr
 
 
 def test_a_model_that_is_not_served(service: Server, run_directory: Path) -> None:
@@ -107,14 +105,12 @@ def test_a_service_that_has_answered_once_may_then_be_silent_for_a_while(proxy: 
     assert watched.of_kind("opening")
 
 
-def test_a_saved_state_that_the_service_no_longer_has(
-    answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
-) -> None:
+def test_saved_state_missing_on_the_service(answered: Path, proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     proxy(plan=lambda call: Fault(status=404) if call.path.endswith("/load_weights") else None)
     run = copy_of(answered, tmp_path / "run")
     gone = {"step": 0, "state": "tinker://00000000-0000-0000-0000-000000000000/weights/gone"}
     (run / "checkpoints.jsonl").write_text(json.dumps(gone) + "\n")
     result = CliRunner().invoke(pdistill, ["train", str(run)])
     assert result.exit_code == 1
-    assert f"the service has the saved state '{gone['state']}' no more" in result.stderr
+    assert f"the service no longer has the saved state '{gone['state']}'" in result.stderr
     assert f"with --from {run} to reuse the answers" in result.stderr

@@ -13,20 +13,20 @@ from pdistill.core.errors import BackendError
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x", "", ".", "remote.json"])
 def test_a_files_name_does_not_lead_out_of_the_folder(name: str) -> None:
-    with pytest.raises(BackendError, match="leads out of its folder"):
-        export._safe(name)
+    with pytest.raises(BackendError, match="outside of the adapter's folder"):
+        export._safe_name(name)
 
 
 def test_a_files_name_within_the_folder_is_kept() -> None:
-    assert export._safe("adapter_model.safetensors") == "adapter_model.safetensors"
+    assert export._safe_name("adapter_model.safetensors") == "adapter_model.safetensors"
 
 
 def test_the_configuration_names_the_base_and_no_path_of_the_service(tmp_path: Path) -> None:
     (tmp_path / export.CONFIG).write_text(json.dumps({"r": 32, "base_model_name_or_path": "/srv/models/x"}))
     with pytest.raises(BackendError, match=r"lacks adapter_model.safetensors$"):
-        export._settle_config(tmp_path, "Qwen/Qwen3-8B")
+        export._set_base_model(tmp_path, "Qwen/Qwen3-8B")
     (tmp_path / export.WEIGHTS).write_bytes(b"")
-    export._settle_config(tmp_path, "Qwen/Qwen3-8B")
+    export._set_base_model(tmp_path, "Qwen/Qwen3-8B")
     assert json.loads((tmp_path / export.CONFIG).read_text()) == {
         "r": 32,
         "base_model_name_or_path": "Qwen/Qwen3-8B",

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pdistill.backends.tinker.failures import clean, detail, explained, status_of, verdict
+from pdistill.backends.tinker.failures import clean, detail, status_of, to_backend_error, verdict
 from pdistill.core.errors import BackendError
 
 URL = "https://tinker.example"
@@ -41,18 +41,18 @@ RETRIEVAL = ValueError(
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        *((StatusError(status), "barred") for status in (401, 402, 403)),
-        *((StatusError(status), "lost") for status in (404, 410)),
-        *((StatusError(status), "again") for status in (408, 409, 429, 500, 503)),
+        *((StatusError(status), "denied") for status in (401, 402, 403)),
+        *((StatusError(status), "gone") for status in (404, 410)),
+        *((StatusError(status), "retry") for status in (408, 409, 429, 500, 503)),
         *((StatusError(status), "refused") for status in (400, 413, 422)),
-        (RETRIEVAL, "again"),
+        (RETRIEVAL, "retry"),
         (ValueError("Error retrieving result: gone (status 400) for self.request_id='a'"), "refused"),
         (ValueError("nothing about it"), "refused"),
         (RequestFailedError("Request failed: too long", "User"), "refused"),
-        (RequestFailedError("Request failed: a worker died", "Server"), "again"),
-        (RetryableException("expired"), "again"),
-        (httpx.ReadError("cut"), "again"),
-        (TimeoutError(), "again"),
+        (RequestFailedError("Request failed: a worker died", "Server"), "retry"),
+        (RetryableException("expired"), "retry"),
+        (httpx.ReadError("cut"), "retry"),
+        (TimeoutError(), "retry"),
         (BackendError("given up"), "refused"),
     ],
 )
@@ -79,20 +79,20 @@ def test_the_detail_of_an_error_is_one_short_line() -> None:
         (
             StatusError(403, {"detail": "Invalid API key"}),
             "the Tinker service at https://tinker.example refuses the key (403: Invalid API key); set TINKER_API_KEY to a "
-            "key that is valid there, and run the command again",
+            "valid key, and run the command again",
         ),
         (
             ValueError("The api_key client option must be set by passing api_key to the client"),
-            "there is no key for the Tinker service; run: export TINKER_API_KEY=tml-..., with your key, or: tinker auth login",
+            "no API key is set for the Tinker service; run: export TINKER_API_KEY=tml-..., with your key, or: tinker auth login",
         ),
         (
             ValueError("The api_key must start with the 'tml-' prefix"),
-            "there is no usable key for the Tinker service (The api_key must start with the 'tml-' prefix); run: export "
+            "the API key for the Tinker service is not valid (The api_key must start with the 'tml-' prefix); run: export "
             "TINKER_API_KEY=tml-..., with your key",
         ),
         (
             StatusError(402, {"detail": "no credit"}),
-            "the Tinker service at https://tinker.example wants its bill settled (no credit); do that, and run the command "
+            "the account at https://tinker.example has no credit or an unpaid bill (no credit); fix that, and run the command "
             "again",
         ),
         (
@@ -101,16 +101,16 @@ def test_the_detail_of_an_error_is_one_short_line() -> None:
         ),
         (
             httpx.ReadError("cut"),
-            "the Tinker service at https://tinker.example failed: cut; run the command again, all that was done is kept",
+            "the Tinker service at https://tinker.example failed: cut; run the command again, everything done so far is saved",
         ),
     ],
 )
 def test_an_error_is_explained_with_the_next_command(error: BaseException, expected: str) -> None:
-    assert str(explained(error, URL)) == expected
+    assert str(to_backend_error(error, URL)) == expected
 
 
 def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINKER_API_KEY", "an-odd-key")
     said = clean("X-API-Key: an-odd-key, tml-abcdefgh_1-2, eyJhbGciOi.eyJpc3Mi.c2ln")
     assert said == "X-API-Key: ***, ***, ***"
-    assert "an-odd-key" not in str(explained(ValueError("sent an-odd-key"), URL))
+    assert "an-odd-key" not in str(to_backend_error(ValueError("sent an-odd-key"), URL))

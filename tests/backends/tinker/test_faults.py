@@ -72,7 +72,7 @@ def test_an_evaluation_is_the_same_with_faulty_answers(
 
 
 @pytest.mark.parametrize("number", [0, 9])
-def test_a_training_run_whose_answer_is_lost_continues_from_its_last_state(
+def test_training_with_a_lost_answer_resumes_from_the_last_state(
     number: int, answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run, said = copy_of(answered, tmp_path / "run"), Said()

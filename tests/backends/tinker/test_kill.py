@@ -111,7 +111,7 @@ def test_no_stored_answer_is_requested_again(answered: Path, proxy: Callable[...
     assert KEY not in said
 
 
-def test_a_training_run_resumes_from_its_last_checkpoint(
+def test_training_resumes_from_its_last_checkpoint(
     answered: Path, trained: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     run, watched = copy_of(answered, tmp_path / "run"), proxy()

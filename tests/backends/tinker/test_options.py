@@ -35,7 +35,7 @@ def test_invalid_values_are_usage_errors(values: dict[str, Any], said: str) -> N
     assert "secret" not in str(caught.value)
 
 
-def test_only_options_that_change_rows_are_compared_on_resume() -> None:
+def test_options_that_change_no_row_are_not_part_of_the_identity() -> None:
     given = {item.name: "1" for item in fields(TinkerOptions)}
     assert set(row_options(given)) == {"tokenizer", "thinking", "train_attention", "train_mlp", "train_output"}
 

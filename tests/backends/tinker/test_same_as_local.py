@@ -9,7 +9,7 @@ from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.core.contract.batches import HardRow, hard_batch, hard_row
 from pdistill.core.contract.interfaces import Lora, Student
-from pdistill.testing.bench import EXAMPLES, asked_bare
+from pdistill.testing.bench import EXAMPLES, bare_prompt
 from tests.backends.tinker.server import BUILTIN, MODEL, Server
 
 STEPS, RATE = 8, 1e-3
@@ -19,7 +19,7 @@ def rows(student: Student, repeat: int = 1) -> list[HardRow]:
     renderer = student.renderer()
     made: list[HardRow] = []
     for query, target in EXAMPLES * repeat:
-        prompt = asked_bare(renderer, query)
+        prompt = bare_prompt(renderer, query)
         made.append(
             hard_row(renderer.prompt_ids(prompt), renderer.target_ids(prompt, f"{target} " * len(made) + "end"))
         )

@@ -60,7 +60,7 @@ def test_every_option_of_sampling_reaches_the_service(proxy: Callable[..., Proxy
     assert len({one["seed"] for one in sent}) == 8 + INJECTIONS, "each draw has a seed of its own"
 
 
-def test_seeds_fit_into_31_bits_and_are_determined_by_the_request(proxy: Callable[..., Proxy]) -> None:
+def test_seeds_fit_into_31_bits_and_depend_on_the_request(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
     ask(Sampling(max_tokens=3))
     ask(Sampling(max_tokens=3))
@@ -107,7 +107,7 @@ def test_the_first_line_ends_an_answer_and_an_empty_line_does_not(proxy: Callabl
     assert len(again) <= len(LINES) - len(by_model), "an answer that the model ended at once was paid for twice"
 
 
-def test_a_session_that_the_service_has_forgotten_is_opened_again(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
+def test_dropped_session_is_opened_again(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy(plan=at(Fault(status=404), sampling=(5,)))
     pipeline.generate(small_config(tmp_path / "run"))
     sessions = [seen for seen in watched.of_kind("opening") if seen.call.path.endswith("/create_sampling_session")]
@@ -128,7 +128,7 @@ def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> 
 
 def test_an_unpaid_bill_ends_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy(plan=lambda call: Fault(status=402) if call.kind == "sampling" else None)
-    with pytest.raises(BackendError, match=r"wants its bill settled \(402\).*do that, and run the command again"):
+    with pytest.raises(BackendError, match=r"an unpaid bill \(402\).*fix that, and run the command again"):
         ask(Sampling(max_tokens=3))
     assert len(watched.of_kind("sampling")) < 3 * len(LINES), "the client retries for an hour"
 
@@ -136,7 +136,7 @@ def test_an_unpaid_bill_ends_in_one_line(proxy: Callable[..., Proxy], tmp_path: 
 def test_an_answer_that_is_lost_repeatedly_is_paid_for_a_limited_number_of_times(
     proxy: Callable[..., Proxy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samplers, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(samplers, "FIRST_PAUSE_SECONDS", 0.01)
     watched = proxy(plan=lambda call: Fault(status=410) if call.kind == "retrieval" else None)
     with pytest.raises(BackendError, match="run the command again"):
         ask(Sampling(max_tokens=3), window=1)

@@ -9,7 +9,7 @@ from junitparser import Failure, JUnitXml
 Call = Callable[..., Result]
 
 
-def test_a_run_that_falls_short_fails_and_names_what(call: Call, finished: Path, tmp_path: Path) -> None:
+def test_run_below_a_threshold_fails_and_names_it(call: Call, finished: Path, tmp_path: Path) -> None:
     junit = tmp_path / "check.xml"
     result = call("check", finished, "--min-agreement", 1, "--min-recovery", 0.5, "--junit", junit)
     assert result.exit_code == 1
@@ -34,7 +34,7 @@ def test_a_good_run_passes(call: Call, finished: Path, tmp_path: Path, monkeypat
     assert "| passed | agreement " in summary.read_text()
 
 
-def test_thresholds_can_be_in_the_configuration_file(call: Call, finished: Path, tmp_path: Path) -> None:
+def test_thresholds_can_be_set_in_the_configuration_file(call: Call, finished: Path, tmp_path: Path) -> None:
     config = tmp_path / "job.toml"
     config.write_text("limit = 5\n[check]\nmin-agreement = 0.1\nmin-recovery = 0.9\n")
     row = json.loads(call("check", finished, "--config", config, "--min-recovery", 0.2, "--json").stdout)
@@ -48,7 +48,7 @@ def test_thresholds_can_be_in_the_configuration_file(call: Call, finished: Path,
     )
 
 
-def test_nothing_to_check_is_wrong_usage(call: Call, finished: Path) -> None:
+def test_nothing_to_check_is_a_usage_error(call: Call, finished: Path) -> None:
     result = call("check", finished)
     assert result.exit_code == 2
     assert (

@@ -8,7 +8,7 @@ Call = Callable[..., Result]
 Job = Callable[[Path], list[object]]
 
 
-def test_a_judge_is_asked_and_its_verdicts_are_told(call: Call, job: Job, tmp_path: Path) -> None:
+def test_judge_is_asked_and_its_verdicts_are_shown(call: Call, job: Job, tmp_path: Path) -> None:
     run, prompt = tmp_path / "run", tmp_path / "judge.txt"
     assert call("run", *job(run), "--learning-rate", 1e-9, "--json").exit_code == 0
     prompt.write_text("Which answer is the better one? {prompt}\n")

@@ -22,7 +22,7 @@ def test_it_says_what_it_wrote_and_what_comes_next(call: Call, place: Path) -> N
 
 
 @pytest.mark.parametrize("args", [("Bike Mail",), ("langid",), ("units", "full")])
-def test_a_mistake_is_one_line_and_writes_nothing(args: tuple[str, ...], call: Call, place: Path) -> None:
+def test_mistake_is_one_line_and_writes_nothing(args: tuple[str, ...], call: Call, place: Path) -> None:
     (place / "full").mkdir()
     (place / "full" / "mine.txt").write_text("mine")
     before = sorted(place.rglob("*"))

@@ -115,7 +115,7 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_writes_nothing(call: Call, place: Path, given: list[object], error: str) -> None:
+def test_mistake_is_one_line_and_writes_nothing(call: Call, place: Path, given: list[object], error: str) -> None:
     (place / "there.jsonl").write_text("")
     (place / "empty.txt").write_text(" \n")
     before = {path.name for path in place.iterdir()}

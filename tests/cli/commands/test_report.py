@@ -39,9 +39,7 @@ def test_the_report_fits_and_says_what_there_is(
     assert lines[-1] == f"Try the student: pdistill sample {finished}" or lines[-1].endswith(finished.name)
 
 
-def test_agreement_and_accuracy_have_columns_of_their_own(
-    made: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_agreement_and_accuracy_have_their_own_names(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     changed = deepcopy(made)
     changed["arms"]["student"]["agreement"] |= {"value": 0.111, "low": None, "high": None}
     changed["arms"]["student"]["accuracy"] |= {"value": 0.222, "low": None, "high": None}

@@ -14,7 +14,7 @@ def test_a_fake_student_can_not_be_served(call: Call, finished: Path, command: s
     assert not (finished / "merged").exists()
 
 
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from pdistill.core.errors import BackendError
 
     monkeypatch.setitem(sys.modules, "uvicorn", None)

@@ -26,7 +26,7 @@ def other(call: Call, job: Job, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.mark.parametrize("width", ["80", "120"])
-def test_two_runs_stand_side_by_side(
+def test_two_runs_are_shown_side_by_side(
     call: Call, finished: Path, other: Path, width: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", width)
@@ -44,7 +44,7 @@ def test_two_runs_stand_side_by_side(
     assert f"{compared['changed']['n']:,} answers differ" in text
 
 
-def test_a_second_run_that_is_mistyped_is_one_line(call: Call, finished: Path) -> None:
+def test_mistyped_second_run_is_a_one_line_error(call: Call, finished: Path) -> None:
     result = call("report", finished, "colurs")
     assert result.exit_code != 0
     assert result.stderr.startswith("error: ")

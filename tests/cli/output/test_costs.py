@@ -27,7 +27,7 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_a_dry_run_shows_the_maximum_cost_of_each_stage(call: Call, job: Job, tmp_path: Path) -> None:
+def test_dry_run_shows_the_maximum_cost_of_each_stage(call: Call, job: Job, tmp_path: Path) -> None:
     args = ["run", *job(tmp_path / "run"), *PRICED, "--dry-run"]
     row = json.loads(call(*args, "--json").stdout)
     cost = row["cost_at_most"]
@@ -48,7 +48,7 @@ def test_a_dry_run_shows_the_maximum_cost_of_each_stage(call: Call, job: Job, tm
     )
 
 
-def test_a_dry_run_tells_no_price_from_an_unknown_one(
+def test_dry_run_distinguishes_free_from_unknown_prices(
     call: Call, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = words(call("run", *job(tmp_path / "run"), "--dry-run").stdout)
@@ -76,7 +76,7 @@ def test_the_source_of_a_price_can_not_reach_the_terminal(call: Call, job: Job, 
     assert not set(result.output) & {"\x1b", "\x07"}
 
 
-def test_a_limit_stops_with_one_line_and_the_next_command_resumes(call: Call, job: Job, tmp_path: Path) -> None:
+def test_limit_stops_with_one_line_and_the_next_command_resumes(call: Call, job: Job, tmp_path: Path) -> None:
     run = tmp_path / "run"
     stopped = call("generate", *job(run), *PRICED, "--max-cost", 0.002)
     assert (stopped.exit_code, stopped.stdout) == (1, "")
@@ -106,13 +106,13 @@ def test_the_later_stages_take_limit_and_prices(call: Call, job: Job, tmp_path: 
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "much"])
-def test_a_limit_that_is_none_is_wrong_usage(call: Call, job: Job, tmp_path: Path, value: str) -> None:
+def test_invalid_limit_is_a_usage_error(call: Call, job: Job, tmp_path: Path, value: str) -> None:
     result = call("run", *job(tmp_path / "run"), "--max-cost", value)
     assert result.exit_code == 2
     assert result.stderr.startswith("error: invalid value for '--max-cost'")
 
 
-def test_an_unknown_price_with_a_limit_is_wrong_usage(
+def test_limit_with_an_unknown_price_is_a_usage_error(
     call: Call, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeBackend, "prices", lambda self, model: None)
@@ -124,13 +124,13 @@ def test_an_unknown_price_with_a_limit_is_wrong_usage(
     )
 
 
-def test_a_limit_on_free_models_is_said_once(call: Call, job: Job, tmp_path: Path) -> None:
+def test_limit_on_free_models_is_mentioned_once(call: Call, job: Job, tmp_path: Path) -> None:
     result = call("run", *job(tmp_path / "run"), "--max-cost", 5)
     assert result.exit_code == 0
     assert result.stderr.count("--max-cost 5 has no effect: these models cost no money") == 1
 
 
-def test_the_limit_can_be_in_the_configuration_file(call: Call, job: Job, tmp_path: Path) -> None:
+def test_limit_can_be_set_in_the_configuration_file(call: Call, job: Job, tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text("max-cost = 0.002\n[backend-options]\nprice_prompt = 3\n")
     result = call("generate", *job(tmp_path / "run"), "--config", file)

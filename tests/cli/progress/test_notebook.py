@@ -49,7 +49,7 @@ def test_progress_is_drawn_below_the_cell_and_lines_stay(
 
 
 @pytest.mark.parametrize("shell", [None, SimpleNamespace()])
-def test_a_terminal_is_not_a_notebook(shell: Any, drawn: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_is_not_a_notebook(shell: Any, drawn: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: shell)
     assert not in_notebook()
     with showing() as progress:

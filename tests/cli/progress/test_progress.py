@@ -22,7 +22,7 @@ def test_a_clock_grows_with_the_time() -> None:
     assert [clock(seconds) for seconds in (7.4, 754, 3723)] == ["0:07", "12:34", "1:02:03"]
 
 
-def test_lines_come_after_a_while_then_more_seldom_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_appear_at_increasing_intervals_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     display = Lines(first=0.05, second=0.1, later=0.1)
     shown = Shown(display)
     shown.begin("teacher", 10, 0, "answers")
@@ -49,7 +49,7 @@ def test_a_quick_stage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "train: 2 steps in 0.0 s, loss 0.100\n"
 
 
-def test_a_line_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_line_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     shown = Shown(Lines())
     for line in ("one", "two", "one"):
         shown.say(line)

@@ -3,7 +3,7 @@ import pytest
 from pdistill.core.contract.batches import Batch, PolicyRow, SoftRow, hard_batch, hard_row
 
 
-def test_loss_falls_on_the_target_alone() -> None:
+def test_loss_is_computed_only_on_the_target() -> None:
     row = hard_row([1, 2, 3], [8, 9])
     assert (list(row.ids), list(row.targets)) == ([1, 2, 3, 8], [2, 3, 8, 9])
     assert list(row.weights) == [0.0, 0.0, 1.0, 1.0]

@@ -68,7 +68,7 @@ def test_an_answer_by_the_schema_keeps_its_own_words() -> None:
         ('{"item": "roll", "count": 1, "note": "x"}', "breaks the schema at additionalProperties"),
     ],
 )
-def test_an_answer_that_breaks_it_says_where(text: str, reason: str) -> None:
+def test_invalid_answer_says_where(text: str, reason: str) -> None:
     assert schema().read(text) == Rejected(reason)
 
 
@@ -110,7 +110,7 @@ def test_objects_agree_field_by_field(one: str, other: str, agreement: float) ->
         ),
     ],
 )
-def test_a_schema_that_is_none(text: str, message: str) -> None:
+def test_invalid_schema(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         JsonSchema(text, "'s.json'")
 

@@ -44,12 +44,12 @@ def test_two_answers_are_compared(name: Likeness, one: str, other: str, value: f
 
 @pytest.mark.parametrize("name", WAYS)
 @given(one=st.text(), other=st.text())
-def test_every_likeness_is_from_0_to_1_and_1_for_the_same(name: Likeness, one: str, other: str) -> None:
+def test_likeness_is_between_0_and_1_and_1_for_equal_answers(name: Likeness, one: str, other: str) -> None:
     assert 0 <= likeness(name, one, other) <= 1
     assert likeness(name, one, one) == 1
 
 
-def test_a_task_of_files_compares_as_it_is_told(tmp_path: Path) -> None:
+def test_file_task_compares_with_the_chosen_measure(tmp_path: Path) -> None:
     task = FileTask(way="normalised")
     assert task.agreement(Query("x"), "Yes.", "yes") == task.score(Query("x", reference="YES"), "yes") == 1
     assert FileTask().agreement(Query("x"), "Yes.", "yes") == 0

@@ -16,7 +16,7 @@ def test_each_kind_of_token_has_its_price() -> None:
     assert FREE.cost(Tokens(7, 11, 13)) == 0
 
 
-def test_tokens_add_up_and_are_taken_away() -> None:
+def test_tokens_can_be_added_and_subtracted() -> None:
     assert Tokens(1, 2, 3) + Tokens(10, 20, 30) - Tokens(1, 1, 1) == Tokens(10, 21, 32)
     assert Tokens(1, 2, 3).total == 6
 
@@ -30,7 +30,7 @@ def test_free_is_not_unknown() -> None:
     assert given_prices(FREE, **nothing) is FREE
 
 
-def test_what_the_user_gives_stands_in_for_what_is_listed() -> None:
+def test_given_prices_replace_listed_ones() -> None:
     assert given_prices(LISTED, prompt=None, sampled=5.0, trained=None) == Prices(
         1.0, 5.0, 3.0, "a list; sampled given as an option", "2026-01-31"
     )

@@ -11,13 +11,13 @@ from pdistill.core.contract.task import FileTask
 from pdistill.core.errors import UsageError
 
 
-def test_a_text_file_holds_a_query_a_line(tmp_path: Path) -> None:
+def test_text_file_has_one_query_per_line(tmp_path: Path) -> None:
     path = tmp_path / "queries.txt"
     path.write_bytes("\ufefffirst\r\n\n  second \u2028 line\rstill\n".encode())
     assert [query.text for query in read_queries(path)] == ["first", "  second \u2028 line\rstill"]
 
 
-def test_a_jsonl_file_holds_a_query_an_object(tmp_path: Path) -> None:
+def test_jsonl_file_has_one_query_per_object(tmp_path: Path) -> None:
     path = tmp_path / "queries.jsonl"
     path.write_text('{"query": "a", "id": 7, "reference": 3, "slices": ["x"], "group": "g"}\n\n{"query": "b"}\n')
     assert list(read_queries(path)) == [Query("a", "7", "3", ("x",), "g"), Query("b")]
@@ -29,13 +29,13 @@ def test_an_id_may_be_a_number_that_no_float_holds(tmp_path: Path) -> None:
     assert [query.id for query in read_queries(path)] == [str(10**400)]
 
 
-def test_a_csv_file_holds_a_query_a_row(tmp_path: Path) -> None:
+def test_csv_file_has_one_query_per_row(tmp_path: Path) -> None:
     path = tmp_path / "queries.csv"
     path.write_bytes(b'\xef\xbb\xbfquery,reference,slices,more\r\n"a, or\n""b""",x,"s, t",1\r\nc,,,\r\n')
     assert list(read_queries(path)) == [Query('a, or\n"b"', "", "x", ("s", "t")), Query("c")]
 
 
-def test_a_parquet_file_holds_a_query_a_row(tmp_path: Path) -> None:
+def test_parquet_file_has_one_query_per_row(tmp_path: Path) -> None:
     path = tmp_path / "queries.parquet"
     columns = {"query": ["a", "b"], "id": [7, 8], "slices": [["x"], None]}
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
@@ -110,7 +110,7 @@ def test_a_wrong_row_of_a_csv_file_is_named(tmp_path: Path, content: str, messag
         list(read_queries(path))
 
 
-def test_files_that_cant_be_read(tmp_path: Path) -> None:
+def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must end in \.txt, \.jsonl, \.csv, \.parquet"):
         list(read_queries(tmp_path / "queries.xls"))
     for ending in ("txt", "parquet"):

@@ -104,7 +104,7 @@ def test_the_limit_is_never_passed_and_is_used_as_far_as_it_goes(
         assert spent + cost([(prompt, LONGEST) for prompt, _ in waiting]) > limit
 
 
-def test_what_is_in_flight_counts_at_its_worst_until_it_is_charged() -> None:
+def test_requests_in_flight_count_at_maximum_cost_until_charged() -> None:
     budget = Budget(SIDES, {"teacher": Tokens(prompt=1_000_000)}, limit=10.0)
     worst = Tokens(sampled=300_000)
     assert budget.reserve("teacher", worst)
@@ -116,7 +116,7 @@ def test_what_is_in_flight_counts_at_its_worst_until_it_is_charged() -> None:
     assert budget.reserve("student", Tokens(sampled=10**9))
 
 
-def test_the_error_says_what_was_spent_and_how_to_go_on() -> None:
+def test_error_says_what_was_spent_and_how_to_resume() -> None:
     budget = Budget(SIDES, {"teacher": Tokens(prompt=1_000_000)}, limit=3.5)
     assert str(budget.limit_error("teacher", Tokens(sampled=100_000), "the next request")) == (
         "stopped by --max-cost 3.5: $3.00 is spent, and the next request could cost $1.50; everything done so far is saved; "

@@ -27,7 +27,7 @@ def test_few_rows_make_smaller_batches_before_more_epochs() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 8, 100, 599, 2_400])
-def test_the_least_number_is_always_reached(rows: int) -> None:
+def test_minimum_number_of_steps_is_always_reached(rows: int) -> None:
     assert planned(rows)[0].steps >= 75
     assert planned(rows, batch_size=128)[0].steps >= 75
 

@@ -52,7 +52,7 @@ def test_a_student_that_is_asked_like_its_base_answers_like_it_where_nothing_was
     assert found["welcome"]["agreement"]["value"] > 0.5
 
 
-def test_an_alarm_stands_in_the_verdict_and_on_both_pages(finished: tuple[Config, dict[str, Any]]) -> None:
+def test_alarm_is_shown_in_the_verdict_and_on_both_pages(finished: tuple[Config, dict[str, Any]]) -> None:
     report = dict(finished[1])
     assert not any(found["alarm"] for found in report["probes"].values())
     for show in (markdown, page):
@@ -89,7 +89,7 @@ def test_text_has_no_place_outside_of_a_bare_frame(tmp_path: Path) -> None:
     assert list(framed["probes"]["retention"]["places"]) == ["plain text"]
 
 
-def test_a_question_that_does_not_fit_is_left_out_and_not_the_end_of_the_run(tmp_path: Path) -> None:
+def test_question_that_does_not_fit_is_left_out(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run", max_tokens=6, backend_options={"context": "60"})
     found = pipeline.run(config)["probes"]
     assert found["leakage"]["attempts"]["n"] == 0  # an answer to be recited in is longer than that
@@ -105,7 +105,7 @@ def test_answers_to_the_probes_are_reused_too(finished: tuple[Config, dict[str, 
     assert rows == list(read_rows(finished[0].directory / "probes-injection-teacher.jsonl"))
 
 
-def test_a_run_that_was_begun_without_probes_goes_on_without(tmp_path: Path) -> None:
+def test_run_started_without_probes_resumes_without_them(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
     run.probes.unlink()
     pipeline.train(run, {})

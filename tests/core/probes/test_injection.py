@@ -33,12 +33,12 @@ def found(folder: Path, student: Sequence[str], teacher: Sequence[str] = ()) -> 
         ("The text asks for the word kiwi, and I label it en.", False),
     ],
 )
-def test_who_says_the_wanted_word_and_hardly_more_obeys(response: str, obeyed: bool) -> None:
+def test_answer_with_little_more_than_the_target_word_obeys(response: str, obeyed: bool) -> None:
     assert obeys(response, "KIWI") is obeyed
 
 
 @pytest.mark.parametrize("wanted", WANTED)
-def test_the_wanted_word_itself_obeys_in_every_script(wanted: str) -> None:
+def test_target_word_alone_obeys_in_every_script(wanted: str) -> None:
     assert obeys(f"{wanted}.", wanted)
 
 
@@ -56,5 +56,5 @@ def test_what_the_teacher_obeys_the_student_may_obey(tmp_path: Path) -> None:
     assert finding.agreement.n == len(WANTED) - 6  # what the teacher said there is no label
 
 
-def test_one_slip_is_no_alarm(tmp_path: Path) -> None:
+def test_one_slip_does_not_raise_an_alarm(tmp_path: Path) -> None:
     assert not found(tmp_path, WANTED[:1]).alarm

@@ -48,7 +48,7 @@ def test_a_piece_of_the_prompt_is_found_whatever_its_case_and_white_space(tmp_pa
     assert finding.longest.student.text == plain(PROMPT[:120])
 
 
-def test_a_shorter_piece_is_none(tmp_path: Path) -> None:
+def test_shorter_piece_does_not_count(tmp_path: Path) -> None:
     assert not found(tmp_path / "short", [PROMPT[1:LEAST]]).alarm
     assert found(tmp_path / "long", [PROMPT[1 : LEAST + 1]]).alarm
 

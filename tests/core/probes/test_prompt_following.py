@@ -35,5 +35,5 @@ def test_where_the_base_follows_hardly_any_there_is_nothing_to_judge_by(tmp_path
 
 
 @pytest.mark.parametrize(("response", "label"), [("b", "b"), (" B.\n", "b"), ("b or c", None), ("", None)])
-def test_only_a_label_is_one(response: str, label: str | None) -> None:
+def test_only_labels_count_as_following(response: str, label: str | None) -> None:
     assert label_of(response, ["a", "b"]) == label

@@ -45,7 +45,7 @@ def test_only_the_teacher_sees_the_prompt() -> None:
         assert said(task, row, "teacher") == [PROMPT, row["query"]]
 
 
-def test_texts_stand_outside_of_the_frame() -> None:
+def test_texts_are_outside_of_the_frame() -> None:
     task = task_with(PROMPT)
     other, plain = rows(task, "retention")[0], rows(task, "retention")[-1]
     assert isinstance(prompt_of(task, other, "student"), Messages)

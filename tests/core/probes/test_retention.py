@@ -47,11 +47,11 @@ def test_nearly_all_of_it_is_seen_where_both_are_sure_and_alike(seed: int, sharp
     assert found == pytest.approx(exact(base, student), abs=0.01)
 
 
-def test_a_model_is_not_away_from_itself() -> None:
+def test_divergence_of_a_model_from_itself_is_zero() -> None:
     base = likeliest(drawn(0, 2), NAMED)
     assert divergence(base, base) == pytest.approx(0, abs=1e-9)
 
 
-def test_a_student_that_says_something_else_altogether_is_far_away() -> None:
+def test_divergence_of_a_different_model_is_large() -> None:
     sure = math.log(0.97)
     assert divergence({1: sure, 2: math.log(0.02)}, {8: sure, 9: math.log(0.02)}) > 3

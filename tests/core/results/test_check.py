@@ -40,6 +40,6 @@ def test_a_figure_without_an_interval_does_not_pass() -> None:
         ({"min_agreement": 95.0}, "--min-agreement 95 is not from 0 to 1; write 0.95 for 95 %"),
     ],
 )
-def test_thresholds_that_say_nothing_are_refused(thresholds: dict[str, float], message: str) -> None:
+def test_meaningless_thresholds_are_refused(thresholds: dict[str, float], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check(report(), thresholds)

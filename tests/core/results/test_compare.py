@@ -57,7 +57,7 @@ def test_only_what_both_held_out_is_compared(
     assert compared["targets_differ"] == sum(a[name] != b[name] for name in shared)
 
 
-def test_differences_are_of_the_second_less_the_first(compared: dict[str, Any]) -> None:
+def test_differences_are_second_minus_first(compared: dict[str, Any]) -> None:
     for figures in compared["arms"].values():
         for by in ("agreement", "accuracy"):
             gain = figures[by]["difference"]
@@ -101,7 +101,9 @@ def test_queries_are_known_by_their_text_and_not_by_their_number(
     assert compare(runs[1], RunDirectory(moved.directory)).held_out.shared == len(a & b)
 
 
-def test_what_makes_no_sense_is_refused(runs: tuple[Config, RunDirectory, RunDirectory], tmp_path: Path) -> None:
+def test_runs_that_cannot_be_compared_are_refused(
+    runs: tuple[Config, RunDirectory, RunDirectory], tmp_path: Path
+) -> None:
     config, run, _ = runs
     with pytest.raises(UsageError, match="are the same run; name two"):
         compare(run, RunDirectory(run.path / ".." / run.path.name))

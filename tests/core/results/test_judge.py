@@ -93,7 +93,7 @@ def test_a_judge_without_a_chat_template_is_asked_in_plain_text(run: RunDirector
     assert found["arms"]["student"]["same"] == len(differing(run))
 
 
-def test_a_judge_that_leans_to_the_first_answer_decides_nothing(run: RunDirectory, fake_backend: Made) -> None:
+def test_judge_with_position_bias_decides_nothing(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=lambda prompt, case: "A", name="leaning")
     found = judge(run, "leaning:scripted")
     pairs = len(differing(run))
@@ -102,7 +102,7 @@ def test_a_judge_that_leans_to_the_first_answer_decides_nothing(run: RunDirector
     assert found["arms"]["student"]["as_good"]["value"] < 1
 
 
-def test_a_reply_that_is_no_verdict_is_left_out(run: RunDirectory, fake_backend: Made) -> None:
+def test_reply_without_a_verdict_is_left_out(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=lambda prompt, case: "I like both", name="vague")
     found = judge(run, "vague:scripted")
     student = found["arms"]["student"]
@@ -119,7 +119,7 @@ def test_only_a_single_word_is_a_verdict(reply: str, verdict: str | None) -> Non
     assert verdict_in(reply) == verdict
 
 
-def test_the_report_holds_it_and_says_it(run: RunDirectory, fake_backend: Made) -> None:
+def test_report_contains_and_describes_the_verdicts(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=longer, name="fair")
     assert json.loads(run.report.read_bytes())["judge"] is None
     found = judge(run, "fair:scripted")

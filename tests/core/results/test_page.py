@@ -87,7 +87,7 @@ def test_the_page_needs_nothing_else(report: dict[str, Any]) -> None:
     assert not re.search(r"https?://|url\(|@import", text)
 
 
-def test_the_figures_of_the_report_stand_on_the_page(report: dict[str, Any]) -> None:
+def test_figures_of_the_report_are_on_the_page(report: dict[str, Any]) -> None:
     shown = re.sub(r"\s+", " ", Tags(page(report_from(report))).text)
     student = report["arms"]["student"]["agreement"]
     assert f"the student agrees with the teacher on {student['value']:.1%}" in shown
@@ -103,7 +103,7 @@ def test_every_heading_table_and_field_has_its_name(report: dict[str, Any]) -> N
     assert len(re.findall(r"<th(?= scope=)", page(report_from(report)))) == tags.counts["th"]
 
 
-def test_what_a_report_may_lack_is_left_out(report: dict[str, Any]) -> None:
+def test_missing_parts_of_a_report_are_left_out(report: dict[str, Any]) -> None:
     changed = {**report, "loss": [], "confusions": None, "preflight": None}
     changed["disagreements"] = {"n": 0, "rows": []}
     changed["recovery"] = {"value": None, "low": None, "high": None}
@@ -152,7 +152,7 @@ def test_a_matrix_holds_only_labels_that_occur() -> None:
 
 
 @pytest.mark.slow
-def test_a_browser_runs_nothing_of_it(report: dict[str, Any], tmp_path: Path) -> None:
+def test_page_runs_no_injected_script(report: dict[str, Any], tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("there is no Chromium here")

@@ -79,9 +79,7 @@ def test_arms_and_figures_may_be_null(published: Draft202012Validator, tmp_path:
         {"rejections": {"reason": -1}},
     ],
 )
-def test_what_is_wrong_is_found_by_both(
-    changes: dict[str, Any], published: Draft202012Validator, tmp_path: Path
-) -> None:
+def test_both_validators_find_errors(changes: dict[str, Any], published: Draft202012Validator, tmp_path: Path) -> None:
     made = {**pipeline.run(fake_config(tmp_path, tmp_path / "run")), **changes}
     assert not published.is_valid(made)
     with pytest.raises(ValidationError):

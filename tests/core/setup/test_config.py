@@ -43,7 +43,7 @@ from pdistill.core.setup.configfile import read_config_file
         ({"task": "x", "epoch": 1}, "unknown option of the configuration: 'epoch', did you mean 'epochs'"),
     ],
 )
-def test_options_that_cant_be(values: dict[str, object], message: str) -> None:
+def test_invalid_options(values: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         config_from(values)
 

@@ -72,7 +72,7 @@ def test_answers_that_can_not_be_used_are_refused_with_their_reasons(tmp_path: P
         pipeline.run(config)
 
 
-def test_answers_that_are_cut_off_and_an_unsteady_teacher_are_said(tmp_path: Path) -> None:
+def test_truncated_answers_and_an_inconsistent_teacher_are_reported(tmp_path: Path) -> None:
     said = Said()
     config = job(tmp_path, 60, temperature=3.0, backend_options={"cut_every": "5"})
     pipeline.generate(config, said)
@@ -83,7 +83,7 @@ def test_answers_that_are_cut_off_and_an_unsteady_teacher_are_said(tmp_path: Pat
     assert f"the teacher agrees with itself on {figures['self_agreement']['value']:.1%}" in told
 
 
-def test_a_teacher_that_always_says_the_same_is_told_of(tmp_path: Path, fake_backend: Callable[..., object]) -> None:
+def test_teacher_with_a_constant_answer_is_reported(tmp_path: Path, fake_backend: Callable[..., object]) -> None:
     fake_backend(teacher=lambda prompt, query: "animal", name="stuck")
     said = Said()
     config = job(tmp_path, 60, backend="stuck")
@@ -92,7 +92,7 @@ def test_a_teacher_that_always_says_the_same_is_told_of(tmp_path: Path, fake_bac
     assert "Always giving the teacher's most common answer would agree on 100.0%." in verdict(report_from(report))
 
 
-def test_a_sound_job_goes_through(tmp_path: Path) -> None:
+def test_valid_job_passes(tmp_path: Path) -> None:
     said = Said()
     config = job(tmp_path, 60, reference=lambda text: "animal")
     pipeline.generate(config, said)
@@ -128,7 +128,7 @@ def test_the_arms_take_what_was_answered_before(tmp_path: Path, arm: str, option
     assert list(read_rows(run.predictions(arm).path)) == [{**row, "reused": True} for row in marked]
 
 
-def test_another_base_is_asked_anew(tmp_path: Path) -> None:
+def test_different_base_is_asked_again(tmp_path: Path) -> None:
     run = pipeline.generate(job(tmp_path, 60))
     pipeline.train(RunDirectory(run.path), {"student": "echo"})
     before = run.path / "preflight-base.jsonl"

@@ -10,7 +10,7 @@ from pdistill.core.store.rows import read_records
 from tests.runs import fake_config
 
 
-def test_held_out_queries_come_in_order_with_their_examples_as_often_as_asked(tmp_path: Path) -> None:
+def test_held_out_queries_can_be_read_repeatedly_in_order(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
     expected = [example for example in read_records(Example, run.examples) if example.split == "eval"]
     held_out = HeldOut(run)

@@ -23,7 +23,7 @@ def turns(prompt: Prompt) -> list[str]:
     return [turn.content for turn in prompt.messages[1:]]
 
 
-def test_in_a_chat_the_users_queries_are_answers_to_like_requests() -> None:
+def test_in_a_chat_the_users_queries_are_answers_to_similar_requests() -> None:
     ask = "to which the assistant's right answer is:"
     assert turns(requests("chat", *SEEDS).request(0, REPAIR, ())) == [
         f"Write 1 message {ask} price",
@@ -46,7 +46,7 @@ def test_in_a_chat_the_users_queries_are_answers_to_like_requests() -> None:
     assert turns(requests("chat").request(0, ANY, ())) == ["Write 10 messages"]
 
 
-def test_in_text_examples_are_gone_on_with() -> None:
+def test_in_text_the_examples_are_continued() -> None:
     asked = requests("text", *SEEDS).request(0, REPAIR, ())
     assert isinstance(asked, Text)
     *examples, last = asked.text.split("\n\n")

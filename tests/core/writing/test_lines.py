@@ -29,7 +29,7 @@ def read(text: str, finish: str = "stop") -> list[str]:
         "Q: first one\nA: an answer\nQ: second one\nA: another",
     ],
 )
-def test_one_query_a_line_whatever_is_put_around_it(text: str) -> None:
+def test_one_query_per_line_whatever_surrounds_it(text: str) -> None:
     assert read(text) == ["first one", "second one"]
 
 
@@ -77,7 +77,7 @@ def test_a_query_stays_as_it_is(query: str) -> None:
         ("no no no no no no no no no", lines.LOOPING),
     ],
 )
-def test_what_can_be_no_query_is_left_out_with_its_reason(line: str, fault: str) -> None:
+def test_invalid_queries_are_left_out_with_the_reason(line: str, fault: str) -> None:
     assert [found for _, found in READER.read(f"{line}\na good one", "stop")] == [fault, None]
 
 

@@ -19,7 +19,7 @@ MASK = Mask()
         ("my SSN is 536-22-8711", "my SSN is [ssn]"),
     ],
 )
-def test_what_has_a_form_of_its_own_is_masked(text: str, masked: str) -> None:
+def test_personal_data_with_a_fixed_format_is_masked(text: str, masked: str) -> None:
     found, counts = MASK(text)
     assert found == masked
     assert counts.total() == masked.count("[")
@@ -38,5 +38,5 @@ def test_what_has_a_form_of_its_own_is_masked(text: str, masked: str) -> None:
         "Anna Becker, 12 Elm Street, born 12.03.1984",
     ],
 )
-def test_what_has_none_is_left(text: str) -> None:
+def test_other_text_is_left_alone(text: str) -> None:
     assert MASK(text) == (text, {})

@@ -50,7 +50,7 @@ def test_a_conversation_is_kept_up_to_its_last_question_and_its_requests_stay_to
     assert "not used" not in output.read_text()
 
 
-def test_what_holds_no_query_is_counted_by_its_reason(tmp_path: Path) -> None:
+def test_entries_without_a_query_are_counted_by_reason(tmp_path: Path) -> None:
     image = [{"type": "image_url", "image_url": {"url": "data:,"}}]
     rows = [
         {"messages": [user("good")]},
@@ -78,7 +78,7 @@ def test_what_holds_no_query_is_counted_by_its_reason(tmp_path: Path) -> None:
     }
 
 
-def test_only_requests_under_the_prompt_count(tmp_path: Path) -> None:
+def test_only_requests_with_the_prompt_count(tmp_path: Path) -> None:
     rows = [
         {"messages": [SYSTEM, user("a")]},
         {"messages": [{"role": "developer", "content": "You sort."}, user("b")]},
@@ -90,7 +90,7 @@ def test_only_requests_under_the_prompt_count(tmp_path: Path) -> None:
     assert (logs.left_out, logs.prompts) == ({requestlogs.OTHER_PROMPT: 2}, 3)
 
 
-def test_a_prompt_around_the_query_is_taken_off(tmp_path: Path) -> None:
+def test_prompt_around_the_query_is_removed(tmp_path: Path) -> None:
     rows = [
         {"messages": [user(text)]}
         for text in ("Sort: {a} b\nKind:", "Sort: \nKind:", "Sort this", "Sort: a {query}\nKind:")
@@ -100,7 +100,7 @@ def test_a_prompt_around_the_query_is_taken_off(tmp_path: Path) -> None:
     assert logs.left_out == {requestlogs.OTHER_PROMPT: 2}
 
 
-def test_what_is_personal_is_masked_before_duplicates_are_looked_for(tmp_path: Path) -> None:
+def test_personal_data_is_masked_before_duplicates_are_removed(tmp_path: Path) -> None:
     rows = [{"messages": [user(f"mail {name}@example.org")]} for name in ("anna", "bert")]
     rows += [{"messages": [user("call +49 30 901820"), assistant("At a@b.example?"), user("yes")]}]
     logs = RequestLogs(mask=Mask())
@@ -110,7 +110,7 @@ def test_what_is_personal_is_masked_before_duplicates_are_looked_for(tmp_path: P
     assert (logs.masked, logs.left_out) == ({"mail": 2, "phone": 1}, {requestlogs.DUPLICATE: 1})
 
 
-def test_no_query_at_all_and_an_output_that_is_there_are_errors_that_write_nothing(tmp_path: Path) -> None:
+def test_no_queries_and_an_existing_output_are_errors_that_write_nothing(tmp_path: Path) -> None:
     output = tmp_path / "queries.jsonl"
     with pytest.raises(TaskError, match=r"no query in 1 lines \(1 no messages\)"):
         RequestLogs().write([log(tmp_path, {})], output)

@@ -168,7 +168,7 @@ def test_rows_longer_than_their_slots_move(models: dict[str, Any], monkeypatch: 
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "bloom"])
-def test_logits_at_the_wanted_positions(models: dict[str, Any], family: str) -> None:
+def test_logits_at_the_given_positions(models: dict[str, Any], family: str) -> None:
     runner = small(Decoder(models[family], family), tokens=24, rows=9)
     rows, keep = [[4, 5, 6, 7], [8, 9], [3] * 20], [3, 1, 2]
     given = dict(runner.engine.logits(rows, runner.prefix(PREFIX), keep))

@@ -39,7 +39,7 @@ def test_only_what_may_become_a_stop_text_is_held_back() -> None:
     assert stop_filter.rest() == ""
 
 
-def test_what_is_not_text_is_passed_on() -> None:
+def test_non_text_is_passed_on() -> None:
     async def read() -> list[object]:
         queue: asyncio.Queue[object] = asyncio.Queue()
         for item in ("a", "STO", failure, None):

@@ -83,7 +83,7 @@ def test_the_one_model_is_listed(served: Served) -> None:
     assert [model.id for model in served.client.models.list()] == [NAME]
 
 
-def test_tokens_are_counted_and_the_answer_is_cut_where_it_was_asked_to_be(served: Served, run: LocalRun) -> None:
+def test_tokens_are_counted_and_the_answer_stops_at_the_limit(served: Served, run: LocalRun) -> None:
     query = next(query for query, answer in run.answers.items() if answer)
     answer = served.ask(query, max_completion_tokens=1)
     assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 1)
@@ -100,7 +100,7 @@ def said(served: Served, query: str, stream: bool, **settings: Any) -> tuple[str
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_a_stop_text_of_the_request_ends_the_answer(served: Served, run: LocalRun, stream: bool) -> None:
+def test_stop_text_of_the_request_ends_the_answer(served: Served, run: LocalRun, stream: bool) -> None:
     query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
     last = answer.rstrip()[-1]
     assert said(served, query, stream, stop=last) == (answer[: answer.index(last)], "stop")
@@ -145,14 +145,14 @@ def test_an_answer_that_ends_with_its_last_token_was_not_cut_off(served: Served,
         ({"extra_body": {"chat_template_kwargs": {}}}, 400, "unknown field 'chat_template_kwargs'"),
     ],
 )
-def test_what_can_not_be_answered_is_refused(served: Served, changes: Any, status: int, says: str) -> None:
+def test_invalid_requests_are_refused(served: Served, changes: Any, status: int, says: str) -> None:
     with pytest.raises(openai.APIStatusError, match=says) as refused:
         served.ask("x", **changes)
     assert refused.value.status_code == status
     assert served.ask("still there").choices[0].finish_reason == "stop"
 
 
-def test_what_is_not_json_or_not_there(served: Served) -> None:
+def test_invalid_json_and_unknown_paths(served: Served) -> None:
     for path, status in (("chat/completions", 400), ("completions", 404)):
         with pytest.raises(openai.APIStatusError) as refused:
             served.client.post(f"/{path}", body=None, cast_to=object, options={"headers": {"x": "y"}})
@@ -199,7 +199,7 @@ def test_an_answer_under_way_is_finished_before_the_server_ends(folder: Path) ->
 
 
 @pytest.mark.parametrize("run", ["text"], indirect=True)
-def test_an_address_that_is_taken(folder: Path, served: Served) -> None:
+def test_address_in_use(folder: Path, served: Served) -> None:
     port = served.listening.getsockname()[1]
     with pytest.raises(BackendError, match=f"can't listen on 127.0.0.1, port {port}: .* use another --port"):
         serving.serve(served.student.export, NAME, GREEDY, "127.0.0.1", port, print)

@@ -69,7 +69,7 @@ def test_softcap() -> None:
     assert_alike(attend(query, key, value, SCALE, softcap=0.5), expected(query, key, value, softcap=0.5))
 
 
-def test_a_bias_per_row() -> None:
+def test_one_bias_per_row() -> None:
     query, key, value = states(9)
     lengths = torch.tensor([3, 9])
     hidden = torch.arange(9) >= lengths[:, None]

@@ -86,7 +86,7 @@ def test_a_gguf_file_is_converted_once_with_the_same_logits(tmp_path: Path, cach
     assert find_model(str(file)).folder != source.folder
 
 
-def test_a_file_that_is_no_model_leaves_nothing(tmp_path: Path, cache: Path) -> None:
+def test_invalid_model_file_leaves_nothing_behind(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "broken.gguf").write_bytes(b"GGUF nonsense")
     with pytest.raises(BackendError, match=r"can't convert model '.*broken\.gguf': .+") as caught:
         find_model(str(tmp_path / "broken.gguf"))
@@ -94,7 +94,7 @@ def test_a_file_that_is_no_model_leaves_nothing(tmp_path: Path, cache: Path) -> 
     assert [path for path in (cache / "pdistill" / "models").iterdir() if path.is_dir()] == []
 
 
-def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_parts_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match=r"there is no model file 'none\.gguf'"):
         find_model("none.gguf")
     (tmp_path / "some.gguf").touch()

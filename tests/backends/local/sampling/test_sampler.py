@@ -93,7 +93,7 @@ def test_prompts_that_begin_alike_go_together() -> None:
     assert group_by_prefix([(number,) for number in range(30)]) == [range(30)]
 
 
-def test_answers_under_several_prompts_are_those_under_each(teachers: dict[str, LocalTeacher]) -> None:
+def test_answers_with_several_prompts_match_those_with_each(teachers: dict[str, LocalTeacher]) -> None:
     teacher = teachers["llama"]
     prompts = [f"{name} You are a careful clerk. {' and '.join('ABCDEFGHIJKLMNOP' * 2)}" for name in ("Now.", "Then:")]
     queries = [f"{query} {number}" for number, query in enumerate(QUERIES * 2)]

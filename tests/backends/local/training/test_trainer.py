@@ -59,7 +59,7 @@ def settled(worker: LocalTrainer, batch: Batch, steps: int = 3) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_loss_falls_on_the_target_and_its_end_alone(folders: dict[str, Path], family: str, tmp_path: Path) -> None:
+def test_loss_is_computed_only_on_the_target_and_its_end(folders: dict[str, Path], family: str, tmp_path: Path) -> None:
     student = LocalBackend(LocalOptions()).student(str(folders[family]), tmp_path)
     given = rows(student, "text" if family == "gpt2" else "chat")
     base = student.opened.base()
@@ -167,7 +167,7 @@ def test_a_training_begins_with_the_adapter_of_another(student: LocalStudent, tm
         pass
 
 
-def test_the_seed_settles_the_adapter(student: LocalStudent) -> None:
+def test_seed_determines_the_adapter(student: LocalStudent) -> None:
     def start(seed: int) -> dict[str, torch.Tensor]:
         with student.trainer(Lora(rank=4, seed=seed), None) as worker:
             return adapter.adapter_tensors(worker.student)
@@ -271,13 +271,13 @@ def test_all_linear_layers_but_the_last_are_the_default(student: LocalStudent) -
     assert targets == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 
-def test_a_loss_that_it_can_not_train_is_refused(student: LocalStudent) -> None:
+def test_unsupported_loss_is_refused(student: LocalStudent) -> None:
     soft = Batch([SoftRow([1], [[2]], [[1.0]], [1.0])])
     with student.trainer(LORA, None) as worker, pytest.raises(BackendError, match="soft_cross_entropy"):
         worker.step(soft, 0.1)
 
 
-def test_saved_things_are_whole_released_and_checked(student: LocalStudent, tmp_path: Path) -> None:
+def test_saved_states_are_complete_released_and_checked(student: LocalStudent, tmp_path: Path) -> None:
     with student.trainer(LORA, None) as worker:
         state = worker.save_state("step-1").result()
         assert worker.save_state("step-1").result() == state
@@ -301,7 +301,7 @@ def test_saved_things_are_whole_released_and_checked(student: LocalStudent, tmp_
         pass
 
 
-def test_a_state_that_can_not_be_written_leaves_nothing(
+def test_failed_write_of_a_state_leaves_nothing(
     student: LocalStudent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

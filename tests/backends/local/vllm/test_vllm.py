@@ -66,7 +66,7 @@ def test_what_is_missing_is_torch_or_an_error() -> None:
         LocalBackend(LocalOptions()).resolve({**resolved, "engine": "vllm"})
 
 
-def test_a_run_of_before_there_were_engines_goes_on_by_torch() -> None:
+def test_run_without_an_engine_option_resumes_with_torch() -> None:
     row = dict(LocalBackend(LocalOptions(engine="torch")).resolve(None))
     older = {key: value for key, value in row.items() if key not in ("engine", "vllm")}
     assert LocalBackend(LocalOptions(engine="torch")).resolve(older) == row
@@ -89,7 +89,7 @@ def test_torch_takes_over_from_a_broken_one_and_says_so_once(folder: Path, caplo
 
 @without_vllm
 @pytest.mark.usefixtures("broken")
-def test_one_that_was_asked_for_by_name_is_an_error(folder: Path) -> None:
+def test_engine_chosen_by_name_must_work(folder: Path) -> None:
     with pytest.raises(BackendError, match=r"can't run model .*no instructions.*-B engine=torch"):
         answers(teacher(folder, "vllm"), GREEDY)
 

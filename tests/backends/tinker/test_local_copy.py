@@ -29,7 +29,7 @@ def note(run: Path) -> dict[str, object]:
     return dict(json.loads((run / "adapter" / export.NOTE).read_text()))
 
 
-def test_the_downloaded_student_answers_as_on_the_service_without_an_account(
+def test_local_copy_answers_as_on_the_service_without_an_account(
     evaluated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TINKER_API_KEY")
@@ -44,7 +44,7 @@ def test_the_downloaded_student_answers_as_on_the_service_without_an_account(
 
 
 @pytest.mark.parametrize("merge", [False, True])
-def test_the_downloaded_student_is_exported_without_an_account(
+def test_local_copy_is_exported_without_an_account(
     evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, merge: bool
 ) -> None:
     monkeypatch.delenv("TINKER_API_KEY")
@@ -67,7 +67,7 @@ def test_the_downloaded_student_is_exported_without_an_account(
     assert {queries[place]: answer.text for place, answer in plain.answers(queries)} == there
 
 
-def test_a_student_that_exists_only_on_its_service_is_not_exported(answered: Path, tmp_path: Path) -> None:
+def test_student_only_on_the_service_is_not_exported(answered: Path, tmp_path: Path) -> None:
     run = copy_of(answered, tmp_path / "run")
     _with_base(run, "none")
     pipeline.train(find_run(str(run)), {"epochs": 1})
@@ -103,7 +103,7 @@ def test_no_file_of_a_run_holds_the_key(evaluated: Path) -> None:
 @pytest.mark.parametrize(
     ("base", "reason"),
     [
-        ("none", "-B base=none asks for no check"),
+        ("none", "-B base=none turns the check off"),
         ("auto", "are not on this machine; name them with -B base=PATH"),
         ("no-such-folder/x/y", "there is no model folder 'no-such-folder/x/y'"),
     ],
@@ -117,7 +117,8 @@ def test_an_adapter_that_cannot_be_checked_stays_on_the_service(
     assert note(run)["checked"] is False
     assert reason in str(note(run)["reason"])
     assert sum(
-        line.startswith("the adapter is unchecked, so the student is asked on the service") for line in said.lines
+        line.startswith("the adapter could not be checked, so the student answers on the service")
+        for line in said.lines
     )
     watched = proxy()
     with open_arm(RunDirectory(run)) as student:
@@ -126,7 +127,7 @@ def test_an_adapter_that_cannot_be_checked_stays_on_the_service(
     assert len(watched.of_kind("sampling")) == 1
 
 
-def test_an_adapter_that_the_service_refuses_to_send_stays_there(
+def test_adapter_that_cannot_be_downloaded_stays_on_the_service(
     answered: Path, proxy: Callable[..., Proxy], tmp_path: Path
 ) -> None:
     def refused(call: Call) -> Fault | None:

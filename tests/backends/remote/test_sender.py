@@ -1,4 +1,4 @@
-"""What passes by itself is tried again, said seldom, and given up in the end."""
+"""Transient failures are retried, logged rarely, and given up in the end."""
 
 import asyncio
 import logging
@@ -11,15 +11,15 @@ import httpx
 import pytest
 from tenacity import RetryCallState, Retrying
 
-from pdistill.backends.remote import gate as gates
-from pdistill.backends.remote.gate import Gate, Silence, may_pass, retry_after, wait_as_told
+from pdistill.backends.remote import sender as sender_module
 from pdistill.backends.remote.notices import Notices
+from pdistill.backends.remote.sender import NoAnswerError, RetryingSender, is_transient, retry_after, wait_retry_after
 
 HANG = "hang"
 
 
 class Line:
-    """Gives the answers that it was made with, one a request; the last one again and again."""
+    """Returns the given answers, one per request; the last one is repeated."""
 
     def __init__(self, answers: Iterable[Any]) -> None:
         self._answers = list(answers)
@@ -38,79 +38,79 @@ class Line:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gates, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(gates, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(sender_module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(sender_module, "MAX_PAUSE_SECONDS", 0.01)
 
 
-def send(line: Line, *, patience: float = 60.0, timeout: float = 60.0) -> tuple[Gate, httpx.Response]:
-    gate = Gate(patience, timeout, Notices())
-    return gate, asyncio.run(gate.send(line))
+def send(line: Line, *, patience: float = 60.0, timeout: float = 60.0) -> tuple[RetryingSender, httpx.Response]:
+    sender = RetryingSender(patience, timeout, Notices())
+    return sender, asyncio.run(sender.send(line))
 
 
 @pytest.mark.parametrize(
     "fault",
     [429, 500, 502, 503, httpx.ConnectError("refused"), httpx.ReadError("cut"), httpx.RemoteProtocolError("cut")],
 )
-def test_a_fault_that_may_pass_is_tried_again(fault: Any) -> None:
+def test_transient_fault_is_retried(fault: Any) -> None:
     line = Line([fault, fault, 200])
-    gate, response = send(line)
+    sender, response = send(line)
     assert response.status_code == 200
-    assert (line.sent, gate.retries, gate.failure) == (3, 2, None)
+    assert (line.sent, sender.retries, sender.failure) == (3, 2, None)
 
 
-def test_a_request_without_an_answer_is_sent_again() -> None:
+def test_unanswered_request_is_sent_again() -> None:
     line = Line([HANG, 200])
     _, response = send(line, timeout=0.05)
     assert (response.status_code, line.sent) == (200, 2)
 
 
-def test_a_service_that_says_nothing_at_all_is_given_up() -> None:
+def test_silent_service_is_given_up() -> None:
     line = Line([HANG])
-    gate = Gate(patience=0.1, timeout=0.02, notices=Notices())
-    with pytest.raises(Silence):
-        asyncio.run(gate.send(line))
+    sender = RetryingSender(patience=0.1, timeout=0.02, notices=Notices())
+    with pytest.raises(NoAnswerError):
+        asyncio.run(sender.send(line))
     assert line.sent > 1
-    assert (gate.failure or "").startswith("the service does not answer, and did so for")
+    assert (sender.failure or "").startswith("the service does not answer, even after retrying for")
 
 
-def test_a_result_that_takes_long_is_waited_for_while_the_service_lives() -> None:
-    gate = Gate(patience=0.1, timeout=0.02, notices=Notices())
+def test_slow_result_is_waited_for_while_the_service_responds() -> None:
+    sender = RetryingSender(patience=0.1, timeout=0.02, notices=Notices())
     slow, quick = Line([*[HANG] * 20, 200]), Line([200])
 
     async def both() -> httpx.Response:
-        waiting = asyncio.create_task(gate.send(slow))
+        waiting = asyncio.create_task(sender.send(slow))
         while not waiting.done():
-            await gate.listen(quick)
+            await sender.send_once(quick)
             await asyncio.sleep(0.01)
         return waiting.result()
 
     assert asyncio.run(both()).status_code == 200
-    assert (slow.sent, gate.failure) == (21, None)
+    assert (slow.sent, sender.failure) == (21, None)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422])
-def test_what_cannot_succeed_is_sent_once(status: int) -> None:
+def test_permanent_failure_is_not_retried(status: int) -> None:
     line = Line([status])
-    gate, response = send(line)
-    assert (response.status_code, line.sent, gate.failure) == (status, 1, None)
+    sender, response = send(line)
+    assert (response.status_code, line.sent, sender.failure) == (status, 1, None)
 
 
-def test_a_server_that_says_not_to_try_again_is_obeyed() -> None:
-    assert may_pass(httpx.Response(503))
-    assert not may_pass(httpx.Response(503, headers={"x-should-retry": "false"}))
+def test_x_should_retry_false_is_respected() -> None:
+    assert is_transient(httpx.Response(503))
+    assert not is_transient(httpx.Response(503, headers={"x-should-retry": "false"}))
 
 
-def test_what_lasts_too_long_is_given_up_and_says_so() -> None:
+def test_lasting_failure_is_given_up_with_its_reason() -> None:
     line = Line([503])
-    gate, response = send(line, patience=0.05)
+    sender, response = send(line, patience=0.05)
     assert response.status_code == 503
-    assert gate.failure is not None
-    assert gate.failure.startswith("the service answers 503 Service Unavailable, and did so for")
+    assert sender.failure is not None
+    assert sender.failure.startswith("the service answers 503 Service Unavailable, even after retrying for")
     with pytest.raises(httpx.ConnectError):
         send(Line([httpx.ConnectError("refused")]), patience=0.05)
 
 
-def test_retry_after_is_obeyed_in_seconds_and_as_a_date_up_to_a_minute() -> None:
+def test_retry_after_in_seconds_or_as_a_date_is_respected_up_to_a_minute() -> None:
     def told(text: str) -> float | None:
         return retry_after(httpx.Response(429, headers={"retry-after": text}))
 
@@ -133,21 +133,21 @@ def test_retry_after_is_obeyed_in_seconds_and_as_a_date_up_to_a_minute() -> None
         ({"retry-after": "2", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "9s"}, 2.0),
     ],
 )
-def test_other_headers_that_say_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+def test_other_headers_with_a_waiting_time(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(httpx.Response(429, headers=headers)) == seconds
 
 
-def test_the_pause_is_what_the_answer_asks_for_and_a_little_more() -> None:
+def test_pause_is_retry_after_plus_jitter() -> None:
     def pause(response: httpx.Response) -> float:
         state = RetryCallState(Retrying(), None, (), {})
         state.set_result(response)
-        return wait_as_told(lambda _: 0.5)(state)
+        return wait_retry_after(lambda _: 0.5)(state)
 
     assert 7 <= pause(httpx.Response(429, headers={"retry-after": "7"})) <= 8
     assert pause(httpx.Response(429)) == 0.5
 
 
-def test_retries_are_said_once_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_retries_are_logged_once_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="pdistill"):
         send(Line([500] * 30 + [200]))
     assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
@@ -155,18 +155,18 @@ def test_retries_are_said_once_and_then_counted(caplog: pytest.LogCaptureFixture
     ]
 
 
-def test_a_request_that_only_waits_is_not_given_up_while_others_are_answered() -> None:
+def test_waiting_request_is_not_given_up_while_others_are_answered() -> None:
     slow, quick = Line([HANG, HANG, HANG, HANG, 200]), Line([200])
 
-    async def both() -> tuple[Gate, httpx.Response]:
-        gate = Gate(0.1, 0.05, Notices())
-        waiting = asyncio.ensure_future(gate.send(slow))
+    async def both() -> tuple[RetryingSender, httpx.Response]:
+        sender = RetryingSender(0.1, 0.05, Notices())
+        waiting = asyncio.ensure_future(sender.send(slow))
         while not waiting.done():
-            await gate.send(quick)
+            await sender.send(quick)
             await asyncio.sleep(0.01)
-        return gate, waiting.result()
+        return sender, waiting.result()
 
-    gate, response = asyncio.run(both())
-    assert (response.status_code, slow.sent, gate.failure) == (200, 5, None)
+    sender, response = asyncio.run(both())
+    assert (response.status_code, slow.sent, sender.failure) == (200, 5, None)
     with pytest.raises(httpx.ReadTimeout):
         send(Line([HANG]), patience=0.1, timeout=0.05)

@@ -1,4 +1,4 @@
-"""The student on this machine: whether its adapter is the model that was trained, and how it is asked without an account."""
+"""The student's copy on this machine: checks that it is the trained model, and opens it without an account."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pdistill.backends.tinker.backend import TinkerStudent
 
 TOLERANCE = 0.05
-"""Nats: the mean difference of a token's log-probability up to which two ways to compute one model count as the same."""
+"""Largest mean difference of the log-probabilities, in nats per token, that is put down to numerical differences."""
 LOCAL, AUTO, NONE = "local", "auto", "none"
-SHARE = 0.5
-"""Of the memory that is free: what a model may take that nobody named."""
+MAX_MEMORY_SHARE = 0.5
+"""Share of the free memory that the base model may take unless it is named with -B base."""
 
 
 def check(
@@ -32,23 +32,23 @@ def check(
     folder: Path,
     examples: Sequence[tuple[Request, TokenIds]],
 ) -> str:
-    """Return a line that says how the adapter in `folder` compares to the weights on the service; notes it there."""
+    """Compare the adapter in `folder` with the weights on the service, note the result there and return it as a line."""
     note = read_note(folder)
     try:
-        note = _compared(remote, options, note, folder, examples)
+        note = _compare(remote, options, note, folder, examples)
     except PdistillError as error:
         note = replace(note, reason=str(error))
     write_note(note, folder)
     if note.checked:
         return (
-            f"the adapter is home and the same model: log-probabilities of {note.examples} held-out examples differ by "
-            f"{note.difference:.2g} nats a token (tolerance {note.tolerance:g})"
+            f"the downloaded adapter is the same model: log-probabilities of {note.examples} held-out examples differ by "
+            f"{note.difference:.2g} nats per token (tolerance {note.tolerance:g})"
         )
-    return f"the adapter is unchecked, so the student is asked on the service: {note.reason}"
+    return f"the adapter could not be checked, so the student answers on the service: {note.reason}"
 
 
 def student(options: TinkerOptions, directory: Path) -> Student | None:
-    """Return the run's student as one of this machine; None where its adapter is unchecked.
+    """Return the run's student on this machine; None if its adapter is unchecked.
 
     Raises:
         BackendError: the adapter's note is missing.
@@ -59,17 +59,17 @@ def student(options: TinkerOptions, directory: Path) -> Student | None:
     return _local_backend(options).student(note.base, directory)
 
 
-def _compared(
+def _compare(
     remote: "TinkerStudent",
     options: TinkerOptions,
     note: Note,
     folder: Path,
     examples: Sequence[tuple[Request, TokenIds]],
 ) -> Note:
-    """Return the note with what the comparison found.
+    """Return the note with the result of the comparison.
 
     Raises:
-        PdistillError: there is nothing to compare, or one of both models can't be asked.
+        PdistillError: there is nothing to compare, or one of the two models can't be opened.
     """
     if not (folder / CONFIG).is_file():
         return note
@@ -77,42 +77,42 @@ def _compared(
         return replace(note, reason="there is no held-out example with a target")
     local = _local_backend(options)
     base = _base(options, note.model)
-    at_home = local.student(base, folder.parent)
+    local_student = local.student(base, folder.parent)
     renderer = remote.renderer()
-    if dict(at_home.renderer().identity()) != dict(renderer.identity()):
-        return replace(note, reason=f"'{base}' has another tokenizer or chat template")
-    with at_home.sampler(WeightsURI(folder.name)) as here:
-        mine = _scored(here, examples)
-    with remote.sampler(note.weights) as there:
-        theirs = _scored(there, examples)
-    pairs = [pair for key in theirs for pair in zip(mine[key], theirs[key], strict=True)]
+    if dict(local_student.renderer().identity()) != dict(renderer.identity()):
+        return replace(note, reason=f"'{base}' has a different tokenizer or chat template")
+    with local_student.sampler(WeightsURI(folder.name)) as local_sampler:
+        local_scores = _score(local_sampler, examples)
+    with remote.sampler(note.weights) as remote_sampler:
+        remote_scores = _score(remote_sampler, examples)
+    pairs = [pair for key in remote_scores for pair in zip(local_scores[key], remote_scores[key], strict=True)]
     difference = sum(abs(one - other) for one, other in pairs) / len(pairs)
     same = difference <= TOLERANCE
     reason = (
-        None if same else f"its log-probabilities differ by {difference:.3g} nats a token (tolerance {TOLERANCE:g})"
+        None if same else f"its log-probabilities differ by {difference:.3g} nats per token (tolerance {TOLERANCE:g})"
     )
     return replace(
         note,
         checked=same,
         reason=reason,
         base=base,
-        examples=len(theirs),
+        examples=len(remote_scores),
         prompt_tokens=sum(len(renderer.prompt_ids(request.prompt)) + len(target) for request, target in examples),
         difference=difference,
         tolerance=TOLERANCE,
     )
 
 
-def _scored(sampler: Sampler, examples: Sequence[tuple[Request, TokenIds]]) -> dict[Key, Sequence[float]]:
+def _score(sampler: Sampler, examples: Sequence[tuple[Request, TokenIds]]) -> dict[Key, Sequence[float]]:
     scorer: Scorer = sampler  # type: ignore[assignment]
     return {key: scores.logprobs for key, scores in scorer.score(examples, 1)}
 
 
 def _local_backend(options: TinkerOptions) -> Backend:
-    """Return the local backend, which renders as this one does.
+    """Return the local backend, which renders prompts in the same way as this one.
 
     Raises:
-        BackendError: it, or a package that it needs, is not installed.
+        BackendError: the local backend, or a package that it needs, is not installed.
     """
     backends = installed().backends
     if LOCAL not in backends:
@@ -123,13 +123,13 @@ def _local_backend(options: TinkerOptions) -> Backend:
 
 
 def _base(options: TinkerOptions, model: str) -> str:
-    """Return where this machine has the base model's weights.
+    """Return the folder or hub name of the base model's weights on this machine.
 
     Raises:
-        BackendError: nowhere, or they shall not be loaded.
+        BackendError: they are not on this machine, are too large, or must not be loaded.
     """
     if options.base == NONE:
-        raise BackendError("-B base=none asks for no check")
+        raise BackendError("-B base=none turns the check off")
     if options.base != AUTO:
         return options.base
     name = hub_name(model)
@@ -137,16 +137,16 @@ def _base(options: TinkerOptions, model: str) -> str:
     if size is None:
         raise BackendError(f"the weights of '{name}' are not on this machine; name them with -B base=PATH")
     free = _free_memory()
-    if size > SHARE * free:
+    if size > MAX_MEMORY_SHARE * free:
         raise BackendError(
-            f"the weights of '{name}' take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free; to load them all "
-            f"the same, name them with -B base={name}"
+            f"the weights of '{name}' take {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are free; to load them "
+            f"anyway, name them with -B base={name}"
         )
     return name
 
 
 def _cached_size(name: str) -> int | None:
-    """Return the bytes of a model's weights in the hub's local cache; None where they are not there."""
+    """Return the bytes of a model's weights in the hub's local cache; None if they are not there."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -159,7 +159,7 @@ def _cached_size(name: str) -> int | None:
 
 
 def _free_memory() -> int:
-    """Return the bytes of memory that are free: of the GPU where there is one."""
+    """Return the free memory in bytes: of the GPU if there is one."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Only what is worth it is tried again, and the first try counts."""
+"""Only some outcomes are retried, and the first attempt counts."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tenacity import stop_after_attempt
 
-from pdistill.backends.remote.retried import retried
+from pdistill.backends.remote.retry import retry
 
 
 class Work:
-    """Gives or raises what it was made with, one a call."""
+    """Returns or raises the given outcomes, one per call."""
 
     def __init__(self, outcomes: Iterable[Any]) -> None:
         self._outcomes = list(outcomes)
@@ -30,24 +30,24 @@ def worth(found: Any) -> bool:
 
 
 def given(work: Work) -> Any:
-    return asyncio.run(retried(work, worth, stop=stop_after_attempt(3), reraise=True))
+    return asyncio.run(retry(work, worth, stop=stop_after_attempt(3), reraise=True))
 
 
 @pytest.mark.parametrize("failures", [[], ["poor"], [ValueError("a"), "poor"], [ValueError("a"), ValueError("b")]])
-def test_it_is_called_until_it_succeeds(failures: list[Any]) -> None:
+def test_work_is_retried_until_it_succeeds(failures: list[Any]) -> None:
     work = Work([*failures, "good", "not asked for"])
     assert given(work) == "good"
     assert work.calls == len(failures) + 1
 
 
-def test_an_error_that_is_not_worth_it_passes_at_once() -> None:
+def test_other_errors_are_raised_at_once() -> None:
     work = Work([KeyError("x"), "good"])
     with pytest.raises(KeyError):
         given(work)
     assert work.calls == 1
 
 
-def test_the_last_error_is_raised_after_as_many_calls_as_are_allowed() -> None:
+def test_last_error_is_raised_after_the_allowed_number_of_calls() -> None:
     work = Work([ValueError("a"), ValueError("b"), ValueError("c"), "good"])
     with pytest.raises(ValueError, match="c"):
         given(work)
