@@ -65,14 +65,19 @@ def timeless(report: bytes) -> dict[str, Any]:
 
 
 def compared(files: Files) -> dict[str, Any]:
-    """Return by file what is compared: all bytes, but for wording, seconds, and weights where the machine rounds otherwise."""
+    """Return by file what is compared: all bytes, but for wording, seconds, and weights where the machine rounds otherwise.
+
+    A run that was killed in every stage has no timings at all.
+    """
     found: dict[str, Any] = {}
     for name, content in files.items():
+        if name in CLOCK:
+            continue
         weights = Path(name).name in WEIGHTS or name.startswith("checkpoints/")
         if name == "report.json":
             found[name] = timeless(content)
         else:
-            found[name] = None if name in CLOCK | SECONDS or (weights and not rounds_alike()) else content
+            found[name] = None if name in SECONDS or (weights and not rounds_alike()) else content
     return found
 
 
