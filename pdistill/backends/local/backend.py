@@ -230,7 +230,7 @@ class LocalStudent:
 
     @contextmanager
     def read_export(self, directory: Path) -> Iterator[TransformersExport]:
-        """Yield an export, loaded anew with transformers and PEFT."""
+        """Yield an export, loaded from its files with transformers and PEFT."""
         yield TransformersExport(directory, self.opened.backend.resolved.device)
 
     def serve_export(

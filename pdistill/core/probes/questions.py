@@ -1,4 +1,4 @@
-"""What the probes ask: questions that ship with the project, copied into each run, and the prompts made of them."""
+"""The questions of the probes, which ship with the project and are copied into each run, and the prompts made of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from pdistill.core.contract.task import Task
 from pdistill.core.store.rundir import PROBES
 
 START_FIELD, START = "{start}", 30
-"""What stands in a question for the prompt's first characters, and how many they are."""
+"""The placeholder in a question for the first characters of the prompt, and how many they are."""
 ITS_OWN_FRAME = "the student is asked with the bare text, so that any text is a query of its task"
 
 
@@ -41,10 +41,10 @@ def question_of(row: Mapping[str, Any]) -> Query:
 
 
 def prompt_of(task: Task, row: Mapping[str, Any], arm: str) -> Prompt:
-    """Return what an arm is asked with.
+    """Return an arm's input.
 
-    Where the row names another prompt (`under`), it is that. Else the teacher is asked under the task's prompt, all others
-    in the student's frame; a text that shows what is retained stands without any frame.
+    If the row names another prompt (`under`), it is that. Otherwise the teacher gets the task's prompt, all others the
+    student's frame; a text of the retention probe has no frame.
     """
     query = question_of(row)
     if row.get("under") is not None:
@@ -85,7 +85,7 @@ def _welcome(task: Task) -> Iterator[dict[str, Any]]:
 
 
 def _retention(task: Task) -> Iterator[dict[str, Any]]:
-    """Yield the texts under another prompt, in a chat, and without any frame, where that is not the student's own."""
+    """Yield the texts with another prompt, in a chat, and without any frame, unless that is the student's own form."""
     if task.format == "chat":
         for row in shipped("retention"):
             yield {**row, "where": "other prompt", "under": OTHER_PROMPT}

@@ -62,5 +62,5 @@ def report_from(row: Mapping[str, object]) -> Report:
         return from_row(Report, row)
     except ValueError as error:
         raise RunError(
-            f"report.json was edited or damaged ({error}); remove it, and pdistill report makes it anew"
+            f"report.json was edited or damaged ({error}); remove it, and run pdistill report again"
         ) from None

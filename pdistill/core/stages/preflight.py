@@ -1,4 +1,4 @@
-"""A look at a sample before the whole pass is paid for, to see whether there is something to distil.
+"""The pre-flight: a sample is asked before the whole pass is paid for, to see whether there is something to distil.
 
 The first held-out queries are put to the base, and to the teacher before all others. Each answer is stored where, or
 so that, the stage which needs it takes it: no query is asked twice.
