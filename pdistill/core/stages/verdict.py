@@ -130,7 +130,7 @@ def _useless(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _constant(sample: Sample, targets: Mapping[int, HardTarget | Rejected]) -> list[str]:
-    """Return that the teacher answer the same to every query, where it did."""
+    """Return that the teacher gave the same answer to every query, where it did."""
     answer = {sample.task.answer(target.text) for target in targets.values() if isinstance(target, HardTarget)}
     if len(answer) != 1 or len(targets) < MIN_TO_VARY:
         return []
