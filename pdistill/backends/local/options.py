@@ -26,7 +26,9 @@ class LocalOptions:
     pipeline_parallel: int = option(1, "GPUs, or groups of them, over which vLLM distributes the layers")
     quantization: str | None = option(None, "vLLM's quantization of the weights", default_text="as stored")
     alpha: float | None = option(None, "LoRA scale alpha", default_text="twice the rank")
-    targets: tuple[str, ...] = option((), "Names of the layers that get LoRA adapters", default_text="all linear layers")
+    targets: tuple[str, ...] = option(
+        (), "Names of the layers that get LoRA adapters", default_text="all linear layers"
+    )
     recompute: bool = option(
         False, "Recompute activations in the backward pass, which saves memory and takes more time"
     )
