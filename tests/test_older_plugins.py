@@ -20,7 +20,9 @@ from pdistill.cli.main import pdistill
 from pdistill.core.contract.plugins import installed
 
 FOLDER = Path(__file__).parent / "older_plugins"
-SUMS = dict(reversed(line.split("  ")) for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
+SUMS = {
+    name: digest for digest, name in (line.split("  ") for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
+}
 NAMES = ("pdistill-backend-function", "pdistill-task-sentiment")
 
 
