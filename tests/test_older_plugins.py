@@ -20,13 +20,7 @@ from pdistill.cli.main import pdistill
 from pdistill.core.contract.plugins import installed
 
 FOLDER = Path(__file__).parent / "older_plugins"
-<<<<<<< HEAD
 SUMS = {line[66:]: line[:64] for line in (FOLDER / "SHA256SUMS").read_text().splitlines()}
-=======
-SUMS = {
-    name: digest for digest, name in (line.split("  ") for line in (FOLDER / "SHA256SUMS").read_text().splitlines())
-}
->>>>>>> gpu2
 NAMES = ("pdistill-backend-function", "pdistill-task-sentiment")
 
 

@@ -8,7 +8,7 @@ Every branch of the local backend that depends on the device, or on 16-bit weigh
 | batch limits of a device | torch_engine/batch_limits | test_machine |
 | weights go to the device in the run's dtype; a second GPU | model/loading | test_machine |
 | the initial adapter is drawn on the CPU, whatever the device | model/adapter | test_machine |
-| attention by plain matrix products: a prefix, prefill, blocks of scores, 16 bits | kernels/partial_attention, engine/step | test_attention |
+| attention by plain matrix products: a prefix, prefill, blocks of scores, 16 bits | kernels/partial_attention, torch_engine/step | test_attention |
 | the cascade on the device; the fit check's tolerance for 16 bits; the fallback | torch_engine/cascade, torch_engine/fit_check, torch_engine/padded_engine | test_engine |
 | no faster linear layers, norms or LoRA layers: they need float32 on a CPU | kernels/onednn, kernels/inference_linear, kernels/rms_norm, kernels/lora_linear | test_engine, test_training |
 | sampling, and constrained decoding, on the device | sampling/token_sampler, sampling/label_trie | test_engine |
