@@ -1,4 +1,4 @@
-"""Simulates the coverage of the report's 95 % intervals: how often they contain the true value.
+"""Simulates the coverage of the report's 95% intervals: how often they contain the true value.
 
     python benchmarks/interval_coverage.py [--draws 10000] [--resamples 2000]
 

@@ -203,7 +203,7 @@ def bare_words(text: str) -> str:
 
 
 def read_reserved(folder: Path) -> frozenset[str]:
-    """The bare words of all queries in the folder's JSON Lines files."""
+    """The bare words of all queries in the directory's JSON Lines files."""
     lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
     return frozenset(bare_words(json.loads(line)["query"]) for line in lines) - {""}
 

@@ -214,12 +214,12 @@ def _match(state: State, stream: Stream, options: Options) -> None:
 @click.option(
     "--start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Model folder whose weights and tokenizer the training starts from; no heads are set then.",
+    help="Model directory whose weights and tokenizer the training starts from; no heads are set then.",
 )
 @click.option(
     "--queries",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of queries that are never trained on, whatever the data would contain.",
+    help="Directory of queries that are never trained on, whatever the data would contain.",
 )
 def main(
     corpora_folder: Path, out: Path, prompt: Path, start: Path | None, queries: Path | None, **numbers: int

@@ -123,7 +123,7 @@ def _local_backend(options: TinkerOptions) -> Backend:
 
 
 def _base(options: TinkerOptions, model: str) -> str:
-    """Return the folder or hub name of the base model's weights on this machine.
+    """Return the directory or hub name of the base model's weights on this machine.
 
     Raises:
         BackendError: they are not on this machine, are too large, or must not be loaded.

@@ -99,7 +99,7 @@ def _notes(compared: Comparison) -> Iterator[str]:
     held_out, differ = compared.held_out, compared.targets_differ
     yield (
         f"All metrics are computed on the {held_out.shared:,} queries that both held out (A {held_out.a:,}, B "
-        f"{held_out.b:,}); intervals are 95 % intervals, paired by query."
+        f"{held_out.b:,}); intervals are 95% intervals, paired by query."
     )
     if differ:
         yield (
@@ -137,7 +137,7 @@ def _on_slices(compared: Comparison) -> str:
     significant = f"statistically significant: {', '.join(moved)}" if moved else "none is statistically significant"
     return (
         f"the student's agreement; of {len(compared.slices):,} slices some change by chance: {significant} (exact McNemar "
-        f"test, corrected for the number of slices, below 5 %); few: fewer than {FEW} queries, which say little"
+        f"test, corrected for the number of slices, below 5%); few: fewer than {FEW} queries, which say little"
     )
 
 

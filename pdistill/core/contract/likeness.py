@@ -17,7 +17,7 @@ def exact(one: str, other: str) -> float:
 
 
 def normalised(one: str, other: str) -> float:
-    """Return whether both are equal, ignoring case, punctuation, white space and Unicode normalisation forms.
+    """Return whether both are equal, ignoring case, punctuation, whitespace and Unicode normalisation forms.
 
     Per cent signs, and what precedes a digit, such as a minus or a decimal point, do not count as punctuation here.
     """

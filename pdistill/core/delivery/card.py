@@ -43,7 +43,7 @@ def card(report: Report, directory: Path, parity: Parity, sampling: Sampling) ->
         "",
         *arms_table(report),
         "",
-        f"Before this folder was finished, it was reloaded in float32 and answered the {parity.queries:,} held-out queries: "
+        f"Before this directory was finished, it was reloaded in float32 and answered the {parity.queries:,} held-out queries: "
         f"{parity.equal:,} answers are those of the evaluated student.{_stops(parity, sampling)}",
         "",
         "## Load it",
@@ -72,7 +72,7 @@ def _base(directory: Path) -> str | None:
 
 
 def _front_matter(base: str | None) -> list[str]:
-    """Return the metadata that the hub reads; a base that is a folder is not a name that the hub knows."""
+    """Return the metadata that the hub reads; a base that is a directory is not a name that the hub knows."""
     known = [f"base_model: {json.dumps(base)}"] if base and base.count("/") == 1 and not base.startswith("/") else []
     library = "peft" if base else "transformers"
     return [

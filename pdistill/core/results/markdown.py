@@ -189,7 +189,7 @@ def recovery_note(report: Report) -> str:
     if recovery.low is None:
         gap = f"{100 * MIN_GAP:.0f} points better than the base in {by}"
         return f"no interval: it needs at least {MIN_N} queries and a teacher at least {gap}"
-    return f"95 % interval {recovery.low:.1%} to {recovery.high:.1%} of the gap between base and teacher"
+    return f"95% interval {recovery.low:.1%} to {recovery.high:.1%} of the gap between base and teacher"
 
 
 def grouped(report: Report) -> str:

@@ -194,7 +194,7 @@ class Config:
 
     @property
     def directory(self) -> Path:
-        """The run's folder."""
+        """The run's directory."""
         return self.run_dir or Path("runs") / self.name
 
     def asked(self) -> JsonObject:

@@ -1,4 +1,4 @@
-"""The findings of the pre-flight: what a sample shows of a run, what speaks against it, and what to look out for."""
+"""The findings of the preflight: what a sample shows of a run, what speaks against it, and what to look out for."""
 
 from collections import Counter
 from collections.abc import Mapping

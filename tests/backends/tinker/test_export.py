@@ -13,7 +13,7 @@ from pdistill.core.errors import BackendError
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x", "", ".", "remote.json"])
 def test_a_files_name_does_not_lead_out_of_the_folder(name: str) -> None:
-    with pytest.raises(BackendError, match="outside of the adapter's folder"):
+    with pytest.raises(BackendError, match="outside of the adapter's directory"):
         export._safe_name(name)
 
 
