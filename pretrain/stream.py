@@ -23,7 +23,7 @@ from pretrain.tokenizer import TURN_END
 from pretrain.words import ShortTexts
 
 EVERYDAY = 0.22
-"""The share of everyday sentences in training."""
+"""The fraction of everyday sentences in training."""
 _SYSTEM = "<|im_start|>system\n"
 CONTINUED = 24
 """The most tokens of a continuation, if there is no prompt."""

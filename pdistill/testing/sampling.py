@@ -97,7 +97,9 @@ def ends_at_stop_texts(bench: Bench) -> None:
         assert text, f"the answers are {[answer.text for answer in whole]}; use a teacher model with longer answers"
         stop = text.rstrip()[-1]
         cut = answers(sampler, prompts, Sampling(max_tokens=12, stop=(stop,)))[number]
-    assert stop not in cut.text, f"with stop {stop!r} the answer is {cut.text!r}; remove the stop sequence and what follows"
+    assert stop not in cut.text, (
+        f"with stop {stop!r} the answer is {cut.text!r}; remove the stop sequence and what follows"
+    )
     assert cut.text == text[: text.index(stop)], (
         f"with stop {stop!r} {text!r} became {cut.text!r}; keep everything before it"
     )

@@ -7,7 +7,7 @@ SECTIONS = [
     "Task and queries:",
     "Answers:",
     "Models:",
-    "Teacher's sampling:",
+    "Teacher sampling:",
     "Training:",
     "Run directory:",
     "Cost:",

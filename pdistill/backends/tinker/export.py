@@ -148,7 +148,9 @@ def _safe_name(name: str) -> str:
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or path.name == NOTE:
-        raise BackendError(f"invalid file name {name!r} from the service: it would be outside of the adapter's directory")
+        raise BackendError(
+            f"invalid file name {name!r} from the service: it would be outside of the adapter's directory"
+        )
     return str(path)
 
 

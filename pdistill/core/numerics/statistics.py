@@ -1,4 +1,4 @@
-"""Shares, differences and recovery, each with its 95% interval."""
+"""Means, differences and recovery, each with its 95% interval."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias

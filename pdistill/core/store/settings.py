@@ -38,7 +38,7 @@ class GenerateSettings:
         count: the number of queries.
         samples: answers per query.
         select: how the one that is learnt is selected.
-        min_confidence: the share of the samples below which a target is not learnt, or None.
+        min_confidence: the fraction of the samples below which a target is not learnt, or None.
         temperature: of the teacher's answers.
         top_p: the probability mass that nucleus sampling keeps.
         max_tokens: tokens after which an answer is cut off.
