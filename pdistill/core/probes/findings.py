@@ -103,19 +103,19 @@ def _leakage(finding: Leakage) -> str:
 
 
 def _retention(finding: Retention) -> str:
-    places = "; ".join(f"{WHERE[where]}, {_drift(drift)}" for where, drift in finding.places.items())
+    places = " and ".join(_drift(WHERE[where], drift) for where, drift in finding.places.items())
     tokens = sum(drift.tokens for drift in finding.places.values())
     return (
-        f"off-task drift from the base: {places}. Measured on {tokens:,} tokens; the alarm is raised if the whole interval of "
-        f"KL is above {finding.threshold:g}."
+        f"off-task drift from the base is {places}. Measured on {tokens:,} tokens (threshold: the interval of KL is entirely "
+        f"above {finding.threshold:g})."
     )
 
 
-def _drift(drift: Drift) -> str:
+def _drift(where: str, drift: Drift) -> str:
     inconclusive = "" if drift.able else ", too high for a usable baseline"
     return (
-        f"KL {_number(drift.kl)} nats per token, top-1 agreement {drift.same_first.value:.1%}, loss "
-        f"{drift.loss.student.value:.2f} (base {drift.loss.base.value:.2f}{inconclusive})"
+        f"KL {_number(drift.kl)} nats per token {where} (top-1 agreement {drift.same_first.value:.1%}; loss "
+        f"{drift.loss.student.value:.2f}, base {drift.loss.base.value:.2f}{inconclusive})"
     )
 
 
