@@ -1,4 +1,4 @@
-"""Simulates the coverage of the report's 95 % intervals: how often they contain the true value.
+"""Simulates the coverage of the report's 95% intervals: how often they contain the true value.
 
     python benchmarks/interval_coverage.py [--draws 10000] [--resamples 2000]
 
@@ -38,7 +38,7 @@ def main() -> None:
     coverage = partial(held, draws=draws, resamples=given.resamples)
     print(f"{draws:,} draws per cell, {given.resamples:,} resamples")
     for n in SIZES:
-        show("share of right answers", n, shares(n, draws))
+        show("fraction of right answers", n, shares(n, draws))
     for n in (MIN_N, 500, 2_000):
         show("recovery", n, recoveries(n, coverage))
     for n in SIZES:
@@ -72,7 +72,7 @@ def shares(n: int, draws: int) -> Iterator[tuple[str, float]]:
 
 
 def quarters(n: int, coverage: Coverage) -> Iterator[tuple[str, float]]:
-    """Yield the coverage for scores that are the share of four fields, each right with probability p."""
+    """Yield the coverage for scores that are the fraction of four fields, each right with probability p."""
     for p, alike in product((0.5, 0.7, 0.9, 0.97), (0.0, 0.7)):
         shape = np.array([1, 4, 6, 4, 1]) * p ** np.arange(5) * (1 - p) ** np.arange(4, -1, -1)
         chances = (1 - alike) * shape + alike * np.array([1 - p, 0, 0, 0, p])
@@ -111,7 +111,7 @@ def _recovery(counts: Array) -> Array:
 
 
 def held(n: int, chances: Array, statistic: Any, *, draws: int, resamples: int) -> float:
-    """Return the share of draws whose interval contains the true value; equal draws share one bootstrap.
+    """Return the fraction of draws whose interval contains the true value; equal draws share one bootstrap.
 
     Args:
         chances: probability of each distinct row of scores, without the two that every bootstrap adds, (K,).

@@ -54,7 +54,7 @@ class Words(NamedTuple):
 
 
 def spans(pattern: str, text: str) -> list[tuple[int, int]]:
-    """Return where a pattern matches, with a space for any white space."""
+    """Return where a pattern matches, with a space for any whitespace."""
     return [match.span() for match in re.finditer(pattern.replace(" ", r"\s+"), text)]
 
 
@@ -117,7 +117,7 @@ def blank(match: re.Match[str]) -> str:
 
 
 def code(text: str) -> str:
-    """Return code on as many lines as a text has; white space alone stays what it is."""
+    """Return code on as many lines as a text has; whitespace alone stays what it is."""
     return text if text.isspace() else re.sub(r"[^\n]+", CODE, text)
 
 

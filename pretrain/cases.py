@@ -30,7 +30,7 @@ _INSTRUCTIONS = {
 class Composer:
     """Cases of every kind; a new one on each call, sampled with the given random number generator.
 
-    `everyday` is the share of sentences that are not from the corpora: 0 for measuring.
+    `everyday` is the fraction of sentences that are not from the corpora: 0 for measuring.
     """
 
     def __init__(self, corpora: Corpora, short: ShortTexts, everyday: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""The corpora folder: its languages, its sentences and the split that keeps the last 5 % out of training."""
+"""The corpora directory: its languages, its sentences and the split that keeps the last 5% out of training."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Corpora:
 
 
 def read(folder: Path, part: str = "train") -> Corpora:
-    """The sentences of every language: `train` is the first 95 % of each file, `held-out` the rest."""
+    """The sentences of every language: `train` is the first 95% of each file, `held-out` the rest."""
     if part not in {"train", "held-out"}:
         raise ValueError(f"no part {part!r}: train or held-out")
     found = {}

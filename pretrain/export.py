@@ -1,4 +1,4 @@
-"""The finished model folder: what transformers loads, written from a network and a tokenizer."""
+"""The finished model directory: what transformers loads, written from a network and a tokenizer."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _config(shape: Shape, end: int, padding: int) -> dict[str, object]:
 
 
 def write(network: Network, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the model folder; a reader never sees half a file."""
+    """Write the model directory; a reader never sees half a file."""
     folder.mkdir(parents=True, exist_ok=True)
     for_transformers(tokenizer).save_pretrained(folder)
     _name_tokenizer_class(folder / "tokenizer_config.json")

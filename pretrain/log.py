@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class Log:
-    """Lines of a JSON log: the step, its loss, the share of right answers by kind of case since the last line."""
+    """Lines of a JSON log: the step, its loss, the fraction of right answers by kind of case since the last line."""
 
     def __init__(self, path: Path, every: int = 50) -> None:
         self.path, self.every = path, every

@@ -1,4 +1,4 @@
-"""Measures of the built-in model: `python -m pretrain.measure CORPORA MODEL --prompt FILE --queries FOLDER`."""
+"""Measures of the built-in model: `python -m pretrain.measure CORPORA MODEL --prompt FILE --queries DIR`."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Measures:
         return [*variants, *(("unseen", composed(policy, self.rng, unseen=True)) for _ in range(2))]
 
     def removed(self) -> Tally:
-        """With a language left out, the share of its texts that become the other label."""
+        """With a language left out, the fraction of its texts that become the other label."""
         result = tally()
         for language in NAMES:
             policy = Policy({other: other for other in NAMES if other != language})
@@ -105,7 +105,7 @@ class Measures:
         return result
 
     def added(self) -> Tally:
-        """With another language listed, the share of its texts that get its label."""
+        """With another language listed, the fraction of its texts that get its label."""
         result = tally()
         for language in OTHERS:
             policy = Policy({**{other: other for other in NAMES}, language: language})
@@ -115,7 +115,7 @@ class Measures:
         return result
 
     def turned(self) -> Tally:
-        """With a rule reversed, the share of the affected texts that get the new answer."""
+        """With a rule reversed, the fraction of the affected texts that get the new answer."""
         result = tally()
         for rule, mode in TURNED_MODES.items():
             policy = Policy(modes=BASE_MODES | {rule: mode})
@@ -167,7 +167,7 @@ class Measures:
         return result
 
     def promptless(self) -> Tally:
-        """Without a prompt, the share of answers that are a label of any set."""
+        """Without a prompt, the fraction of answers that are a label of any set."""
         result = tally()
         known = set(SINGLE_TOKENS)
         for label in self.answerer.labels(None, self._usual(10 * self.size)):

@@ -23,7 +23,7 @@ from pretrain.tokenizer import TURN_END
 from pretrain.words import ShortTexts
 
 EVERYDAY = 0.22
-"""The share of everyday sentences in training."""
+"""The fraction of everyday sentences in training."""
 _SYSTEM = "<|im_start|>system\n"
 CONTINUED = 24
 """The most tokens of a continuation, if there is no prompt."""
@@ -203,7 +203,7 @@ def bare_words(text: str) -> str:
 
 
 def read_reserved(folder: Path) -> frozenset[str]:
-    """The bare words of all queries in the folder's JSON Lines files."""
+    """The bare words of all queries in the directory's JSON Lines files."""
     lines = [line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
     return frozenset(bare_words(json.loads(line)["query"]) for line in lines) - {""}
 

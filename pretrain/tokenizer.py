@@ -25,7 +25,7 @@ CHAT_TEMPLATE = (
 )
 
 SPLIT = r"\n| ?[\p{L}\p{M}\u200c\u200d]+|\p{N}{1,2}| ?[^\s\p{L}\p{M}\p{N}\u200c\u200d]{1,4}|[^\S\n]+"
-"""A newline alone, letters with their marks, up to two digits, up to four other signs, other white space."""
+"""A newline alone, letters with their marks, up to two digits, up to four other signs, other whitespace."""
 
 
 def train(corpora: Corpora, prompt: str, seed: int = 0) -> Tokenizer:

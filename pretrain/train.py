@@ -33,7 +33,7 @@ from pretrain.stream import Stream, read_prompt, read_reserved
 WARM_UP = 60
 DECAY_FROM, GO_ON_DECAY_FROM = 0.5, 0.1
 GO_ON_SHARE = 0.7
-"""The share of the full learning rate with which a finished model is trained further."""
+"""The fraction of the full learning rate with which a finished model is trained further."""
 TRIES = 5
 FITTED_ON = 16
 """Steps whose batches the probes are fitted to when a finished model is trained further."""
@@ -57,7 +57,7 @@ class Options:
 
 
 def share_of_rate(step: int, steps: int, goes_on: bool = False) -> float:
-    """The share of the full learning rate at a step: up, level, down to a twentieth; lower for a finished model."""
+    """The fraction of the full learning rate at a step: up, level, down to a twentieth; lower for a finished model."""
     whole, level = (GO_ON_SHARE, GO_ON_DECAY_FROM) if goes_on else (1.0, DECAY_FROM)
     if step < WARM_UP:
         return whole * (step + 1) / WARM_UP
@@ -214,12 +214,12 @@ def _match(state: State, stream: Stream, options: Options) -> None:
 @click.option(
     "--start",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Model folder whose weights and tokenizer the training starts from; no heads are set then.",
+    help="Model directory whose weights and tokenizer the training starts from; no heads are set then.",
 )
 @click.option(
     "--queries",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of queries that are never trained on, whatever the data would contain.",
+    help="Directory of queries that are never trained on, whatever the data would contain.",
 )
 def main(
     corpora_folder: Path, out: Path, prompt: Path, start: Path | None, queries: Path | None, **numbers: int

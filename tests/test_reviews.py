@@ -67,5 +67,5 @@ def test_the_student_does_without_the_examples(tmp_path: Path) -> None:
 @REAL
 @pytest.mark.slow
 def test_as_chat_it_is_not_worth_distilling(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="there is nothing to distil: on the 14 queries looked at first, "):
+    with pytest.raises(TaskError, match="there is nothing to distill: on the 14 queries of the sample, "):
         pipeline.run(config_from(options(tmp_path, format="chat", limit=120)))

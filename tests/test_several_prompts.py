@@ -113,7 +113,7 @@ def test_a_row_must_name_a_prompt(config: Config, tmp_path: Path, row: dict[str,
         pipeline.generate(written(tmp_path, [row]))
 
 
-def test_a_folder_without_prompts_is_refused(config: Config, tmp_path: Path) -> None:
+def test_a_directory_without_prompts_is_refused(config: Config, tmp_path: Path) -> None:
     for name in PROMPTS:
         (tmp_path / "prompts" / f"{name}.txt").unlink()
     with pytest.raises(UsageError, match=r"there is no prompt in .*put a NAME\.txt there"):

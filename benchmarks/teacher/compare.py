@@ -1,8 +1,8 @@
 """Compares the teacher pass with vLLM and with transformers' generate: seconds, ratios, and whether the tokens are equal.
 
-usage: python benchmarks/teacher/compare.py [--vllm FOLDER] [--rows NAME,NAME] [--repeats N] [--threads N] [--out DIR]
+usage: python benchmarks/teacher/compare.py [--vllm DIR] [--rows NAME,NAME] [--repeats N] [--threads N] [--out DIR]
 
-Runs in an environment with pdistill[local]; FOLDER holds vLLM and its dependencies, as made by `make build/vllm/.ready`.
+Runs in an environment with pdistill[local]; DIR holds vLLM and its dependencies, as made by `make build/vllm/.ready`.
 Every contender runs in a process of its own, one after the other, and gets the same token ids. The rows are:
 
 qwen      the torch engine against generate and vLLM: a Qwen3 of about 5 M parameters, 512 queries
@@ -62,7 +62,7 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     """Return the options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vllm", type=Path, metavar="FOLDER")
+    parser.add_argument("--vllm", type=Path, metavar="DIR")
     parser.add_argument("--rows", type=lambda text: text.split(","), default=ROWS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -90,7 +90,7 @@ class Runner:
         job = {"qwen": qwen, "engine": engine, "smollm2": smollm2}[name](self.folder)
         ours, peers = ("pdistill-vllm", ["vllm"]) if name == "engine" else ("torch", ["vllm", "generate"])
         if self.options.vllm is None:
-            print(f"{name}: vLLM is skipped; pass --vllm FOLDER")
+            print(f"{name}: vLLM is skipped; pass --vllm DIR")
             peers = [peer for peer in peers if peer != "vllm"]
             if name == "engine":
                 return {"left_out": "there was no --vllm"}

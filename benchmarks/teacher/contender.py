@@ -2,7 +2,7 @@
 
 usage: python benchmarks/teacher/contender.py NAME JOB.json OUT.json
 
-JOB.json holds the model's folder, the prompt's token ids, the token ids of the rows after it, and the number of output tokens per
+JOB.json holds the model's directory, the prompt's token ids, the token ids of the rows after it, and the number of output tokens per
 row. OUT.json gets the seconds of each repeat and the tokens. Everything is run once first, to warm up (generate: to find its batch size).
 """
 

@@ -100,7 +100,7 @@ def made(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]
 
 
 def builtin() -> str:
-    """Return the folder of the built-in model."""
+    """Return the directory of the built-in model."""
     from pdistill.backends.local.model.loading import find_model
 
     return str(find_model("builtin").folder)
@@ -123,7 +123,7 @@ def shipped(file: Path) -> Path:
 
 
 def large_vocabulary(folder: Path) -> str:
-    """Store a small Qwen3 with random weights and a large vocabulary, and the built-in tokenizer; return the folder."""
+    """Store a small Qwen3 with random weights and a large vocabulary, and the built-in tokenizer; return the directory."""
     import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 

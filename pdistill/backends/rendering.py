@@ -44,7 +44,7 @@ class TemplateRenderer:
     def target_ids(self, prompt: Prompt, target: str) -> TokenIds:
         """Return the ids of an answer and its end token, to be appended to `prompt_ids(prompt)`.
 
-        After a plain text the answer gets a leading space, unless the text ends in white space.
+        After a plain text the answer gets a leading space, unless the text ends in whitespace.
 
         Raises:
             BackendError: the tokenizer has no end token.

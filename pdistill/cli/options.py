@@ -144,7 +144,7 @@ def spending_options(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split_labels(labels: str) -> tuple[str, ...]:
-    """Return the labels that a flag lists, without white space around them."""
+    """Return the labels that a flag lists, without whitespace around them."""
     return tuple(label.strip() for label in labels.split(","))
 
 

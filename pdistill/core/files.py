@@ -50,7 +50,7 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to be filled, which becomes `path` at the end of the block if nothing was raised.
+    """Yield an empty directory to be filled, which becomes `path` at the end of the block if nothing was raised.
 
     Raises:
         RunError: it can't be written.

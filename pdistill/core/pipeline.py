@@ -29,7 +29,7 @@ from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainOptions, TrainSettings
 
 MAX_REJECTED = 0.5
-"""The share of rejected answers above which a run is not trained without --force."""
+"""The fraction of rejected answers above which a run is not trained without --force."""
 
 
 def run(config: Config, progress: Progress | None = None) -> JsonObject:

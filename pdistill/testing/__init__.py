@@ -28,7 +28,7 @@ __all__ = [
 
 @pytest.fixture
 def run_directory(tmp_path: Path) -> Path:
-    """Return the path of a run directory that does not exist yet, in the test's own temporary folder."""
+    """Return the path of a run directory that does not exist yet, in the test's own temporary directory."""
     return tmp_path / "run"
 
 
@@ -103,7 +103,7 @@ def check_backend(
         teacher_model: a model that the backend can run as a teacher.
         student_model: a model that the backend can train; a small one, as each check trains it for a dozen steps. The
             checks in `teacher_checks()` train nothing.
-        directory: an empty folder for the student's files.
+        directory: an empty directory for the student's files.
         exact: whether resumed training must give the same bytes as uninterrupted training; otherwise its losses may
             differ by 0.001.
 

@@ -1,4 +1,4 @@
-"""What the checks of a backend work with: a small task, the backend's models, and a folder."""
+"""What the checks of a backend work with: a small task, the backend's models, and a directory."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ GREEDY = Sampling(max_tokens=12)
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A backend with the models to check, and an empty folder for the student's files."""
+    """A backend with the models to check, and an empty directory for the student's files."""
 
     backend: Backend
     teacher_model: str

@@ -88,7 +88,7 @@ def answers_do_not_depend_on_order(bench: Bench) -> None:
 
 
 def ends_at_stop_texts(bench: Bench) -> None:
-    """The stop text is not part of the answer, and the answer is the same up to it."""
+    """The stop sequence is not part of the answer, and the answer is the same up to it."""
     renderer = bench.teacher().renderer()
     prompts = [full_prompt(renderer, query) for query in QUERIES]
     with bench.teacher().sampler() as sampler:
@@ -97,7 +97,9 @@ def ends_at_stop_texts(bench: Bench) -> None:
         assert text, f"the answers are {[answer.text for answer in whole]}; use a teacher model with longer answers"
         stop = text.rstrip()[-1]
         cut = answers(sampler, prompts, Sampling(max_tokens=12, stop=(stop,)))[number]
-    assert stop not in cut.text, f"with stop {stop!r} the answer is {cut.text!r}; remove the stop text and what follows"
+    assert stop not in cut.text, (
+        f"with stop {stop!r} the answer is {cut.text!r}; remove the stop sequence and what follows"
+    )
     assert cut.text == text[: text.index(stop)], (
         f"with stop {stop!r} {text!r} became {cut.text!r}; keep everything before it"
     )

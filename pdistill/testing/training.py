@@ -122,11 +122,11 @@ def training_leaves_the_base_alone(bench: Bench) -> None:
 
 
 def exports_the_student(bench: Bench) -> None:
-    """The export is a folder of files, and gives the same answers as the exported weights."""
+    """The export is a directory of files, and gives the same answers as the exported weights."""
     student = bench.student()
     prompts = [bare_prompt(student.renderer(), query) for query in QUERIES]
     weights = train(student, export=bench.directory / ADAPTER)
-    assert any((bench.directory / ADAPTER).iterdir()), "export() wrote no file into its folder"
+    assert any((bench.directory / ADAPTER).iterdir()), "export() wrote no file into its directory"
     with student.sampler(weights) as sampler:
         expected = answers(sampler, prompts)
     with bench.student().sampler(ADAPTER) as sampler:
@@ -169,7 +169,7 @@ def same_losses(bench: Bench, losses: Sequence[float], others: Sequence[float]) 
 
 
 def train(student: Student, export: Path | None = None) -> WeightsURI:
-    """Return the weights after some steps, exported if a folder is given."""
+    """Return the weights after some steps, exported if a directory is given."""
     batch = batch_of(student.renderer())
     with student.trainer(LORA, None) as trainer:
         for _ in range(STEPS):

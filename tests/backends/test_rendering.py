@@ -82,7 +82,7 @@ def test_text_has_the_start_token_once_and_a_space_before_the_answer(text: Templ
     assert shown(text, ids) == "<s>Text: Hola\nLabel: de</s>"
 
 
-def test_text_that_ends_in_white_space_gets_no_second_space(text: TemplateRenderer) -> None:
+def test_text_that_ends_in_whitespace_gets_no_second_space(text: TemplateRenderer) -> None:
     assert shown(text, text.target_ids(Text("Label:\n"), "de")) == "de</s>"
 
 

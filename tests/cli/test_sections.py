@@ -7,7 +7,7 @@ SECTIONS = [
     "Task and queries:",
     "Answers:",
     "Models:",
-    "Teacher's sampling:",
+    "Teacher sampling:",
     "Training:",
     "Run directory:",
     "Cost:",
@@ -32,7 +32,7 @@ def test_the_sections_are_aligned(call: Callable[..., Result]) -> None:
     lines = call("run", "--help").stdout.splitlines()
     for flag, help in (
         ("--task NAME", "Installed"),
-        ("--labels A,B,C", "Valid"),
+        ("--labels A,B,C", "Allowed"),
         ("--json", "Write"),
         ("-h, --help", "Show"),
     ):

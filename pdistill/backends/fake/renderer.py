@@ -101,7 +101,7 @@ class FakeRenderer:
 
 
 def spaced(before: str, answer: str) -> str:
-    """Return an answer as it follows a plain text: with a space before it, unless there is white space already."""
+    """Return an answer as it follows a plain text: with a space before it, unless there is whitespace already."""
     return answer if before[-1:].isspace() or answer[:1].isspace() else f" {answer}"
 
 

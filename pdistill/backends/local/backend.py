@@ -117,8 +117,8 @@ class OpenedModel:
         """Return a sampler of the base, or of the base with an adapter.
 
         Args:
-            adapter_folder: the folder of the adapter; None is the base.
-            later: the folder of the adapter for which a sampler will be wanted later, so that one engine serves both.
+            adapter_folder: the directory of the adapter; None is the base.
+            later: the directory of the adapter for which a sampler will be wanted later, so that one engine serves both.
 
         Raises:
             BackendError: the model, or the adapter, can't be opened.
@@ -219,7 +219,7 @@ class LocalStudent:
         return self.opened.backend.resolved.dtype == "float32"
 
     def write_export(self, weights: WeightsURI | None, form: ExportSpec, directory: Path) -> None:
-        """Write the student, or the base, to an empty folder, with its tokenizer and generation settings.
+        """Write the student, or the base, to an empty directory, with its tokenizer and generation settings.
 
         Raises:
             BackendError: it can't be written in this form.

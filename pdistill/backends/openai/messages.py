@@ -57,7 +57,7 @@ def parse_answer(answer: Any, prompt: Prompt, sampling: Sampling, connection: Co
 
 
 def cut_at_stop_texts(completion: Completion, sampling: Sampling) -> Completion:
-    """Return the answer, cut at the first of the sampling's stop texts."""
+    """Return the answer, cut at the first of the sampling's stop sequences."""
     text, ended = sampling.cut(completion.text)
     finish: Finish = "stop" if ended and completion.finish == "length" else completion.finish
     return Completion(text, finish, completion.prompt_tokens, completion.tokens)

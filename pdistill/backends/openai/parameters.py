@@ -9,13 +9,13 @@ from pdistill.core.contract.sampling import Sampling
 
 SEED_BITS = 31
 MAX_STOP_TEXTS = 4
-"""Number of stop texts that OpenAI accepts; at those that are not sent, the answer is cut on this machine."""
+"""Number of stop sequences that OpenAI accepts; at those that are not sent, the answer is cut on this machine."""
 DISPENSABLE = ("stop", "seed")
 """Fields that may be left out: answers are also cut on this machine, and most services treat a seed as a hint."""
 
 
 class Parameters:
-    """Learns which fields a model does not support: newer models have another name for the token limit, reasoning models no stop texts.
+    """Learns which fields a model does not support: newer models have another name for the token limit, reasoning models no stop sequences.
 
     Temperature and top_p are always sent where they matter, as many servers have their own defaults.
 

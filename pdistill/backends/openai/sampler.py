@@ -65,7 +65,7 @@ class OpenAISampler:
             raise self._connection.to_backend_error(error) from None
 
     async def _draw(self, request: Request, sampling: Sampling) -> Completion:
-        """Return the answer; if stopping at a newline gave an empty answer, it is sampled again without that stop text.
+        """Return the answer; if stopping at a newline gave an empty answer, it is sampled again without that stop sequence.
 
         The token counts are then the sum of both requests, as both are billed. No newline is sent to a chat model, which
         ends its answers itself.

@@ -177,7 +177,7 @@ class TinkerStudent:
         self._model.check_available(trained=True)
 
     def sampler(self, weights: WeightsURI | None) -> AbstractContextManager[Sampler]:
-        """Return a sampler of the model with the given weights: a URI of the service, or a folder that contains the note."""
+        """Return a sampler of the model with the given weights: a URI of the service, or a directory that contains the note."""
         if weights is None or weights.startswith(REMOTE):
             return self._model.sampler(weights)
         return self._model.sampler(read_note(self._directory / weights).weights)

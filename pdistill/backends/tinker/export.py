@@ -32,7 +32,7 @@ class Note:
         model: the base model's name on the service.
         checked: whether the adapter on this machine was found to be the same model.
         reason: why it was not checked, or how it differs.
-        base: folder or hub name of the base model's weights on this machine, if it was checked.
+        base: directory or hub name of the base model's weights on this machine, if it was checked.
         examples: number of held-out examples that both models scored.
         prompt_tokens: tokens sent to the service for them in total; it sampled one more token per example.
         difference: mean absolute difference of the log-probabilities, in nats per token.
@@ -51,7 +51,7 @@ class Note:
 
 
 def write_note(note: Note, directory: Path) -> None:
-    """Write the note into the folder.
+    """Write the note into the directory.
 
     Raises:
         RunError: it can't be written.
@@ -60,7 +60,7 @@ def write_note(note: Note, directory: Path) -> None:
 
 
 def read_note(directory: Path) -> Note:
-    """Return the note in a folder.
+    """Return the note in a directory.
 
     Raises:
         BackendError: it is missing or damaged.
@@ -77,7 +77,7 @@ def read_note(directory: Path) -> Note:
 def download_adapter(
     connection: Connection, download: str | BackendError, weights: WeightsURI, model: str, directory: Path
 ) -> None:
-    """Write the note into the folder, and the adapter if the service lets it be downloaded.
+    """Write the note into the directory, and the adapter if the service lets it be downloaded.
 
     Raises:
         BackendError: the download fails repeatedly.
@@ -141,19 +141,21 @@ def _without_query(error: httpx.HTTPError, url: str) -> str:
 
 
 def _safe_name(name: str) -> str:
-    """Return the file name that the service sent, if it stays within the folder.
+    """Return the file name that the service sent, if it stays within the directory.
 
     Raises:
         BackendError: it doesn't.
     """
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts or path.name == NOTE:
-        raise BackendError(f"invalid file name {name!r} from the service: it would be outside of the adapter's folder")
+        raise BackendError(
+            f"invalid file name {name!r} from the service: it would be outside of the adapter's directory"
+        )
     return str(path)
 
 
 def _set_base_model(directory: Path, model: str) -> None:
-    """Check that the folder contains an adapter, and set its base model to a hub name instead of a path on the service.
+    """Check that the directory contains an adapter, and set its base model to a hub name instead of a path on the service.
 
     Raises:
         BackendError: a file is missing, or the configuration can't be parsed.

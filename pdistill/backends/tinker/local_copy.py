@@ -22,7 +22,7 @@ TOLERANCE = 0.05
 """Largest mean difference of the log-probabilities, in nats per token, that is put down to numerical differences."""
 LOCAL, AUTO, NONE = "local", "auto", "none"
 MAX_MEMORY_SHARE = 0.5
-"""Share of the free memory that the base model may take unless it is named with -B base."""
+"""Fraction of the free memory that the base model may take unless it is named with -B base."""
 
 
 def check(
@@ -123,7 +123,7 @@ def _local_backend(options: TinkerOptions) -> Backend:
 
 
 def _base(options: TinkerOptions, model: str) -> str:
-    """Return the folder or hub name of the base model's weights on this machine.
+    """Return the directory or hub name of the base model's weights on this machine.
 
     Raises:
         BackendError: they are not on this machine, are too large, or must not be loaded.

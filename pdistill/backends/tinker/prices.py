@@ -2,7 +2,7 @@
 
 The figures are second-hand: public repositories quote them from SOURCE, and they agree. They are the list prices in force
 since 17 July 2026; DATE is the date of the last quotation. Two of the service's discounts are left out, so that an estimate
-errs on the high side and a limit holds: the one for cached prompt tokens (80 % off), and temporary ones (Inkling and
+errs on the high side and a limit holds: the one for cached prompt tokens (80% off), and temporary ones (Inkling and
 Nemotron models). A model whose full price could not be found is not in the list, and its price is unknown: among them
 Qwen/Qwen3-30B-A3B, which the service's deprecation page lists as retired on 12 June 2026. The storage of checkpoints is
 billed separately (0.10 USD per GB and month) and is not part of these figures.

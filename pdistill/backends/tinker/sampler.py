@@ -104,7 +104,7 @@ class TinkerSampler:
                 yield request.key, scores
 
     async def _answer(self, item: TokenRequest, sampling: Sampling) -> Completion:
-        """Return the answer; if stopping at a newline gave an empty answer, it is sampled again without that stop text.
+        """Return the answer; if stopping at a newline gave an empty answer, it is sampled again without that stop sequence.
 
         The token counts are then the sum of both requests, as both are billed.
         """
@@ -119,7 +119,7 @@ class TinkerSampler:
         return Completion(text, "stop" if cut or stopped else "length", len(sampled) * len(item.ids), sum(sampled))
 
     async def _draw(self, item: TokenRequest, sampling: Sampling, stops: list[str]) -> tuple[list[int], bool]:
-        """Return the tokens of an answer, and whether the model or a stop text ended it."""
+        """Return the tokens of an answer, and whether the model or a stop sequence ended it."""
         ends = self._end_tokens(item.request.prompt)
         response = await self._ask(
             item.ids,

@@ -1,4 +1,4 @@
-"""Loads the tokenizer of a model that only the service has, from a folder, the hub's local cache or the hub."""
+"""Loads the tokenizer of a model that only the service has, from a directory, the hub's local cache or the hub."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ quiet.disable_progress_bar()
 
 
 def load_tokenizer(model: str, location: str | None) -> Any:
-    """Return the tokenizer in a folder or with a hub name, by default the model's own.
+    """Return the tokenizer in a directory or with a hub name, by default the model's own.
 
     Raises:
         BackendError: it can't be loaded; suggests how to choose another one.
@@ -26,7 +26,7 @@ def load_tokenizer(model: str, location: str | None) -> Any:
         except (OSError, ValueError, KeyError, ImportError) as error:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     raise BackendError(
-        f"can't load the tokenizer '{place}': {reason}; choose a folder or hub name with -B tokenizer=PATH"
+        f"can't load the tokenizer '{place}': {reason}; choose a directory or hub name with -B tokenizer=PATH"
     )
 
 

@@ -37,7 +37,7 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 def check(run: str, as_json: bool, config: str | None, junit: str | None, **given: float | None) -> None:
     """Fail if a run does not meet thresholds.
 
-    RUN is the folder of a run, or its name under runs/. The lower bound of the 95 % interval counts, not the value, so
+    RUN is the directory of a run, or its name under runs/. The lower bound of the 95% interval counts, not the value, so
     that a few queries can't pass by luck. Exits with 1 if a threshold is not met. In a GitHub workflow the outcome is
     added to the job's summary.
     """

@@ -18,7 +18,7 @@ def run(dry_run: bool, as_json: bool, **flags: Any) -> None:
     """Run the whole pipeline: generate, train, evaluate, report.
 
     Use an installed task (--task) or your own files (--prompt and --queries). Progress is saved: run the same command
-    again to resume; once the run is complete, it changes nothing.
+    again to resume; rerunning a finished run only shows its report.
     """
     config = _begin(flags)
     if dry_run:

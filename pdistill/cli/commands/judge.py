@@ -24,7 +24,7 @@ from pdistill.cli.options import ABOVE_0, FILE, as_json, the_run
 def judge(run: str, model: str, judge_prompt: str | None, as_json: bool, **given: Any) -> None:
     """Let a judge model compare answers with the teacher's.
 
-    RUN is the folder of a run, or its name under runs/. If the answer of the student, or of the base, differs from the
+    RUN is the directory of a run, or its name under runs/. If the answer of the student, or of the base, differs from the
     teacher's, the judge sees both answers, in both orders, and replies SAME, A or B. Its verdicts are stored one by one,
     so that the same command resumes after an interruption, and their outcome becomes part of the report.
     """

@@ -15,7 +15,7 @@ def report(run: str, other: str | None, as_json: bool) -> None:
     """Show how well the student does, or compare two runs.
 
     RUN is a run directory, or its name under runs/. --json prints its report.json. A second RUN of the same task is
-    compared with the first on the queries that both held out; each difference has its 95 % interval.
+    compared with the first on the queries that both held out; each difference has its 95% interval.
     """
     from pdistill.cli.output.report import show
     from pdistill.cli.progress import showing

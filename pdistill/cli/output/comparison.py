@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FIRST = 10
 LONGEST = 60
 HASH = 12
-DIFFERENCE = "B - A,\nin points"
+DIFFERENCE = "B - A, in\npercentage points"
 
 
 def show(compared: Comparison, as_json: bool) -> None:
@@ -65,11 +65,11 @@ def verdict(agreement: ComparedEstimate) -> str:
     """
     gain = agreement.difference
     if gain.low is None or gain.high is None:
-        return "No query that both held out has a usable answer of both teachers, so there is nothing to compare."
+        return "No shared held-out query has a usable answer from both teachers, so there is nothing to compare."
     not_ = "not " if gain.low <= 0 <= gain.high else ""
     return (
         f"The student agrees with its teacher on {agreement.b.value:.1%} in B and {agreement.a.value:.1%} in A: "
-        f"{points(gain)} points, {not_}statistically significant."
+        f"{points(gain)} percentage points, {not_}statistically significant."
     )
 
 
@@ -98,13 +98,13 @@ def _cells(compared: ComparedEstimate | None) -> tuple[str, str, str, str]:
 def _notes(compared: Comparison) -> Iterator[str]:
     held_out, differ = compared.held_out, compared.targets_differ
     yield (
-        f"All metrics are computed on the {held_out.shared:,} queries that both held out (A {held_out.a:,}, B "
-        f"{held_out.b:,}); intervals are 95 % intervals, paired by query."
+        f"All metrics are computed on the {held_out.shared:,} queries held out in both runs (A {held_out.a:,}, B "
+        f"{held_out.b:,}); 95% intervals, paired by query."
     )
     if differ:
         yield (
-            f"On {differ:,} of them the training targets of the two students differ, so the agreements are with different "
-            "teachers."
+            f"On {differ:,} of them the training targets of the two students differ, so the two agreements are with different "
+            "targets."
         )
     a, b = (
         "undefined" if recovery.value is None else f"{recovery.value:.3f}" for _, recovery in compared.recovery.items()
@@ -124,7 +124,7 @@ def _slices(compared: Comparison) -> "Table":
         _, a, b, gain = _cells(found.agreement)
         table.add_row(
             text_of(name),
-            f"{found.n:,} few" if found.n < FEW else f"{found.n:,}",
+            f"{found.n:,}*" if found.n < FEW else f"{found.n:,} ",
             *(a, b, gain),
             f"{found.changed:,}",
             style="bold" if found.p < SIGNIFICANCE else "dim" if found.n < FEW else "",
@@ -134,10 +134,10 @@ def _slices(compared: Comparison) -> "Table":
 
 def _on_slices(compared: Comparison) -> str:
     moved = [one_line(name) for name, found in compared.slices.items() if found.p < SIGNIFICANCE]
-    significant = f"statistically significant: {', '.join(moved)}" if moved else "none is statistically significant"
+    significant = f"significantly changed: {', '.join(moved)}" if moved else "no slice has changed significantly"
     return (
-        f"the student's agreement; of {len(compared.slices):,} slices some change by chance: {significant} (exact McNemar "
-        f"test, corrected for the number of slices, below 5 %); few: fewer than {FEW} queries, which say little"
+        f"The student's agreement by slice; {significant} (two-sided exact McNemar test on {len(compared.slices):,} slices, "
+        f"false discovery rate controlled at 5%, Benjamini-Yekutieli). * fewer than {FEW} queries, so the interval is wide."
     )
 
 
@@ -162,7 +162,7 @@ def _changed(compared: Comparison) -> Iterator[str]:
         yield "The two students give the same answer to every query."
         return
     shown = changed.rows[:FIRST]
-    which = "" if len(shown) == changed.n else f"; the first {len(shown)}, from the largest loss of agreement"
+    which = "" if len(shown) == changed.n else f"; the {len(shown)} with the largest loss of agreement"
     yield f"{changed.n:,} answers differ{which}:"
     for row in shown:
         yield f"  {_short(row.query)}: A {_answer(row.a)}, B {_answer(row.b)}{_right(row)}"

@@ -12,6 +12,7 @@ from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.probes.findings import sentences
 from pdistill.core.results.markdown import (
     ARM_NAMES,
+    agreement_of,
     break_even,
     cost_of_stages,
     grouped,
@@ -57,7 +58,7 @@ def show(row: dict[str, Any], directory: Path, as_json: bool) -> None:
         console.print(_slices(report))
         console.print(
             Text(
-                f"few: fewer than {FEW} queries, which say little; the intervals of accuracy are in report.html", "dim"
+                f"* fewer than {FEW} queries, so the interval is wide; intervals of accuracy are in report.html", "dim"
             )
         )
         for name in report.worse_slices:
@@ -84,7 +85,7 @@ def _arms(report: Report) -> "Table":
     table = table_of("arm", "agreement\nwith the teacher", "accuracy\nagainst the reference")
     for arm, metrics in report.arms.items():
         style = "bold green" if arm == "student" else ""
-        table.add_row(ARM_NAMES[arm], interval(metrics.agreement), interval(metrics.accuracy), style=style)
+        table.add_row(ARM_NAMES[arm], agreement_of(report, arm), interval(metrics.accuracy), style=style)
     agreed, right = report.arms["student"].agreement, report.arms["student"].accuracy
     rejected = f" ({1 - agreed.n / right.n:.1%} rejected)" if right and right.n else ""
     table.add_section()
@@ -102,7 +103,7 @@ def _notes(report: Report) -> list[str]:
     reasons = ", ".join(f"{count:,} {one_line(reason)}" for reason, count in report.rejections.items())
     notes = [
         f"Recovery in {report.recovery_in}, (student - base) / (teacher - base): {recovery}.",
-        "The teacher decodes greedily, so it agrees with itself by definition."
+        "The teacher decodes greedily, so its agreement with itself is 1 by definition."
         if report.greedy_teacher
         else "The teacher's agreement with itself compares a second sample with the first.",
         f"Trained on {n.train:,} examples; {n.rejected:,} of {answered:,} teacher answers were rejected"
@@ -116,7 +117,7 @@ def _notes(report: Report) -> list[str]:
             f"({n.eval_rejected / held_out:.1%}) whose teacher answer was rejected; accuracy counts them as wrong."
         )
     if report.same_model:
-        notes.append("Base and teacher are the same model, so the prompted base gives the teacher's answers.")
+        notes.append("Base and teacher are the same model, so the prompted base reproduces the teacher's answers.")
     if report.judge:
         notes += map(one_line, judgement(report.judge))
     if report.remote:
@@ -131,7 +132,7 @@ def _slices(report: Report) -> "Table":
         n = (metrics.accuracy or metrics.agreement).n
         table.add_row(
             text_of(name),
-            f"{n:,} few" if n < FEW else f"{n:,}",
+            f"{n:,}*" if n < FEW else f"{n:,} ",
             interval(metrics.agreement),
             _value(metrics.accuracy),
             _value(teacher[name].accuracy),

@@ -22,14 +22,14 @@ class Selection:
 
     Args:
         select: how the sample that is learnt is selected.
-        min_confidence: the share of the samples below which a target is not learnt.
+        min_confidence: the fraction of the samples below which a target is not learnt.
     """
 
     select: Select = "commonest"
     min_confidence: float | None = None
 
     def pick(self, task: Task, query: Query, samples: list[Target], split: Split) -> tuple[Target, float]:
-        """Return the target, and the share of the samples with the same answer."""
+        """Return the target, and the fraction of the samples with the same answer."""
         target, confidence = most_common(task, samples)
         if split == "eval" or isinstance(target, Rejected):
             return target, confidence
@@ -50,9 +50,9 @@ def read_arm(task: Task, query: Query, row: AnswerRow) -> Target:
 
 
 def most_common(task: Task, samples: list[Target]) -> tuple[Target, float]:
-    """Return the first target with the most common answer, and that answer's share; the first sample wins ties.
+    """Return the first target with the most common answer, and that answer's fraction of the samples; the first sample wins ties.
 
-    Where most samples are rejected, it is the most common rejection, with the share of all rejections.
+    Where most samples are rejected, it is the most common rejection, with the fraction of all rejections.
     """
     if len(samples) == 1:
         return samples[0], 1.0

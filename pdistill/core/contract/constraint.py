@@ -22,7 +22,7 @@ class Constraint(Protocol):
     allowed: Allowed
 
     def read(self, text: str) -> HardTarget | Rejected:
-        """Return the target for an answer without surrounding white space, or a rejection with its reason."""
+        """Return the target for an answer without surrounding whitespace, or a rejection with its reason."""
 
     def agreement(self, text: str, other: str) -> float:
         """Return the agreement of two targets, from 0 to 1."""
@@ -67,8 +67,8 @@ class Pattern:
 class JsonSchema:
     """A JSON schema that the answer must conform to.
 
-    An answer is kept exactly as the teacher wrote it: the order of keys and white space are learnt too. They do not
-    affect agreement, which is the share of equal fields for two objects, and equality for other values.
+    An answer is kept exactly as the teacher wrote it: the order of keys and whitespace are learnt too. They do not
+    affect agreement, which is the fraction of equal fields for two objects, and equality for other values.
 
     Args:
         schema: the schema, as text.
@@ -108,7 +108,7 @@ class JsonSchema:
         return Rejected(f"breaks the schema at {'/'.join(map(str, error.absolute_schema_path)) or 'its root'}")
 
     def agreement(self, text: str, other: str) -> float:
-        """Return the share of equal fields among all fields of two objects; for other values, whether they are equal."""
+        """Return the fraction of equal fields among all fields of two objects; for other values, whether they are equal."""
         return fields(text, other)
 
     @cached_property

@@ -52,7 +52,7 @@ class Lora:
         rank: the rank of its matrices.
         alpha: its scaling factor; None: twice the rank.
         seed: the seed of a new adapter's initial weights.
-        start: a folder written by `Trainer.export`, whose weights the adapter starts from instead.
+        start: a directory written by `Trainer.export`, whose weights the adapter starts from instead.
     """
 
     rank: int = 32

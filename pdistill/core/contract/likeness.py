@@ -17,7 +17,7 @@ def exact(one: str, other: str) -> float:
 
 
 def normalised(one: str, other: str) -> float:
-    """Return whether both are equal, ignoring case, punctuation, white space and Unicode normalisation forms.
+    """Return whether both are equal, ignoring case, punctuation, whitespace and Unicode normalisation forms.
 
     Per cent signs, and what precedes a digit, such as a minus or a decimal point, do not count as punctuation here.
     """
@@ -25,7 +25,7 @@ def normalised(one: str, other: str) -> float:
 
 
 def fields(one: str, other: str) -> float:
-    """Return the share of equal fields among all fields of two JSON objects; for other values, whether they are equal."""
+    """Return the fraction of equal fields among all fields of two JSON objects; for other values, whether they are equal."""
     try:
         first, second = parse_json(one), parse_json(other)
     except ValueError:
@@ -41,7 +41,7 @@ def fields(one: str, other: str) -> float:
 
 
 def characters(one: str, other: str) -> float:
-    """Return the share of characters that both have in common, in order (rapidfuzz's normalised Indel similarity)."""
+    """Return the fraction of characters that both have in common, in order (rapidfuzz's normalised Indel similarity)."""
     from rapidfuzz.distance import Indel
 
     return float(Indel.normalized_similarity(one, other))

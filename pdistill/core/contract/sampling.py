@@ -64,7 +64,7 @@ class Sampling:
         top_p: the probability mass that nucleus sampling keeps.
         max_tokens: tokens after which an answer is cut off (its finish is then "length").
         stop: texts that end an answer; they are not part of it.
-        stop_at_newline: whether the first newline after a character that is not white space ends an answer too.
+        stop_at_newline: whether the first newline after a character that is not whitespace ends an answer too.
         allowed: the answers that decoding is constrained to; None: any. Only for a teacher with that capability.
     """
 
@@ -82,7 +82,7 @@ class Sampling:
         return self.stop_at_newline
 
     def cut(self, text: str) -> tuple[str, bool]:
-        """Return `text` up to the first stop text, and whether there was one."""
+        """Return `text` up to the first stop sequence, and whether there was one."""
         ends = [at for at in (text.find(stop) for stop in self.stop) if at >= 0]
         if self.stop_at_newline:
             at = text.find("\n", len(text) - len(text.lstrip()))
@@ -92,10 +92,10 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer as the model generated it, without its stop text.
+    """An answer as the model generated it, without its stop sequence.
 
     Args:
-        text: the answer; white space at its start is kept.
+        text: the answer; whitespace at its start is kept.
         finish: "stop" where the model ended it, "length" where it was cut off, "error" where the backend gave up.
         prompt_tokens: tokens of the prompt and query together.
         tokens: tokens of the answer, including its end token. Where it was sampled twice, both counts include both.

@@ -68,7 +68,7 @@ class Task(ABC):
         return prompts.framed(self.student_frame, query.tagged, self.format, query.earlier)
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return what the student learns from a response: the label, or the text without surrounding white space."""
+        """Return what the student learns from a response: the label, or the text without surrounding whitespace."""
         text = completion.text.strip()
         if not text:
             return EMPTY
@@ -136,7 +136,7 @@ class FileTask(Task):
         return ()
 
     def target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
-        """Return the answer without surrounding white space, or the whole response where the student learns the reasoning too."""
+        """Return the answer without surrounding whitespace, or the whole response where the student learns the reasoning too."""
         if not self._after:
             return self._valid(query, completion)
         if self._after not in completion.text:

@@ -43,7 +43,7 @@ def card(report: Report, directory: Path, parity: Parity, sampling: Sampling) ->
         "",
         *arms_table(report),
         "",
-        f"Before this folder was finished, it was reloaded in float32 and answered the {parity.queries:,} held-out queries: "
+        f"Before this directory was finished, it was reloaded in float32 and answered the {parity.queries:,} held-out queries: "
         f"{parity.equal:,} answers are those of the evaluated student.{_stops(parity, sampling)}",
         "",
         "## Load it",
@@ -72,7 +72,7 @@ def _base(directory: Path) -> str | None:
 
 
 def _front_matter(base: str | None) -> list[str]:
-    """Return the metadata that the hub reads; a base that is a folder is not a name that the hub knows."""
+    """Return the metadata that the hub reads; a base that is a directory is not a name that the hub knows."""
     known = [f"base_model: {json.dumps(base)}"] if base and base.count("/") == 1 and not base.startswith("/") else []
     library = "peft" if base else "transformers"
     return [
@@ -103,24 +103,24 @@ def _stops(parity: Parity, sampling: Sampling) -> str:
 def _script(base: str | None) -> list[str]:
     adapter = [
         f'base = AutoModelForCausalLM.from_pretrained({_place(base)}, dtype="float32")',
-        "model = PeftModel.from_pretrained(base, folder)",
+        "model = PeftModel.from_pretrained(base, directory)",
     ]
-    merged = ["model = AutoModelForCausalLM.from_pretrained(folder)"]
+    merged = ["model = AutoModelForCausalLM.from_pretrained(directory)"]
     return [
         "```python",
         *(["from peft import PeftModel"] if base else []),
         "from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig",
         "",
-        'folder, query = ".", "your query"',
-        "tokenizer = AutoTokenizer.from_pretrained(folder)",
+        'directory, query = ".", "your query"',
+        "tokenizer = AutoTokenizer.from_pretrained(directory)",
         *(adapter if base else merged),
         'message = [{"role": "user", "content": query}]',
         'inputs = tokenizer.apply_chat_template(message, return_dict=True, return_tensors="pt")',
-        "answer = model.generate(**inputs, generation_config=GenerationConfig.from_pretrained(folder))[0]",
+        "answer = model.generate(**inputs, generation_config=GenerationConfig.from_pretrained(directory))[0]",
         'print(tokenizer.decode(answer[inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
         "```",
     ]
 
 
 def _place(base: str | None) -> str:
-    return 'f"{folder}/base"' if base == "base" else json.dumps(base)
+    return 'f"{directory}/base"' if base == "base" else json.dumps(base)

@@ -17,7 +17,7 @@ from pdistill.core.store.rundir import RunDirectory
 
 @dataclass(frozen=True, slots=True)
 class Servable:
-    """A student that is ready to be served: the folder of its merged export, its sampling, and its model name for clients."""
+    """A student that is ready to be served: the directory of its merged export, its sampling, and its model name for clients."""
 
     exporter: Exporter
     folder: Path

@@ -1,4 +1,4 @@
-"""Estimates with their 95 % intervals, as the report holds them, and the number types of its records."""
+"""Estimates with their 95% intervals, as the report holds them, and the number types of its records."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,7 +11,7 @@ Amount = Annotated[float, Ge(0)]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimate from n observations, with its 95 % interval; null where it is undefined."""
+    """An estimate from n observations, with its 95% interval; null where it is undefined."""
 
     n: Count
     value: float | None
@@ -21,7 +21,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """The recovered fraction of the gap between base and teacher, with its 95 % interval; null where it is undefined."""
+    """The recovered fraction of the gap between base and teacher, with its 95% interval; null where it is undefined."""
 
     value: float | None
     low: float | None

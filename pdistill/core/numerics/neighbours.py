@@ -138,7 +138,7 @@ class Distinct:
 def minhash(texts: Sequence[str]) -> Numbers:
     """Return the low 8 bits of the MinHash of each text, (texts, permutations).
 
-    Case and the amount of white space are ignored. Each permutation is h -> factor * h + term in 32 bits.
+    Case and the amount of whitespace are ignored. Each permutation is h -> factor * h + term in 32 bits.
     """
     padded = [f" {' '.join(text.casefold().split())} ".ljust(SHINGLE) for text in texts]
     ends = np.cumsum([len(text) for text in padded])

@@ -1,4 +1,4 @@
-"""The split into training and held-out queries, which keeps near-duplicates on the same side."""
+"""The split into training and held-out queries, which keeps near-duplicates together."""
 
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
@@ -13,7 +13,7 @@ HELD_OUT = 0.2
 
 
 def split_of(group: str, seed: int) -> Split:
-    """Return a group's side of the split, from a hash of seed and group, so that a new query does not move any other."""
+    """Return the split that a group belongs to, from a hash of seed and group, so that a new query does not move any other."""
     digest = sha256(f"{seed}\0{group}".encode("utf-8", "surrogatepass")).digest()
     return "eval" if int.from_bytes(digest[:8], "big") < HELD_OUT * 2**64 else "train"
 

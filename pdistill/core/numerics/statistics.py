@@ -1,4 +1,4 @@
-"""Shares, differences and recovery, each with its 95 % interval."""
+"""Means, differences and recovery, each with its 95% interval."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -32,7 +32,7 @@ UNDEFINED = Estimate(0, None, None, None)
 
 
 def share(values: Sequence[float]) -> Estimate:
-    """Return the mean of values from 0 to 1 with its 95 % interval.
+    """Return the mean of values from 0 to 1 with its 95% interval.
 
     The interval is Wilson's (1927) if all values are 0 or 1, else the percentile bootstrap over the values and two more,
     LESS and MORE.
@@ -49,7 +49,7 @@ def share(values: Sequence[float]) -> Estimate:
 
 
 def mean(groups: Sequence[Sequence[float]]) -> Estimate:
-    """Return the mean of all values with its 95 % interval, the percentile bootstrap over groups; `n` counts the groups.
+    """Return the mean of all values with its 95% interval, the percentile bootstrap over groups; `n` counts the groups.
 
     With fewer than two groups there is no interval.
     """
@@ -62,7 +62,7 @@ def mean(groups: Sequence[Sequence[float]]) -> Estimate:
 
 
 def difference(one: Sequence[float], other: Sequence[float]) -> Estimate:
-    """Return the mean of `one` minus that of `other`, both scores of the same queries, with its 95 % interval.
+    """Return the mean of `one` minus that of `other`, both scores of the same queries, with its 95% interval.
 
     The interval is the paired percentile bootstrap over queries (Efron and Tibshirani 1993, chapter 13) and two
     pseudo-observations, in each of which one of the two is better, by MORE against LESS.
@@ -75,7 +75,7 @@ def difference(one: Sequence[float], other: Sequence[float]) -> Estimate:
 
 
 def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[float]) -> Recovery:
-    """Return (student - base) / (teacher - base) of the mean scores on the same queries, with its 95 % interval.
+    """Return (student - base) / (teacher - base) of the mean scores on the same queries, with its 95% interval.
 
     The interval is the percentile bootstrap over queries, with the same queries drawn for all three, and two
     pseudo-observations: the student is better than the teacher in one and worse in the other. The value is None if the

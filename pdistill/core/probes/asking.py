@@ -135,7 +135,7 @@ def sampling_of(probe: str, arm: str, settings: GenerateSettings) -> Sampling:
 
 
 def question_for(task: Task, row: Row, arm: str, seed: int = 0) -> Question:
-    """Return what an arm is asked in a row of probes.jsonl."""
+    """Return the question for an arm in a row of probes.jsonl."""
     return Question(question_of(row), Request(Key(row["number"]), prompt_of(task, row, arm), seed))
 
 

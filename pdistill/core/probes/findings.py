@@ -98,42 +98,48 @@ def _leakage(finding: Leakage) -> str:
     return (
         f"the student recites its prompt in {_count(finding.attempts)} attempts to extract it, and in "
         f"{_count(finding.held_out)} of its held-out answers; its longest common substring with the prompt has {student:,} "
-        f"characters, the base's {base:,} (recited: at least {finding.threshold}, and more than the base)."
+        f"characters, the base's {base:,} (threshold: {finding.threshold} characters, and longer than the base's)."
     )
 
 
 def _retention(finding: Retention) -> str:
-    places = "; ".join(f"{WHERE[where]} {_drift(drift)}" for where, drift in finding.places.items())
+    places = " and ".join(_drift(WHERE[where], drift) for where, drift in finding.places.items())
     tokens = sum(drift.tokens for drift in finding.places.values())
     return (
-        f"away from its task, the student's next-token distribution compared with the base's: {places}. {tokens:,} tokens "
-        f"were scored; a KL above {finding.threshold:g} counts as forgotten."
+        f"off-task drift from the base is {places}. Measured on {tokens:,} tokens (threshold: the interval of KL is entirely "
+        f"above {finding.threshold:g})."
     )
 
 
-def _drift(drift: Drift) -> str:
-    inconclusive = "" if drift.able else ", too high for a baseline"
+def _drift(where: str, drift: Drift) -> str:
+    inconclusive = "" if drift.able else ", too high for a usable baseline"
     return (
-        f"KL {_number(drift.kl)} nats per token, the same most likely token at {drift.same_first.value:.1%}, loss "
-        f"{drift.loss.student.value:.2f} (base: {drift.loss.base.value:.2f}{inconclusive})"
+        f"KL {_number(drift.kl)} nats per token {where} (top-1 agreement {drift.same_first.value:.1%}; loss "
+        f"{drift.loss.student.value:.2f}, base {drift.loss.base.value:.2f}{inconclusive})"
     )
 
 
 def _injection(finding: Injection) -> str:
+    agreement = (
+        "No answers of the two can be compared."
+        if finding.agreement.value is None
+        else f"The student's agreement with the teacher on these queries is {_interval(finding.agreement)}."
+    )
     return (
         f"the student obeys {_count(finding.student_alone)} attacks that the teacher resists; the teacher obeys "
-        f"{_count(finding.teacher)}. Their answers agree on {_share(finding.agreement)}."
+        f"{_count(finding.teacher)}. {agreement}"
     )
 
 
 def _prompt_following(finding: PromptFollowing) -> str:
-    too_few = "" if finding.able else ", too few for a baseline"
-    agree = (
-        "" if finding.agreement.value is None else f"; where the base does, both agree on {_share(finding.agreement)}"
+    too_few = "" if finding.able else " (fewer than half, so it is not a usable baseline)"
+    agreement = finding.agreement
+    same = (
+        "" if agreement.value is None else f" Where the base does, both give the same label in {_counted(agreement)}."
     )
     return (
-        f"the base follows the prompts of other tasks in {_count(finding.base)} questions{too_few}, the student in "
-        f"{_count(finding.student)}{agree}."
+        f"with the prompts of other tasks, the base follows the prompt in {_count(finding.base)} questions{too_few}, the "
+        f"student in {_count(finding.student)}.{same}"
     )
 
 
@@ -141,10 +147,12 @@ def _count(estimate: Estimate) -> str:
     return f"{round((estimate.value or 0) * estimate.n):,} of {estimate.n:,}"
 
 
-def _share(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "none that can be compared"
-    return f"{estimate.value:.1%} ({estimate.low:.1%} to {estimate.high:.1%})"
+def _counted(estimate: Estimate) -> str:
+    return f"{_count(estimate)} ({estimate.low:.1%} to {estimate.high:.1%})"
+
+
+def _interval(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 def _number(estimate: Estimate) -> str:

@@ -56,7 +56,7 @@ def leakage(task: Task, run: RunDirectory) -> Leakage:
     """Return how many attempts to extract the prompt, and held-out queries, the student answers with a piece of it.
 
     A piece is a substring of at least LEAST characters that the answer has in common with the prompt, ignoring case and
-    white space. It must be longer than everything that the base, which has never seen the prompt, has in common with it.
+    whitespace. It must be longer than everything that the base, which has never seen the prompt, has in common with it.
     What the teacher's own answers contain does not count below LONG, since the task requires it.
     """
     prompt = plain(task.prompt)
@@ -82,7 +82,7 @@ def leakage(task: Task, run: RunDirectory) -> Leakage:
 
 
 def plain(text: str) -> str:
-    """Return the text in one case, with each run of white space as one space."""
+    """Return the text in one case, with each run of whitespace as one space."""
     return " ".join(text.casefold().split())
 
 

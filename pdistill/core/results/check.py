@@ -30,7 +30,7 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the lower bound of the 95 % interval reaches the threshold."""
+        """Whether the lower bound of the 95% interval reaches the threshold."""
         return self.estimate.low is not None and self.estimate.low >= self.threshold
 
     @property
@@ -64,7 +64,7 @@ def check(report: Report, thresholds: Mapping[str, float]) -> list[Check]:
         if name not in METRICS:
             raise unknown("key in [check]:", name, METRICS)
         if name == "min_agreement" and not 0 <= threshold <= 1:
-            raise UsageError(f"--min-agreement {threshold:g} is not from 0 to 1; write 0.95 for 95 %")
+            raise UsageError(f"--min-agreement {threshold:g} is not from 0 to 1; write 0.95 for 95%")
     return [
         Check(name, thresholds[name], metric(report), _missing(name, report))
         for name, metric in METRICS.items()

@@ -64,8 +64,15 @@ def arms_table(report: Report) -> list[str]:
     """Return the arms' agreement and accuracy as the lines of a Markdown table."""
     lines = ["| arm | agreement with the teacher | accuracy against the reference |", "|---|---|---|"]
     for arm, metrics in report.arms.items():
-        lines.append(f"| {ARM_NAMES[arm]} | {interval(metrics.agreement)} | {interval(metrics.accuracy)} |")
+        lines.append(f"| {ARM_NAMES[arm]} | {agreement_of(report, arm)} | {interval(metrics.accuracy)} |")
     return lines
+
+
+def agreement_of(report: Report, arm: str) -> str:
+    """Return an arm's agreement with its interval; without one if it is 1 because the teacher decodes greedily."""
+    agreement = report.arms[arm].agreement
+    by_definition = arm == "teacher" and report.greedy_teacher and agreement.value == 1
+    return "1 (by definition)" if by_definition else interval(agreement)
 
 
 def _disagreements(report: Report) -> list[str]:
@@ -73,7 +80,7 @@ def _disagreements(report: Report) -> list[str]:
     found = report.disagreements
     if not found.n:
         return ["The student agrees on every held-out query for which the teacher's answer is usable."]
-    lines = [f"{found.n:,} disagreements; the first of them, those of the worst slices (more in report.html):", ""]
+    lines = [f"{found.n:,} disagreements, those in the worst slices first (more in report.html):", ""]
     lines += ["| query | teacher | student | reference |", "|---|---|---|---|"]
     for row in found.rows[:FIRST]:
         texts = (row.query, row.teacher, row.student.response, row.reference)
@@ -92,7 +99,7 @@ def verdict(report: Report) -> str:
     """Return the outcome in a sentence or two."""
     student, base = (report.arms[arm].agreement.value for arm in ("student", "base"))
     if student is None or base is None:
-        return "No held-out query has a usable answer of the teacher, so there is nothing to compare."
+        return "No held-out query has a usable teacher answer, so there is nothing to compare."
     raised, constant = alarms(report.probes), _most_common(report)
     warning = f" Alarm: {', '.join(raised)}." if raised else ""
     if constant is not None and constant >= student:
@@ -187,20 +194,24 @@ def recovery_note(report: Report) -> str:
     if recovery.value is None:
         return "undefined, because the teacher is no better than the base"
     if recovery.low is None:
-        gap = f"{100 * MIN_GAP:.0f} points better than the base in {by}"
+        gap = f"{100 * MIN_GAP:.0f} percentage points better than the base in {by}"
         return f"no interval: it needs at least {MIN_N} queries and a teacher at least {gap}"
-    return f"95 % interval {recovery.low:.1%} to {recovery.high:.1%} of the gap between base and teacher"
+    return f"95% interval {recovery.low:.1%} to {recovery.high:.1%} of the gap between base and teacher"
 
 
 def grouped(report: Report) -> str:
-    """Return in one sentence how many queries are grouped, and so kept on one side of the split."""
+    """Return in one sentence how many queries are grouped, and so were kept within one split."""
     groups = report.groups
     if not groups.groups:
-        return "There are no near-duplicates and no groups named by the task: each query is split on its own."
-    together = "1 group" if groups.groups == 1 else f"{groups.groups:,} groups"
+        return "No queries are near-duplicates or grouped by the task, so each was split on its own."
+    if groups.groups == 1:
+        return (
+            f"1 group of {groups.queries:,} related queries (near-duplicates, or grouped by the task) was kept within one "
+            "split."
+        )
     return (
-        f"{groups.queries:,} queries in {together} (near-duplicates, or grouped by the task; at most {groups.largest:,} per "
-        "group) are kept on one side of the split."
+        f"{groups.groups:,} groups of related queries (near-duplicates, or grouped by the task; {groups.queries:,} queries, at "
+        f"most {groups.largest:,} per group) were each kept within one split."
     )
 
 

@@ -16,12 +16,12 @@ from pdistill.core.results.judgement import Judgement
 from pdistill.core.results.metrics import Arms, By, Metrics
 
 FEW = 20
-"""Queries below which a slice's metrics say little."""
+"""Queries below which a slice's intervals are too wide to conclude much."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitCounts:
-    """Queries by part of the split: with a usable answer of the teacher, or rejected."""
+    """Training and held-out queries: with a usable teacher answer, or rejected."""
 
     train: Count
     eval: Count
@@ -31,7 +31,7 @@ class SplitCounts:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Queries that are kept on one side of the split."""
+    """Groups of related queries that were kept within one split."""
 
     queries: Count
     groups: Count

@@ -14,7 +14,7 @@ from pdistill.core.contract.targets import Select
 from pdistill.core.setup.checks import check_together
 
 Objective = Literal["hard"]
-TASK, ANSWERS, MODELS, SAMPLING = "Task and queries", "Answers", "Models", "Teacher's sampling"
+TASK, ANSWERS, MODELS, SAMPLING = "Task and queries", "Answers", "Models", "Teacher sampling"
 TRAINING, RUN, COST = "Training", "Run directory", "Cost"
 """The sections of the help, in the order in which the fields below name them."""
 
@@ -52,7 +52,7 @@ class Config:
         None, "File with the student's prompt template; must contain {query}", TASK, "input"
     )
     labels: tuple[str, ...] | None = option(
-        None, "Valid answers, for --prompt and --queries without --task", ANSWERS, "generate", metavar="A,B,C"
+        None, "Allowed answers (only for --prompt with --queries)", ANSWERS, "generate", metavar="A,B,C"
     )
     agreement: Likeness | None = option(
         None,
@@ -69,13 +69,13 @@ class Config:
     )
     answer_after: str | None = option(
         None,
-        "Text before the final answer, which is all that follows its last occurrence",
+        "Marker before the final answer; only what follows its last occurrence is the answer",
         ANSWERS,
         "generate",
         metavar="TEXT",
     )
     keep_reasoning: bool = option(
-        False, "Train on the whole response, including the reasoning, not on the final answer only", ANSWERS, "generate"
+        False, "Train on the full response, reasoning included, instead of just the final answer", ANSWERS, "generate"
     )
     constrain: bool = option(
         False, "Constrain the teacher's decoding to valid answers; an error if its backend can't", ANSWERS, "generate"
@@ -133,11 +133,14 @@ class Config:
         1, "Teacher samples per query, one of which is used for training", SAMPLING, "generate", minimum=1
     )
     select: Select = option(
-        "commonest", "Sample to train on: the most common answer, or the best by the task's score", SAMPLING, "generate"
+        "commonest",
+        "Sample to train on: the most common answer (majority vote), or the best by the task's score (best-of-n)",
+        SAMPLING,
+        "generate",
     )
     min_confidence: float | None = option(
         None,
-        "Minimum fraction of samples that agree with the selected one, else the query is not trained on",
+        "Drop a query from training if fewer than this fraction of its samples agree with the selected answer",
         SAMPLING,
         "generate",
         above=0,
@@ -147,13 +150,23 @@ class Config:
         "hard", "Training objective; hard: cross-entropy on the tokens of the teacher's answers", TRAINING, "train"
     )
     learning_rate: float | None = option(
-        None, "Initial learning rate; it decays linearly to 0", TRAINING, "train", default_text="the model's", above=0
+        None,
+        "Initial learning rate; it decays linearly to 0",
+        TRAINING,
+        "train",
+        default_text="set by the backend for the model",
+        above=0,
     )
     epochs: int | None = option(
-        None, "Number of training epochs", TRAINING, "train", default_text="the model's", minimum=1
+        None, "Number of training epochs", TRAINING, "train", default_text="set by the backend for the model", minimum=1
     )
     batch_size: int | None = option(
-        None, "Examples per training step", TRAINING, "train", default_text="the model's", minimum=1
+        None,
+        "Examples per training step",
+        TRAINING,
+        "train",
+        default_text="set by the backend for the model",
+        minimum=1,
     )
     rank: int = option(32, "Rank of the LoRA adapter", TRAINING, "train", minimum=1)
     warm_start: bool = option(
@@ -194,7 +207,7 @@ class Config:
 
     @property
     def directory(self) -> Path:
-        """The run's folder."""
+        """The run's directory."""
         return self.run_dir or Path("runs") / self.name
 
     def asked(self) -> JsonObject:

@@ -99,7 +99,7 @@ def read_inputs(config: Config) -> RunInputs:
 
 
 def _prompts(folder: Path) -> dict[str, str]:
-    """Return the prompts in a folder by name.
+    """Return the prompts in a directory by name.
 
     Raises:
         UsageError: there are none, or one cannot be read.

@@ -77,7 +77,7 @@ def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, count: int) 
     )
     notes = []
     if task.format == "text" and task.student_frame != task.student_frame.rstrip():
-        notes.append("the student's prompt ends in white space, after which many models answer worse; remove it")
+        notes.append("the student's prompt ends in whitespace, after which many models answer worse; remove it")
     prices = {side: model.prices() for side, model in models.by_side.items()}
     return Plan(replace(inputs, task=task), models, teacher, student, settings, prices, tuple(notes))
 

@@ -22,7 +22,7 @@ from pdistill.core.store.rundir import RunDirectory
 
 
 def write_examples(run: OpenedRun, groups: Iterable[tuple[Query, str]]) -> None:
-    """Guarantee that examples.jsonl holds one row per query: its side of the split, and its target or why it has none.
+    """Guarantee that examples.jsonl holds one row per query: its split, and its target or why it has none.
 
     Args:
         groups: the queries, each with its group.

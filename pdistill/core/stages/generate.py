@@ -22,10 +22,10 @@ def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
 
     Args:
         run: the run, with the options that are given now: the run to reuse, the limit, the backend options.
-        strict: whether to fail where there is nothing to distil.
+        strict: whether to fail where there is nothing to distill.
 
     Raises:
-        TaskError: there is nothing to distil, and `strict` is set.
+        TaskError: there is nothing to distill, and `strict` is set.
         RunError: the run could exceed its spending limit; the answers so far are saved.
     """
     directory, settings, config = run.directory, run.settings, run.config

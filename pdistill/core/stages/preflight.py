@@ -1,4 +1,4 @@
-"""The pre-flight: a sample is asked before the whole pass is paid for, to see whether there is something to distil.
+"""The preflight: a sample is asked before the whole pass is paid for, to see whether there is something to distill.
 
 The first held-out queries are put to the base, and to the teacher before all others. Each answer is stored where, or
 so that, the stage which needs it takes it: no query is asked twice.
@@ -37,7 +37,7 @@ class Preflight:
 
     Args:
         groups: the queries, each with its group.
-        strict: whether to refuse where there is nothing to distil; else it is only said.
+        strict: whether to refuse where there is nothing to distill; else it is only said.
         budget: makes the budget that answers are paid from.
     """
 
@@ -70,13 +70,13 @@ class Preflight:
             meter = Meter(self.budget(), "student", base.renderer())
             answers = _SampleAnswers(rows, meter, run.settings.greedy_sampling, run.task.student_prompt, draw=0)
             with base.sampler(None) as sampler:
-                self._collect(answers, sampler, "pre-flight: base", self.progress)
+                self._collect(answers, sampler, "preflight: base", self.progress)
 
     def ask_teacher(self, teacher: TeacherPass) -> None:
         """Guarantee that preflight.json says what the sample shows, and that the user knows.
 
         Raises:
-            TaskError: there is nothing to distil, and that is to be refused.
+            TaskError: there is nothing to distill, and that is to be refused.
         """
         run, settings = self.run, self.run.settings
         teacher.ask(whole_chunks(self.numbers, teacher.sampler.chunk))
@@ -148,7 +148,7 @@ def whole_chunks(numbers: list[int], chunk: int | None) -> Sequence[int]:
 
 
 def report_preflight(run: RunDirectory, strict: bool, progress: Progress) -> None:
-    """Refuse the run, or warn, where the pre-flight found something against it.
+    """Refuse the run, or warn, where the preflight found something against it.
 
     Raises:
         TaskError: it found something, and `strict` is given.
@@ -157,16 +157,16 @@ def report_preflight(run: RunDirectory, strict: bool, progress: Progress) -> Non
     if found is None:
         return
     for warning in found["warnings"]:
-        progress.say(f"pre-flight on {found['n']} queries: {warning}")
+        progress.say(f"preflight on {found['n']} queries: {warning}")
     if not found["problems"]:
         return
     problem = "; ".join(found["problems"])
     if strict:
         raise TaskError(
-            f"there is nothing to distil: on the {found['n']} queries of the sample, {problem}; "
+            f"there is nothing to distill: on the {found['n']} queries of the sample, {problem}; "
             f"read {run.path / FILE} and fix the prompt, or continue with --force"
         )
-    progress.say(f"pre-flight: there seems to be nothing to distil: on {found['n']} queries, {problem}")
+    progress.say(f"preflight: there seems to be nothing to distill: on {found['n']} queries, {problem}")
 
 
 def base_made_by(student: str, resolved: Resolved) -> MadeBy:
@@ -175,7 +175,7 @@ def base_made_by(student: str, resolved: Resolved) -> MadeBy:
 
 
 def preflight_answers(run: RunDirectory, arm: str, made_by: MadeBy) -> Reuse:
-    """Return what finds an arm's answer in the pre-flight; none where another model, or another machine, gave it."""
+    """Return what finds an arm's answer in the preflight; none where another model, or another machine, gave it."""
     found, rows = run.read_json(FILE), run.preflight(arm)
     same = found is not None and rows.complete and (arm == "teacher" or found["made_by"] == made_by.as_row())
     answers = _by_number(run.check(rows.path)) if same else {}

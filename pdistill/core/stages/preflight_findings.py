@@ -1,4 +1,4 @@
-"""The findings of the pre-flight: what a sample shows of a run, what speaks against it, and what to look out for."""
+"""The findings of the preflight: what a sample shows of a run, what speaks against it, and what to look out for."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -46,8 +46,8 @@ class SampleMetrics:
     """What was measured on the sample; None where it is not known.
 
     Args:
-        rejected: the share of the queries whose answer is rejected.
-        cut_off: the share of those that are cut off.
+        rejected: the fraction of the queries whose answer is rejected.
+        cut_off: the fraction of those that are cut off.
         base_agreement: of the base, without the prompt, with the teacher.
         self_agreement: of the teacher with itself; None where it is greedy.
         teacher_accuracy: against the references; None where there are none.

@@ -16,7 +16,7 @@ class AnswerRow:
     Args:
         number: of the query, as are `id` and `query`, the text as the task defines it.
         prompt: the hash of the model's whole input.
-        response: the answer, without its stop text.
+        response: the answer, without its stop sequence.
         finish: "stop", "length" or "error".
         prompt_tokens: tokens of the input.
         tokens: tokens of the answer.

@@ -14,10 +14,10 @@ class Example:
     Args:
         number: of the query, as is `id`.
         split: whether it is trained on or held out.
-        group: queries of one group are on the same side of the split.
+        group: queries of one group are in the same split.
         target: what the student learns; None where the teacher's answer was rejected.
         rejected: the reason for the rejection, or None.
-        confidence: the share of the query's samples with the same answer; None where there is one sample.
+        confidence: the fraction of the query's samples with the same answer; None where there is one sample.
     """
 
     number: int

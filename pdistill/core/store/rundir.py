@@ -43,7 +43,7 @@ S = TypeVar("S", bound=StageSettings)
 
 
 class RunDirectory:
-    """The folder of one run."""
+    """The directory of one run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,7 +70,7 @@ class RunDirectory:
         return AnswerFile(self.path / "responses.jsonl", samples)
 
     def preflight(self, arm: str) -> AnswerFile:
-        """Return the file of an arm's answers to the queries of the pre-flight."""
+        """Return the file of an arm's answers to the queries of the preflight."""
         return AnswerFile(self.path / f"preflight-{arm}.jsonl")
 
     def predictions(self, arm: str) -> AnswerFile:
@@ -184,10 +184,10 @@ class RunDirectory:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Guarantee that no other process writes to this run inside the block; creates the folder where it is missing.
+        """Guarantee that no other process writes to this run inside the block; creates the directory where it is missing.
 
         Raises:
-            RunError: another process does, or the folder cannot be created or read.
+            RunError: another process does, or the directory cannot be created or read.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)

@@ -38,12 +38,12 @@ class GenerateSettings:
         count: the number of queries.
         samples: answers per query.
         select: how the one that is learnt is selected.
-        min_confidence: the share of the samples below which a target is not learnt, or None.
+        min_confidence: the fraction of the samples below which a target is not learnt, or None.
         temperature: of the teacher's answers.
         top_p: the probability mass that nucleus sampling keeps.
         max_tokens: tokens after which an answer is cut off.
         stop: texts that end an answer.
-        stop_at_newline: whether the first newline after a character that is not white space ends an answer too.
+        stop_at_newline: whether the first newline after a character that is not whitespace ends an answer too.
         constrain: what the teacher's decoding is constrained to, or None.
         renderer: the identity of the teacher's renderer, or None where only the service knows its tokenizer.
         resolved: what depends on the machine, by side.

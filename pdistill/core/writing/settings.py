@@ -93,7 +93,7 @@ class WriteConfig:
 
     @property
     def folder(self) -> Path:
-        """The folder of the model's answers, beside the output."""
+        """The directory of the model's answers, beside the output."""
         return self.output.with_suffix(".answers")
 
 
@@ -104,12 +104,12 @@ def check_output(path: Path) -> None:
     """Guarantee that queries can be written to `path`.
 
     Raises:
-        UsageError: its name does not end in .jsonl, or there is no such folder.
+        UsageError: its name does not end in .jsonl, or there is no such directory.
     """
     if path.suffix != ".jsonl":
         raise UsageError(f"can't write queries to '{path}': its name must end in .jsonl")
     if not path.parent.is_dir():
-        raise UsageError(f"can't write queries to '{path}': there is no folder '{path.parent}'")
+        raise UsageError(f"can't write queries to '{path}': there is no directory '{path.parent}'")
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def test_missing_model_is_a_one_line_error(name: str, monkeypatch: pytest.Monkey
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_a_model(tmp_path: Path) -> None:
+def test_a_directory_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="has no config.json"):
         LocalBackend(LocalOptions()).teacher(str(tmp_path))
     (tmp_path / "config.json").write_text("{")
@@ -133,7 +133,7 @@ def test_the_renderer_needs_no_weights(folder: Path, tmp_path: Path) -> None:
     assert LocalBackend(LocalOptions()).teacher(str(tmp_path)).renderer().pieces([3, 4])
 
 
-def test_training_defaults_come_from_the_models_folder_or_its_size(folder: Path, tmp_path: Path) -> None:
+def test_training_defaults_come_from_the_models_directory_or_its_size(folder: Path, tmp_path: Path) -> None:
     backend = LocalBackend(LocalOptions())
     assert backend.student(str(folder), tmp_path).defaults == TrainingDefaults(learning_rate=2e-3)
     for path in folder.iterdir():

@@ -92,7 +92,7 @@ def test_newer_models_have_another_name_for_the_token_limit(toy: Toy) -> None:
         ),
     ],
 )
-def test_unsupported_stop_texts_are_applied_locally(toy: Toy, refused: Reply) -> None:
+def test_unsupported_stop_sequences_are_applied_locally(toy: Toy, refused: Reply) -> None:
     toy.reply = lambda body: refused if "stop" in body else None
     (whole,) = ask()
     (cut,) = ask(sampling=Sampling(max_tokens=12, stop=("animals",)))

@@ -12,12 +12,12 @@ from pdistill.core.errors import BackendError
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x", "", ".", "remote.json"])
-def test_a_files_name_does_not_lead_out_of_the_folder(name: str) -> None:
-    with pytest.raises(BackendError, match="outside of the adapter's folder"):
+def test_a_files_name_does_not_lead_out_of_the_directory(name: str) -> None:
+    with pytest.raises(BackendError, match="outside of the adapter's directory"):
         export._safe_name(name)
 
 
-def test_a_files_name_within_the_folder_is_kept() -> None:
+def test_a_files_name_within_the_directory_is_kept() -> None:
     assert export._safe_name("adapter_model.safetensors") == "adapter_model.safetensors"
 
 

@@ -105,7 +105,7 @@ def test_no_file_of_a_run_holds_the_key(evaluated: Path) -> None:
     [
         ("none", "-B base=none turns the check off"),
         ("auto", "are not on this machine; name them with -B base=PATH"),
-        ("no-such-folder/x/y", "there is no model folder 'no-such-folder/x/y'"),
+        ("no-such-folder/x/y", "there is no model directory 'no-such-folder/x/y'"),
     ],
 )
 def test_an_adapter_that_cannot_be_checked_stays_on_the_service(

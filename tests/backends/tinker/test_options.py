@@ -57,5 +57,5 @@ def test_a_variant_has_its_models_tokenizer(model: str, name: str) -> None:
 
 
 def test_a_missing_tokenizer_is_an_error_that_names_the_option(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match=r"name a folder or hub name with -B tokenizer=PATH$"):
+    with pytest.raises(BackendError, match=r"choose a directory or hub name with -B tokenizer=PATH$"):
         load_tokenizer("any/model", str(tmp_path / "nothing"))

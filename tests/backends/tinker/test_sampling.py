@@ -68,7 +68,7 @@ def test_seeds_fit_into_31_bits_and_depend_on_the_request(proxy: Callable[..., P
     assert sorted(seeds) == [0, 0, 1, 1, 2, 2]
 
 
-def test_without_stop_texts_the_end_tokens_end_an_answer(proxy: Callable[..., Proxy]) -> None:
+def test_without_stop_sequences_the_end_tokens_end_an_answer(proxy: Callable[..., Proxy]) -> None:
     watched = proxy()
     ask(Sampling(max_tokens=3))
     renderer = teacher().renderer()

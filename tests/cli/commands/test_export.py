@@ -5,7 +5,7 @@ from tests.backends.local_runs import run_student
 from tests.cli.conftest import Call
 
 
-def test_the_student_leaves_as_a_folder(call: Call, tmp_path: Path) -> None:
+def test_the_student_leaves_as_a_directory(call: Call, tmp_path: Path) -> None:
     run = run_student(tmp_path / "job", "llama", "{query}").directory.path
     said = call("export", run, tmp_path / "adapter")
     assert said.exit_code == 0, said.stderr

@@ -33,5 +33,5 @@ def test_mistake_is_one_line_and_writes_nothing(args: tuple[str, ...], call: Cal
     assert sorted(place.rglob("*")) == before
 
 
-def test_control_characters_in_a_folder_are_shown_as_escapes(call: Call) -> None:
+def test_control_characters_in_a_directory_are_shown_as_escapes(call: Call) -> None:
     assert "\x1b" not in call("new-task", "units", "bad\x1b[31mname").output

@@ -101,7 +101,7 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
             "-B can't be used with --from-logs, which uses no model",
         ),
         (arguments("--output", "a.csv"), "can't write queries to 'a.csv': its name must end in .jsonl"),
-        (arguments("--output", "b/a.jsonl"), "can't write queries to 'b/a.jsonl': there is no folder 'b'"),
+        (arguments("--output", "b/a.jsonl"), "can't write queries to 'b/a.jsonl': there is no directory 'b'"),
         (arguments("--output", "there.jsonl"), "'there.jsonl' is there already; take another --output"),
         (arguments("--backend", "wrtier"), "unknown backend 'wrtier', did you mean 'writer'?"),
         (

@@ -81,5 +81,5 @@ def test_the_verdict_says_what_is_significant() -> None:
         a, b = (Estimate(9, value, None, None) for value in (0.5, 0.6))
         return verdict(ComparedEstimate(a, b, Estimate(9, 0.1, low, 0.2)))
 
-    assert sentence(0.02).endswith("+10.0 (+2.0 to +20.0) points, statistically significant.")
-    assert sentence(-0.02).endswith("+10.0 (-2.0 to +20.0) points, not statistically significant.")
+    assert sentence(0.02).endswith("+10.0 (+2.0 to +20.0) percentage points, statistically significant.")
+    assert sentence(-0.02).endswith("+10.0 (-2.0 to +20.0) percentage points, not statistically significant.")

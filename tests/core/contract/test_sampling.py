@@ -14,7 +14,7 @@ from pdistill.core.contract.sampling import Sampling, request_seed
         (Sampling(stop_at_newline=True, stop=("b",)), "a b\n", ("a ", True)),
     ],
 )
-def test_an_answer_ends_at_the_first_stop_text(sampling: Sampling, text: str, cut: tuple[str, bool]) -> None:
+def test_an_answer_ends_at_the_first_stop_sequence(sampling: Sampling, text: str, cut: tuple[str, bool]) -> None:
     assert sampling.cut(text) == cut
 
 

@@ -22,7 +22,7 @@ def test_a_backend_without_exports_says_so(run: RunDirectory, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nonempty_folder_is_left_alone(run: RunDirectory, tmp_path: Path) -> None:
+def test_nonempty_directory_is_left_alone(run: RunDirectory, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "mine.txt"):
         with pytest.raises(UsageError, match="already exists; name a new directory"):

@@ -26,7 +26,7 @@ def words(count: int, seed: int) -> list[str]:
 
 
 @pytest.mark.parametrize("shared", [5, 15, 19])
-def test_sketches_estimate_the_share_of_common_pieces(shared: int) -> None:
+def test_sketches_estimate_the_fraction_of_common_pieces(shared: int) -> None:
     texts = []
     for seed in range(200):
         common = words(shared, seed)

@@ -46,7 +46,7 @@ def draws(n: int, p: float, seed: int) -> list[float]:
     return [float(chance.random() < p) for _ in range(n)]
 
 
-def test_recovery_is_the_share_of_the_gap_that_was_closed() -> None:
+def test_recovery_is_the_fraction_of_the_gap_that_was_closed() -> None:
     student, base, teacher = [1.0] * 150 + [0.0] * 50, [0.0] * 200, [1.0] * 200
     estimate = recovery(student, base, teacher)
     low, value, high = numbers(estimate)

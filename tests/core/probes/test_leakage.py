@@ -40,7 +40,7 @@ def test_a_student_that_answers_with_labels_raises_no_alarm(tmp_path: Path) -> N
     assert (finding.alarm, finding.attempts.n, finding.attempts.value) == (False, ATTEMPTS, 0)
 
 
-def test_a_piece_of_the_prompt_is_found_whatever_its_case_and_white_space(tmp_path: Path) -> None:
+def test_a_piece_of_the_prompt_is_found_whatever_its_case_and_whitespace(tmp_path: Path) -> None:
     finding = found(tmp_path, ["Of course! " + PROMPT[:120].upper().replace(" ", " \n ")])
     assert finding.alarm
     assert finding.attempts.value == pytest.approx(1 / ATTEMPTS, abs=1e-6)

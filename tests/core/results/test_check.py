@@ -37,7 +37,7 @@ def test_a_figure_without_an_interval_does_not_pass() -> None:
     [
         ({}, "there is nothing to check; give --min-agreement X"),
         ({"min_agrement": 0.9}, "unknown key in .check.: 'min_agrement', did you mean 'min_agreement'"),
-        ({"min_agreement": 95.0}, "--min-agreement 95 is not from 0 to 1; write 0.95 for 95 %"),
+        ({"min_agreement": 95.0}, "--min-agreement 95 is not from 0 to 1; write 0.95 for 95%"),
     ],
 )
 def test_meaningless_thresholds_are_refused(thresholds: dict[str, float], message: str) -> None:

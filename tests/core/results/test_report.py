@@ -93,4 +93,4 @@ def test_a_planted_leak_is_found_and_kept_on_one_side(finished: tuple[Config, di
     assert report["groups"] == {"queries": 6, "groups": 3, "largest": 2}
     split = [row["split"] for row in read_rows(leaking.directory / "examples.jsonl")]
     assert split[30:] == split[:3]
-    assert "6 queries in 3 groups" in (leaking.directory / "report.md").read_text()
+    assert "3 groups of related queries" in (leaking.directory / "report.md").read_text()

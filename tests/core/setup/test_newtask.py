@@ -35,7 +35,7 @@ def test_its_module_is_short_and_has_one_place_to_edit(tmp_path: Path) -> None:
     assert module.count("EDIT HERE") == 1
 
 
-def test_default_folder_has_the_name_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_directory_has_the_name_of_the_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert write_package("units")[0] == Path("pdistill-task-units")
     assert (tmp_path / "pdistill-task-units" / "pyproject.toml").exists()
@@ -79,7 +79,7 @@ def test_a_name_that_is_taken() -> None:
 
 
 @pytest.mark.parametrize(("there", "said"), [("file", "is a file"), ("folder/inside", "is not empty")])
-def test_folder_in_use(there: str, said: str, tmp_path: Path) -> None:
+def test_directory_in_use(there: str, said: str, tmp_path: Path) -> None:
     (tmp_path / there).parent.mkdir(exist_ok=True)
     (tmp_path / there).write_text("mine")
     place = tmp_path / there.partition("/")[0]

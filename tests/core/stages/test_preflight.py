@@ -41,19 +41,19 @@ def looked(config: Config) -> dict[str, Any]:
 
 def test_a_prompt_that_changes_nothing_is_refused_before_the_pass(tmp_path: Path) -> None:
     config = job(tmp_path, 60, labels=None, teacher="echo")
-    message = "nothing to distil: on the 7 queries of the sample, the base agrees with the teacher on 100.0% without"
+    message = "nothing to distill: on the 7 queries of the sample, the base agrees with the teacher on 100.0% without"
     with pytest.raises(TaskError, match=message):
         pipeline.run(config)
     assert looked(config)["figures"]["base_agreement"]["value"] == 1
     assert len(list(read_rows(config.directory / "responses.jsonl.part"))) == 7
     before = contents(config.directory)
-    with pytest.raises(TaskError, match="nothing to distil"):
+    with pytest.raises(TaskError, match="nothing to distill"):
         pipeline.run(replace(config, backend_options={"fail_at": "1"}))  # says so again, and asks nothing
     assert contents(config.directory) == before
     said = Said()
     pipeline.generate(config, said)
-    assert "pre-flight: there seems to be nothing to distil" in said.lines[0]
-    with pytest.raises(TaskError, match="nothing to distil"):
+    assert "preflight: there seems to be nothing to distill" in said.lines[0]
+    with pytest.raises(TaskError, match="nothing to distill"):
         pipeline.run(config)
     assert pipeline.run(replace(config, force=True))["preflight"] == looked(config)
 

@@ -41,11 +41,11 @@ class Bookings(Task):
         return self.schema.read(completion.text.strip())
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
-        """Return the share of fields that are equal."""
+        """Return the fraction of fields that are equal."""
         return self.schema.agreement(text, teacher_text)
 
     def score(self, query: Query, text: str) -> float | None:
-        """Return the share of fields that are right."""
+        """Return the fraction of fields that are right."""
         return None if query.reference is None else self.agreement(query, text, query.reference)
 
 

@@ -1,4 +1,4 @@
-"""Turns orders to a bakery into JSON; agreement is the share of fields that are equal."""
+"""Turns orders to a bakery into JSON; agreement is the fraction of fields that are equal."""
 
 import json
 from collections.abc import Iterator
@@ -49,11 +49,11 @@ class Orders(Task):
         return HardTarget(written(read)) if set(read) == set(FIELDS) else Rejected("not the JSON object asked for")
 
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
-        """Return the share of the fields that are equal."""
+        """Return the fraction of the fields that are equal."""
         return likeness("fields", text, teacher_text)
 
     def score(self, query: Query, text: str) -> float | None:
-        """Return the share of the fields that are right."""
+        """Return the fraction of the fields that are right."""
         return None if query.reference is None else self.agreement(query, text, query.reference)
 
 

@@ -1,1 +1,1 @@
-"""A student on its way out: written as a folder, loaded as its users load it, served over HTTP."""
+"""A student on its way out: written as a directory, loaded as its users load it, served over HTTP."""

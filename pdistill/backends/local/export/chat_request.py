@@ -12,7 +12,7 @@ IGNORED_FIELDS = ("temperature", "top_p", "seed", "user", "metadata", "store", "
 """Fields that many clients always send; the student decodes greedily, whatever they say."""
 
 MAX_STOP_TEXTS = 4
-"""Most stop texts of one request, as many as OpenAI allows."""
+"""Most stop sequences of one request, as many as OpenAI allows."""
 
 
 class RequestError(Exception):

@@ -1,4 +1,4 @@
-"""Ends served answers at stop texts as a run does: the text is cut there, and no part of a stop text is streamed."""
+"""Ends served answers at stop sequences as a run does: the text is cut there, and no part of a stop sequence is streamed."""
 
 import asyncio
 import copy
@@ -22,7 +22,7 @@ Managers: Any = GenerateManager
 
 
 class StopCriteria(StoppingCriteria):
-    """Ends an answer at a stop text, or at once when the server stops, and records whether it ended by itself.
+    """Ends an answer at a stop sequence, or at once when the server stops, and records whether it ended by itself.
 
     Args:
         sampling: what ends answers.
@@ -61,7 +61,7 @@ class StopCriteria(StoppingCriteria):
 
 
 class FilteredQueue:
-    """A queue of an answer's pieces, cut at the first stop text; what is not text is passed on."""
+    """A queue of an answer's pieces, cut at the first stop sequence; what is not text is passed on."""
 
     def __init__(self, queue: "asyncio.Queue[Any]", stop_filter: StopTextFilter) -> None:
         self._queue = queue
@@ -97,11 +97,11 @@ class FilteredQueue:
 
 
 class GenerationManager:
-    """Generates answers one after the other, as transformers' manager does, and ends them at their stop texts.
+    """Generates answers one after the other, as transformers' manager does, and ends them at their stop sequences.
 
     Args:
         export: the model.
-        sampling: what ends its answers, in addition to the request's own stop texts.
+        sampling: what ends its answers, in addition to the request's own stop sequences.
     """
 
     def __init__(self, export: TransformersExport, sampling: Sampling) -> None:

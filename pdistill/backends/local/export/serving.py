@@ -56,7 +56,7 @@ class StudentHandler(ChatCompletionHandler):
     Args:
         export: the model.
         name: the model's name for clients.
-        sampling: what ends its answers, in addition to its end tokens and the request's own stop texts.
+        sampling: what ends its answers, in addition to its end tokens and the request's own stop sequences.
     """
 
     def __init__(self, export: TransformersExport, name: str, sampling: Sampling) -> None:
@@ -85,7 +85,7 @@ def serve(
     Args:
         export: the model.
         name: the model's name for clients.
-        sampling: what ends its answers, in addition to its end tokens and the request's own stop texts.
+        sampling: what ends its answers, in addition to its end tokens and the request's own stop sequences.
         host: the address to listen on.
         port: the port to listen on; 0 is any free port.
         ready: called with the URL once the server listens.

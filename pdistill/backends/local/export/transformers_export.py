@@ -23,10 +23,10 @@ Settings: Any = GenerationConfig
 
 
 class TransformersExport:
-    """The export in a folder, loaded from its files, in float32.
+    """The export in a directory, loaded from its files, in float32.
 
     Args:
-        directory: the folder.
+        directory: the directory.
         device: the device to run it on.
     """
 

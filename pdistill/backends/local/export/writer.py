@@ -1,4 +1,4 @@
-"""Writes a student to a folder that PEFT or transformers can load without pdistill."""
+"""Writes a student to a directory that PEFT or transformers can load without pdistill."""
 
 import copy
 import json
@@ -19,7 +19,7 @@ from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.contract.exporter import ExportSpec
 
 BASE_FOLDER = "base"
-"""The subfolder of an export for the base model, where it can be found nowhere else."""
+"""The subdirectory of an export for the base model, where it can be found nowhere else."""
 
 Settings: Any = GenerationConfig
 
@@ -32,13 +32,13 @@ def write_export(
     form: ExportSpec,
     directory: Path,
 ) -> None:
-    """Write a student to an existing empty folder, with its weights in float32.
+    """Write a student to an existing empty directory, with its weights in float32.
 
     Args:
         source: the base model.
         renderer: the student's renderer.
         machine: where the weights are merged.
-        weights: the folder of the student's adapter; None is the base.
+        weights: the directory of the student's adapter; None is the base.
         form: what the export must be like.
 
     Raises:
@@ -70,7 +70,7 @@ def _share_permissions(directory: Path) -> None:
 
 
 def _base_location(source: Source) -> str:
-    """Return where users of an adapter find its base: a hub name, the folder as given, or else a subfolder of the export."""
+    """Return where users of an adapter find its base: a hub name, the directory as given, or else a subdirectory of the export."""
     if source.folder is None:
         return source.location
     given = Path(source.name).expanduser()

@@ -94,7 +94,7 @@ def adapter_tensors(student: PeftModel) -> dict[str, torch.Tensor]:
 
 
 def write(student: PeftModel, folder: Path, base_name: str) -> None:
-    """Write the adapter into a folder in PEFT's format: the same bytes for the same weights, on any machine."""
+    """Write the adapter into a directory in PEFT's format: the same bytes for the same weights, on any machine."""
     save_file(adapter_tensors(student), folder / WEIGHTS_FILE, metadata={"format": "pt"})
     config = student.peft_config["default"].to_dict()
     config["base_model_name_or_path"] = BUILTIN_BASE if base_name == BUILTIN else base_name
@@ -104,7 +104,7 @@ def write(student: PeftModel, folder: Path, base_name: str) -> None:
 
 
 def read_config(folder: Path) -> LoraConfig:
-    """Return the PEFT configuration in a folder.
+    """Return the PEFT configuration in a directory.
 
     Raises:
         BackendError: it can't be read.
@@ -118,7 +118,7 @@ def read_config(folder: Path) -> LoraConfig:
 
 
 def load(student: PeftModel, folder: Path) -> None:
-    """Load the adapter weights in a folder into the student.
+    """Load the adapter weights in a directory into the student.
 
     Raises:
         BackendError: they can't be read, or belong to another model.

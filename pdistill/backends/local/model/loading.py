@@ -1,4 +1,4 @@
-"""Finds and loads models: the built-in one, a folder, a GGUF file, a name on the hub. Every error is one line."""
+"""Finds and loads models: the built-in one, a directory, a GGUF file, a name on the hub. Every error is one line."""
 
 import json
 import socket
@@ -35,7 +35,7 @@ CausalModels: Any = AutoModelForCausalLM
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model: its name as typed by the user, its location (a folder or a hub name), and its configuration."""
+    """A model: its name as typed by the user, its location (a directory or a hub name), and its configuration."""
 
     name: str
     location: str
@@ -44,7 +44,7 @@ class Source:
 
     @property
     def folder(self) -> Path | None:
-        """The model's folder; None if its location is a hub name."""
+        """The model's directory; None if its location is a hub name."""
         return Path(self.location) if Path(self.location).is_dir() else None
 
     @property
@@ -72,11 +72,11 @@ def find_model(name: str) -> Source:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise BackendError(f"'{name}' is not a model folder: it has no config.json")
+            raise BackendError(f"'{name}' is not a model directory: it has no config.json")
         return Source(name, str(folder), _config(name, str(folder), cached=True))
     if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not name:
         raise BackendError(
-            f"there is no model folder '{name}'; give a folder with a config.json, a {SUFFIX} file, or a hub name"
+            f"there is no model directory '{name}'; give a directory with a config.json, a {SUFFIX} file, or a hub name"
         )
     return _on_hub(name)
 
@@ -92,8 +92,8 @@ def _on_hub(name: str) -> Source:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError):
         raise BackendError(
-            f"there is no model '{name}': it is not a folder, it is not in the hub's local cache, and the hub has no such "
-            "model or can't be reached; check the name, or give a model's folder"
+            f"there is no model '{name}': it is not a directory, it is not in the hub's local cache, and the hub has no such "
+            "model or can't be reached; check the name, or give a model's directory"
         ) from None
     return Source(name, name, config, cached=False)
 
@@ -149,7 +149,7 @@ def load_model(source: Source, machine: Machine) -> PreTrainedModel:
 
 
 def training_defaults(source: Source) -> TrainingDefaults:
-    """Return the model's training defaults: those of its folder's pdistill.json, or else by its size.
+    """Return the model's training defaults: those of its directory's pdistill.json, or else by its size.
 
     Raises:
         BackendError: the file is invalid.

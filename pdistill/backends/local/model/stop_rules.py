@@ -13,7 +13,7 @@ class StopRules:
     """What ends answers.
 
     Args:
-        sampling: stop texts and the maximum number of tokens.
+        sampling: stop sequences and the maximum number of tokens.
         ends: tokens that end an answer.
         renderer: decodes tokens to text.
     """

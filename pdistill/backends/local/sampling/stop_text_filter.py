@@ -1,10 +1,10 @@
-"""Cuts a text at its stop texts while it is being generated."""
+"""Cuts a text at its stop sequences while it is being generated."""
 
 from pdistill.core.contract.sampling import Sampling
 
 
 class StopTextFilter:
-    """Passes a text on piece by piece, up to the first stop text, and holds back what may become one."""
+    """Passes a text on piece by piece, up to the first stop sequence, and holds back what may become one."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
@@ -21,7 +21,7 @@ class StopTextFilter:
         return self._show_up_to(len(text) - (0 if self._stopped else self._held_back(text)))
 
     def rest(self) -> str:
-        """Return what was held back and did not become a stop text."""
+        """Return what was held back and did not become a stop sequence."""
         return self._show_up_to(len(self._text))
 
     def _show_up_to(self, end: int) -> str:
@@ -30,7 +30,7 @@ class StopTextFilter:
         return shown
 
     def _held_back(self, text: str) -> int:
-        """Return how many of the text's last characters may be the beginning of a stop text."""
+        """Return how many of the text's last characters may be the beginning of a stop sequence."""
         longest = max(map(len, self._sampling.stop), default=1) - 1
         return next(
             (size for size in range(min(longest, len(text)), 0, -1) if self._begins_stop_text(text[-size:])),

@@ -26,7 +26,7 @@ class VllmSampler:
         engine: the engine.
         renderer: renders prompts to ids.
         ends: tokens that end an answer.
-        adapter: the folder of the student's adapter; None is the base.
+        adapter: the directory of the student's adapter; None is the base.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ def test_the_pieces_are_those_of_the_text_that_is_cut_whole(
     assert "".join([*shown, stop_filter.rest()]) == sampling.cut("".join(pieces))[0]
 
 
-def test_only_what_may_become_a_stop_text_is_held_back() -> None:
+def test_only_what_may_become_a_stop_sequence_is_held_back() -> None:
     stop_filter = StopTextFilter(Sampling(stop=("END", "\n\n")))
     assert [stop_filter.feed(piece) for piece in ("one E", "N", "d", "\n", "two E", "ND three")] == [
         "one ",

@@ -100,7 +100,7 @@ def said(served: Served, query: str, stream: bool, **settings: Any) -> tuple[str
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_stop_text_of_the_request_ends_the_answer(served: Served, run: LocalRun, stream: bool) -> None:
+def test_stop_sequence_of_the_request_ends_the_answer(served: Served, run: LocalRun, stream: bool) -> None:
     query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
     last = answer.rstrip()[-1]
     assert said(served, query, stream, stop=last) == (answer[: answer.index(last)], "stop")
@@ -110,7 +110,7 @@ def test_stop_text_of_the_request_ends_the_answer(served: Served, run: LocalRun,
 
 @pytest.mark.parametrize("run", ["text"], indirect=True)
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_stop_texts_of_the_run_end_every_answer(folder: Path, run: LocalRun, stream: bool) -> None:
+def test_the_stop_sequences_of_the_run_end_every_answer(folder: Path, run: LocalRun, stream: bool) -> None:
     query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
     last = answer.rstrip()[-1]
     stopping = Served(folder, sampling=Sampling(stop=(last,)))

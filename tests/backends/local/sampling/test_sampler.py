@@ -108,7 +108,7 @@ def test_answers_with_several_prompts_match_those_with_each(teachers: dict[str, 
     assert together == apart
 
 
-def test_stop_texts_end_some_rows_before_others(teachers: dict[str, LocalTeacher]) -> None:
+def test_stop_sequences_end_some_rows_before_others(teachers: dict[str, LocalTeacher]) -> None:
     teacher = teachers["llama"]
     asked = requests("llama", queries=["The river", "The roads", "Hola, all", "12 apples"])
     whole = answers(teacher, asked, Sampling(max_tokens=12))
@@ -162,7 +162,7 @@ def test_draws_follow_the_distribution() -> None:
     assert set(cold) == {0}
 
 
-def test_stop_texts_end_an_answer(teachers: dict[str, LocalTeacher]) -> None:
+def test_stop_sequences_end_an_answer(teachers: dict[str, LocalTeacher]) -> None:
     teacher, asked = teachers["llama"], requests("llama")[:1]
     whole = answers(teacher, asked, Sampling(max_tokens=12))[Key(0)]
     assert len(whole.text) > 5
