@@ -34,9 +34,10 @@ def test_the_report_has_what_the_contract_asks_for(finished: tuple[Config, dict[
     assert report["arms"]["teacher"]["agreement"]["value"] == 1
     assert report["arms"]["base"]["agreement"]["value"] == 0
     assert report["arms"]["student"]["agreement"]["value"] > 0.5
-    assert set(report["arms"]["student"]["slices"]) == {
-        row["slices"][0] for row in rows(config, "queries.jsonl")
-    } & set(report["arms"]["student"]["slices"])
+    held_out = {row["id"] for row in rows(config, "examples.jsonl") if row["split"] == "eval"}
+    slices = {row["slices"][0] for row in rows(config, "queries.jsonl") if row["id"] in held_out}
+    for arm in ARMS:
+        assert set(report["arms"][arm]["slices"]) == slices
     assert report["tokens"]["saved_per_call"] == pytest.approx(
         report["tokens"]["prompt_teacher"] - report["tokens"]["prompt_student"]
     )
@@ -244,3 +245,15 @@ def test_files_that_differ_are_found(tmp_path: Path) -> None:
 def test_text_without_a_place_for_the_query(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the prompt has no '{query}'"):
         pipeline.generate(fake_config(tmp_path, tmp_path / "run", format="text"))
+
+
+def test_a_planted_leak_is_found_and_kept_on_one_side(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run")
+    assert config.queries is not None
+    with config.queries.open("a") as file:
+        file.writelines(f'{{"query": "{line}!", "reference": "animal"}}\n' for line in LINES[:3])
+    report = pipeline.run(config)
+    assert report["groups"] == {"queries": 6, "groups": 3, "largest": 2}
+    split = [row["split"] for row in rows(config, "examples.jsonl")]
+    assert split[30:] == split[:3]
+    assert "6 queries in 3 groups" in (config.directory / "report.md").read_text()

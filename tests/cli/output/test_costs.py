@@ -82,7 +82,9 @@ def test_limit_stops_with_one_line_and_the_next_command_resumes(call: Call, job:
     assert (stopped.exit_code, stopped.stdout) == (1, "")
     last = stopped.stderr.splitlines()[-1]
     assert last.startswith("error: stopped by --max-cost 0.002: $0.00")
-    assert last.endswith("; everything done so far is saved; continue with the same command and a higher --max-cost, or none")
+    assert last.endswith(
+        "; everything done so far is saved; continue with the same command and a higher --max-cost, or none"
+    )
     answered = len((run / "responses.jsonl.part").read_bytes().splitlines())
     assert 0 < answered < 60
     assert call("generate", *job(run), *PRICED, "--max-cost", 0.1).exit_code == 0
