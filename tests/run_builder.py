@@ -136,7 +136,7 @@ def build_run(
     if reached >= STAGES.index("generate"):
         _generate(run, config, rows)
     if reached >= STAGES.index("train"):
-        _train(run, config, sum(row.example().trained_on for row in rows))
+        add_student(run, config, sum(row.example().trained_on for row in rows))
     if reached >= STAGES.index("evaluate"):
         _evaluate(run, rows, same_model)
     return run
@@ -200,7 +200,8 @@ def _generate(run: RunDirectory, config: Config, rows: Sequence[Outcome]) -> Non
     write_rows(run.examples, (row.example().as_row() for row in rows), run.seal)
 
 
-def _train(run: RunDirectory, config: Config, count: int) -> None:
+def add_student(run: RunDirectory, config: Config, count: int) -> None:
+    """Guarantee that the run has a trained student of `count` examples, which answers as its base does."""
     given = {name: getattr(config, name) for name in ("batch_size", "epochs", "learning_rate")}
     schedule, _ = plan(count, DEFAULTS, seed=config.seed, **given)
     settings = TrainSettings(

@@ -1,5 +1,7 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
 from pdistill.core.results import reporting
+from pdistill.core.results.markdown import verdict
+from pdistill.core.results.reporting import report_from
 from pdistill.core.setup.config import TRAIN_KEYS, Config
 from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import ARMS, RunDirectory
@@ -19,6 +23,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, dict[str
     folder = tmp_path_factory.mktemp("finished")
     config = fake_config(folder, folder / "run")
     return config, pipeline.run(config)
+
+
+def write_hashes(path: Path, count: int) -> Path:
+    """Write queries that are unlike each other; about a fifth of them are held out."""
+    texts = (sha256(str(at).encode()).hexdigest() for at in range(count))
+    path.write_text("".join(json.dumps({"query": text, "reference": None}) + "\n" for text in texts))
+    return path
 
 
 def rows(config: Config, name: str) -> list[dict[str, Any]]:
@@ -257,3 +268,21 @@ def test_a_planted_leak_is_found_and_kept_on_one_side(tmp_path: Path) -> None:
     split = [row["split"] for row in rows(config, "examples.jsonl")]
     assert split[30:] == split[:3]
     assert "6 queries in 3 groups" in (config.directory / "report.md").read_text()
+
+
+def test_run_with_nothing_to_distil_goes_on_with_force(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", labels=None, teacher="echo")
+    config = replace(config, queries=write_hashes(tmp_path / "hashes.jsonl", 60))
+    with pytest.raises(TaskError, match="nothing to distil"):
+        pipeline.run(config)
+    found = json.loads((config.directory / "preflight.json").read_text())
+    assert pipeline.run(replace(config, force=True))["preflight"] == found
+
+
+def test_the_verdict_on_a_constant_teacher_has_its_baseline(
+    tmp_path: Path, fake_backend: Callable[..., object]
+) -> None:
+    fake_backend(teacher=lambda prompt, query: "animal", name="stuck")
+    config = fake_config(tmp_path, tmp_path / "run", backend="stuck")
+    report = pipeline.run(replace(config, queries=write_hashes(tmp_path / "hashes.jsonl", 60)))
+    assert "Always giving the teacher's most common answer would agree on 100.0%." in verdict(report_from(report))

@@ -132,6 +132,15 @@ def test_input_tokens_are_means_over_the_held_out_queries(made: dict[str, Any]) 
     assert made["tokens"] == {"prompt_teacher": 60.0, "prompt_student": 10.0, "saved_per_call": 50.0}
 
 
+def test_agreement_is_measured_as_the_task_chooses(tmp_path: Path) -> None:
+    exact = report(build_run(tmp_path / "exact", ROWS, labels=None))
+    loose = report(build_run(tmp_path / "loose", ROWS, labels=None, agreement="characters"))
+    before, after = (made["arms"]["student"]["agreement"] for made in (exact, loose))
+    assert before["n"] == after["n"]
+    assert 1 > after["value"] > before["value"]
+    assert exact["confusions"] is loose["confusions"] is None
+
+
 def test_a_run_that_is_not_evaluated_has_no_report(tmp_path: Path) -> None:
     run = build_run(tmp_path / "run", ROWS, until="train")
     with pytest.raises(RunError, match="has not reached that stage"):
