@@ -26,7 +26,7 @@ from pdistill.core.store.rundir import ARMS, PROBES, PROMPTED, RunDirectory
 from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainOptions, TrainSettings
 from pdistill.core.version import versions
 
-PROMPT = "Name the kind.\nAnimal:animal\nFruit:fruit\nOther:other\n"
+PROMPT = "Name the kind.\nAnimal:animal\nFruit:fruit\nOther:other"
 FRAME = "{query}"
 LABELS = ("animal", "fruit", "other")
 TEACHER_TOKENS, STUDENT_TOKENS = 60, 10
@@ -114,7 +114,7 @@ def build_run(
     rows: Sequence[Outcome],
     *,
     until: Stage = "evaluate",
-    prompt: str = PROMPT,
+    prompt_text: str = PROMPT,
     probes: Mapping[str, Sequence[str]] | None = None,
     same_model: bool = False,
     **options: Any,
@@ -123,7 +123,7 @@ def build_run(
 
     Args:
         until: the last stage that is complete.
-        prompt: the prompt's text.
+        prompt_text: what the prompt's file holds, without its last newline.
         probes: the answers to the probes, by file ("leakage-student"); those that are not given are "animal". None: a run
             without probes.
         options: as of Config, which by default are those of a task of three labels on the fake backend.
@@ -132,7 +132,7 @@ def build_run(
     config = Config(**{**values, "labels": LABELS, "backend": "fake", "run_dir": path, **options})
     path.mkdir(parents=True, exist_ok=True)
     run, reached = RunDirectory(path), STAGES.index(until)
-    _open(run, config, rows, prompt, probes)
+    _open(run, config, rows, prompt_text, probes)
     if reached >= STAGES.index("generate"):
         _generate(run, config, rows)
     if reached >= STAGES.index("train"):
