@@ -6,7 +6,7 @@ READY = $(VENV)/.ready
 TINKER_LOCK = tests/backends/tinker/requirements.txt
 TINKER_PACKAGES ?= build/tinker
 TINKER_READY = $(TINKER_PACKAGES)/.ready
-VLLM_TESTS = $(patsubst %,tests/backends/%.py,test_smollm2 local/engine/test_cascade local/engine/test_padded_engine \
+VLLM_TESTS = $(patsubst %,tests/backends/%.py,test_smollm2 local/torch_engine/test_cascade local/torch_engine/test_padded_engine \
 	local/kernels/test_partial_attention local/kernels/test_training_kernels local/training/test_packed_runner local/vllm/test_vllm)
 VLLM_LOCK = tests/backends/vllm/requirements.txt
 VLLM_PACKAGES ?= build/vllm

@@ -88,7 +88,7 @@ def differing(run: Path, expected: Files) -> list[str]:
 
 
 @pytest.mark.parametrize(("kind", "stage"), CASES)
-def test_a_run_resumes_to_the_bytes_of_before(kind: str, stage: str) -> None:
+def test_a_run_resumes_to_the_same_bytes(kind: str, stage: str) -> None:
     if kind == "warm":
         unpack("plain", "complete", Path("plain"))
     run = unpack(kind, stage, Path("run"))
@@ -107,7 +107,7 @@ def test_stage_by_stage() -> None:
     assert differing(run, stored("plain")["complete"]) == []
 
 
-def test_what_was_asked_otherwise_is_still_told() -> None:
+def test_what_was_asked_differently_is_still_told() -> None:
     run = unpack("plain", "trained", Path("run"))
     said = call("run", *FLAGS, "--run-dir", "run", "--seed", 5, code=1).stderr
     assert "seed 0 (now 5)" in said
@@ -149,7 +149,7 @@ def test_it_is_asked_and_answers_as_it_was_evaluated(kind: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["judging", slow("complete"), slow("judged")])
-def test_it_is_judged_to_the_bytes_of_before(stage: str) -> None:
+def test_it_is_judged_to_the_same_bytes(stage: str) -> None:
     run = unpack("prompts", stage, Path("run"))
     call(*JUDGE)
     assert differing(run, stored("prompts")["judged"]) == []

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 import transformers
 
-from pdistill.backends.local.engine.decoder import Decoder
 from pdistill.backends.local.model.loading import find_model, load_model
 from pdistill.backends.local.model.machine import probe
 from pdistill.backends.local.model.malloc import keep_freed_memory
 from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.local.torch_engine.decoder import Decoder
 from pdistill.backends.local.vllm import engine as vllm_engine
 from pdistill.backends.local.vllm.sampler import VllmSampler
 from pdistill.core.contract.sampling import Key, Request, Sampling

@@ -1,1 +1,1 @@
-"""Backends: who runs models."""
+"""Backends: they run models."""

@@ -7,7 +7,6 @@ one text as another, there and in a browser. They are shown as escapes such as \
 
 import json
 import re
-from typing import Any
 
 BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 SEPARATORS = "\u2028\u2029"
@@ -30,7 +29,7 @@ def lines(text: str) -> str:
     return HARMFUL_IN_LINES.sub(_escape, text)
 
 
-def json_text(value: Any, indent: int | None = None) -> str:
+def json_text(value: object, indent: int | None = None) -> str:
     """Return the value as JSON without any character that a terminal obeys."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return HARMFUL_IN_JSON.sub(lambda match: json.dumps(match[0])[1:-1], text)

@@ -1,4 +1,4 @@
-"""The module paths of version 0.1 that plugins import: they go on working for one release, with a warning."""
+"""The module paths of version 0.1 that plugins import: they keep working for one release, with a warning."""
 
 import sys
 import warnings

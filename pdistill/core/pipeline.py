@@ -1,10 +1,10 @@
 """The four stages of a run in order; each does only what is not done yet."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pdistill.core.contract.interfaces import SIDES, Lora, Remote, Student, capabilities_of
+from pdistill.core.contract.jsontext import JsonObject, OptionValues
 from pdistill.core.errors import RunError, TaskError
 from pdistill.core.money.budget import check_limit, open_budget
 from pdistill.core.numerics.schedule import Schedule, plan
@@ -32,7 +32,7 @@ MAX_REJECTED = 0.5
 """The share of rejected answers above which a run is not trained without --force."""
 
 
-def run(config: Config, progress: Progress | None = None) -> dict[str, Any]:
+def run(config: Config, progress: Progress | None = None) -> JsonObject:
     """Return the report of the whole run; resumes from whatever is done already.
 
     Raises:
@@ -109,7 +109,7 @@ def _refuse_useless(directory: RunDirectory, force: bool) -> None:
 
 def train(
     directory: RunDirectory,
-    given: Mapping[str, Any],
+    given: OptionValues,
     progress: Progress | None = None,
     *,
     backend_options: BackendOptions | None = None,

@@ -1,11 +1,10 @@
 """The preview of a run, before any request is sent: counts, tokens, and the exact tokens that would be trained."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from pdistill.core.contract.interfaces import Renderer
+from pdistill.core.contract.interfaces import Renderer, Resolved
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.task import Task
 from pdistill.core.estimate import estimate
@@ -57,15 +56,15 @@ class Preview:
         notes: what the user should know before the run.
     """
 
-    settings: Mapping[str, Any]
-    resolved: Mapping[str, Any]
+    settings: Row
+    resolved: Resolved
     directory: str
     exists: bool
     train: int
     held_out: int
     prompt_teacher: float | None
     prompt_student: float
-    cost: Mapping[str, Any]
+    cost: Row
     examples: tuple[PreviewExample, ...]
     notes: tuple[str, ...]
 

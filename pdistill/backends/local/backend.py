@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from pdistill.backends.local.engine.decoder import Decoder
 from pdistill.backends.local.export import writer
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.backends.local.model import adapter, machine
@@ -19,6 +18,7 @@ from pdistill.backends.local.model.malloc import keep_freed_memory
 from pdistill.backends.local.model.stop_rules import configured_end_tokens, end_tokens
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.sampling.sampler import LocalSampler
+from pdistill.backends.local.torch_engine.decoder import Decoder
 from pdistill.backends.local.training.recompute import recompute_layers
 from pdistill.backends.local.training.trainer import STATES_FOLDER, WEIGHTS_FOLDER, LocalTrainer
 from pdistill.backends.local.vllm import engine as vllm_engine
@@ -230,7 +230,7 @@ class LocalStudent:
 
     @contextmanager
     def read_export(self, directory: Path) -> Iterator[TransformersExport]:
-        """Yield an export, loaded anew with transformers and PEFT."""
+        """Yield an export, loaded from its files with transformers and PEFT."""
         yield TransformersExport(directory, self.opened.backend.resolved.device)
 
     def serve_export(

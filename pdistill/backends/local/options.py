@@ -1,37 +1,34 @@
 """The options of the local backend."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from pdistill.core.contract.optionfields import documented, option
 
+
+@documented
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """Options of the local backend, as `-B key=value`.
+    """Options of the local backend, as `-B key=value`."""
 
-    Args:
-        device: "cpu", "cuda" or "cuda:1"; "auto" is a CUDA device if there is one.
-        dtype: data type of the weights and activations; "auto" is float32 on a CPU, bfloat16 on a GPU that supports it.
-        thinking: whether to turn on the chat template's thinking mode.
-        chunk: number of consecutive queries that are answered and saved together.
-        engine: inference engine: "torch", "vllm", or "auto", which is vLLM if it is installed and can run the model.
-        memory: fraction of a GPU's memory that vLLM may use.
-        tensor_parallel: number of GPUs over which vLLM splits each layer.
-        pipeline_parallel: number of GPUs, or groups of them, over which vLLM distributes the layers.
-        quantization: vLLM quantization of the weights (default: as stored).
-        alpha: LoRA scale alpha (default: twice the rank).
-        targets: names of the layers that get LoRA adapters (default: all linear layers).
-        recompute: whether to recompute activations in the backward pass, which saves memory and takes more time.
-    """
-
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    thinking: bool = False
-    chunk: int = 512
-    engine: Literal["auto", "torch", "vllm"] = "auto"
-    memory: float = field(default=0.9, metadata={"changes_rows": False})
-    tensor_parallel: int = 1
-    pipeline_parallel: int = 1
-    quantization: str | None = None
-    alpha: float | None = None
-    targets: tuple[str, ...] = ()
-    recompute: bool = False
+    device: str = option("auto", "Device: cpu, cuda or cuda:1; auto: a CUDA device if there is one")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto",
+        "Data type of weights and activations; auto: float32 on a CPU, bfloat16 on a GPU that supports it",
+    )
+    thinking: bool = option(False, "Use the thinking mode of the chat template")
+    chunk: int = option(512, "Consecutive queries that are answered and saved together")
+    engine: Literal["auto", "torch", "vllm"] = option(
+        "auto", "Inference engine; auto: vLLM if it is installed and can run the model"
+    )
+    memory: float = option(0.9, "Fraction of a GPU's memory that vLLM may use", changes_rows=False)
+    tensor_parallel: int = option(1, "GPUs over which vLLM splits each layer")
+    pipeline_parallel: int = option(1, "GPUs, or groups of them, over which vLLM distributes the layers")
+    quantization: str | None = option(None, "vLLM's quantization of the weights", default_text="as stored")
+    alpha: float | None = option(None, "LoRA scale alpha", default_text="twice the rank")
+    targets: tuple[str, ...] = option(
+        (), "Names of the layers that get LoRA adapters", default_text="all linear layers"
+    )
+    recompute: bool = option(
+        False, "Recompute activations in the backward pass, which saves memory and takes more time"
+    )

@@ -5,7 +5,7 @@ from bisect import bisect_left
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from pdistill.core.answers.answer import Question
+from pdistill.core.answers.collect import Question
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.errors import RunError
 from pdistill.core.store.answerrow import AnswerRow

@@ -6,9 +6,10 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NewType, Protocol, runtime_checkable
+from typing import Literal, NewType, Protocol, runtime_checkable
 
 from pdistill.core.contract.batches import Batch, TokenIds
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prices import Prices
 from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
@@ -25,7 +26,7 @@ Capability = Literal[
 ]
 Side = Literal["teacher", "student"]
 SIDES: tuple[Side, ...] = ("teacher", "student")
-MachineSettings = Mapping[str, Any]
+MachineSettings = Row
 """What a backend resolved on a machine (device, dtype, threads), as JSON values that only the backend reads."""
 Resolved = Mapping[str, MachineSettings]
 """The machine settings of each side whose backend was opened."""

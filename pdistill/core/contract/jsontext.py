@@ -1,7 +1,15 @@
 """JSON text: parsed strictly, and written so that equal values give equal texts."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
+
+Row = Mapping[str, Any]
+"""A JSON object that was read or is to be written; its values are checked by the type that is made of it."""
+JsonObject = dict[str, Any]
+"""A JSON object that was just read."""
+OptionValues = Mapping[str, Any]
+"""Options by name, as texts or as TOML values."""
 
 
 def parse_json(text: str) -> Any:

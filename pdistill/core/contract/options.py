@@ -1,8 +1,9 @@
 """Values of options: `key=value` texts and TOML values become an instance of a component's own frozen dataclass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
+from pdistill.core.contract.jsontext import OptionValues
 from pdistill.core.contract.optionfields import as_text, check_ranges, options_of
 from pdistill.core.errors import UsageError, unknown
 
@@ -29,7 +30,7 @@ def parse_pairs(pairs: Sequence[str], flag: str) -> dict[str, str]:
     return parsed
 
 
-def build(options: "type[D]", values: Mapping[str, Any], owner: str) -> "D":
+def build(options: "type[D]", values: OptionValues, owner: str) -> "D":
     """Return an instance of the dataclass `options` from texts or TOML values, coerced to its fields' types.
 
     Args:

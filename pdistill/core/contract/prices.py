@@ -63,7 +63,7 @@ class Prices:
         priced = tokens.prompt * self.prompt + tokens.sampled * self.sampled + tokens.trained * self.trained
         return priced / MILLION
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the prices as plain JSON values."""
         return asdict(self)
 

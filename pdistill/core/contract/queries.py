@@ -1,11 +1,11 @@
 """The queries of a task."""
 
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prompts import Message
 from pdistill.core.errors import UsageError
 
@@ -48,7 +48,7 @@ class Query:
         return Query(self.text, name, self.reference, self.slices, self.group, number, self.earlier, self.prompt)
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Query":
+    def from_row(cls, row: Row) -> "Query":
         """Return the query in a row of queries.jsonl."""
         earlier = tuple(Message(turn["role"], turn["content"]) for turn in row.get("earlier", ()))
         return cls(
@@ -62,9 +62,9 @@ class Query:
             prompt=row.get("prompt", ""),
         )
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the query as a row of queries.jsonl."""
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "number": self.number,
             "id": self.id,
             "query": self.text,

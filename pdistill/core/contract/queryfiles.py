@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.contract.prompts import Message
 from pdistill.core.contract.queries import Query
 from pdistill.core.errors import UsageError, nearest, unknown
@@ -17,7 +18,6 @@ COLUMNS = ("query", "messages", "id", "reference", "slices", "group", "prompt")
 """The columns of a query file; `messages` replaces `query` and is a conversation whose last turn is the query."""
 ENDINGS = (".txt", ".jsonl", ".csv", ".parquet")
 
-QueryRow = Mapping[str, Any]
 """A row of a query file, by the names in COLUMNS."""
 
 
@@ -87,7 +87,7 @@ def parse_query(line: str, where: str) -> Query:
     return query_of(_object(line, where), where)
 
 
-def query_of(row: QueryRow, where: str) -> Query:
+def query_of(row: Row, where: str) -> Query:
     """Return the query in a row.
 
     Args:
@@ -115,7 +115,7 @@ def query_of(row: QueryRow, where: str) -> Query:
     )
 
 
-def _conversation(row: QueryRow, where: str) -> tuple[str, tuple[Message, ...]]:
+def _conversation(row: Row, where: str) -> tuple[str, tuple[Message, ...]]:
     """Return the text of the query and the turns before it."""
     if row.get("messages") is None:
         if "query" not in row:
@@ -143,7 +143,7 @@ def _is_turn(turn: object) -> bool:
     return isinstance(turn, dict) and turn.get("role") in ("user", "assistant") and isinstance(turn.get("content"), str)
 
 
-def _text(row: QueryRow, key: str, where: str) -> str | None:
+def _text(row: Row, key: str, where: str) -> str | None:
     value = row.get(key)
     if value is None:
         return None
@@ -165,14 +165,14 @@ def _shown(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)[:60]
 
 
-def _renamed(row: QueryRow, names: Mapping[str, str], where: str) -> QueryRow:
+def _renamed(row: Row, names: Mapping[str, str], where: str) -> Row:
     for name in names.values():
         if name not in row:
             raise unknown(f"column of {where}:", name, row)
     return {**row, **{key: row[name] for key, name in names.items()}} if names else row
 
 
-def _object(line: str, where: str) -> QueryRow:
+def _object(line: str, where: str) -> Row:
     try:
         row = orjson.loads(line)
     except ValueError:
@@ -190,14 +190,14 @@ def _lenient(line: str, where: str) -> Any:
         raise UsageError(f"{where}: not valid JSON ({error})") from None
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, QueryRow]]:
+def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
     for number, line in enumerate(read_lines(path), start=1):
         if line.strip():
             where = f"{path}, line {number}"
             yield where, _object(line, where)
 
 
-def _csv(path: Path) -> Iterator[tuple[str, QueryRow]]:
+def _csv(path: Path) -> Iterator[tuple[str, Row]]:
     """Yield the rows of a file with a header line; empty cells are missing values, slices are separated by commas."""
     rows = csv.DictReader((f"{line}\n" for line in read_lines(path)), strict=True)
     try:
@@ -205,7 +205,7 @@ def _csv(path: Path) -> Iterator[tuple[str, QueryRow]]:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():
                 raise UsageError(f"{where}: the number of cells differs from the header line's; put texts in quotes")
-            cells: dict[str, Any] = {key: cell for key, cell in row.items() if cell or key == "query"}
+            cells: JsonObject = {key: cell for key, cell in row.items() if cell or key == "query"}
             if "slices" in cells:
                 cells["slices"] = [name.strip() for name in cells["slices"].split(",") if name.strip()]
             yield where, cells
@@ -213,7 +213,7 @@ def _csv(path: Path) -> Iterator[tuple[str, QueryRow]]:
         raise UsageError(f"{path}, line {rows.line_num}: not valid CSV ({error})") from None
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, QueryRow]]:
+def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile

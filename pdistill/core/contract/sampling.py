@@ -2,10 +2,10 @@
 
 import hashlib
 import warnings
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prompts import Prompt
 
 Finish = Literal["stop", "length", "error"]
@@ -16,6 +16,10 @@ class Key(NamedTuple):
 
     number: int
     sample: int = 0
+
+
+DEFAULT_MAX_TOKENS = 256
+"""Tokens of an answer where neither the user nor the task says anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,12 @@ class Allowed:
         return "labels" if self.labels is not None else "pattern" if self.pattern is not None else "json"
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
+    def from_row(cls, row: Row) -> Self:
         """Return the value that a row of plain JSON values holds."""
         labels = row.get("labels")
         return cls(None if labels is None else tuple(labels), row.get("pattern"), row.get("json_schema"))
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the value as a row of plain JSON values."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
@@ -66,7 +70,7 @@ class Sampling:
 
     temperature: float = 0.0
     top_p: float = 1.0
-    max_tokens: int = 256
+    max_tokens: int = DEFAULT_MAX_TOKENS
     stop: tuple[str, ...] = ()
     stop_at_newline: bool = False
     allowed: Allowed | None = None

@@ -11,7 +11,7 @@ from pdistill.core.contract.constraint import Constraint
 from pdistill.core.contract.likeness import Likeness, likeness
 from pdistill.core.contract.prompts import QUERY_FIELD, Format, Prompt
 from pdistill.core.contract.queries import Query
-from pdistill.core.contract.sampling import Allowed, Completion
+from pdistill.core.contract.sampling import DEFAULT_MAX_TOKENS, Allowed, Completion
 from pdistill.core.contract.targets import EMPTY, NO_ANSWER, NOT_A_LABEL, HardTarget, Rejected
 
 
@@ -33,7 +33,7 @@ class Task(ABC):
     """The student's input: `{query}` stands for the query."""
     format: Format = "chat"
     """Whether the input of both models is chat messages or plain text."""
-    max_tokens: int = 256
+    max_tokens: int = DEFAULT_MAX_TOKENS
     """The default limit of an answer's length, in tokens."""
     models: ClassVar[Mapping[str, str]] = {}
     """The recommended model for the task, by backend."""

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from pdistill.core.contract.exporter import ExportSpec
 from pdistill.core.contract.interfaces import ADAPTER
+from pdistill.core.contract.jsontext import JsonObject
 from pdistill.core.contract.prompts import QUERY_FIELD, Message, Messages, Prompt, Text
 from pdistill.core.contract.queries import Query
 from pdistill.core.delivery.ask import trained_student
@@ -38,7 +39,7 @@ class _Answer(NamedTuple):
     tokens: int
 
 
-def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, Any]:
+def measure(run: RunDirectory, requests: int, progress: Progress) -> JsonObject:
     """Return the speed of the student and of the base with the prompt, each served in the same way, one after the other.
 
     Args:
@@ -62,7 +63,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> dict[str, A
             [_messages(query, task.teacher_prompt(query)) for query in queries],
         ),
     }
-    figures: dict[str, Any] = {"requests": len(queries) - 1, "clients": CLIENTS}
+    figures: JsonObject = {"requests": len(queries) - 1, "clients": CLIENTS}
     for side, (adapted, asked, bodies) in sides.items():
         with tempfile.TemporaryDirectory() as temporary:
             form = ExportSpec(asked, trained.sampling.max_tokens, merge=True)

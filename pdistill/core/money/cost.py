@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pdistill.core.contract.interfaces import SIDES, Side
+from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.contract.prices import Prices, Tokens
 from pdistill.core.money.repeated import repeated_tokens
 from pdistill.core.numerics.estimates import Amount, Count
@@ -123,17 +124,17 @@ def tokens_spent(run: RunDirectory) -> Counts:
     }
 
 
-def check_tokens(note: Mapping[str, Any] | None) -> Tokens:
+def check_tokens(note: Row | None) -> Tokens:
     """Return the tokens that were sent to a service to check an adapter, from the note beside it."""
     asked = note.get("prompt_tokens", 0) if note else 0
     return Tokens(prompt=asked, sampled=note.get("examples", 0)) if note and asked else Tokens()
 
 
-def _step_tokens(row: Mapping[str, Any]) -> Tokens:
+def _step_tokens(row: Row) -> Tokens:
     return Tokens(trained=row["sequence_tokens"])
 
 
-def _answer_tokens(rows: Iterable[Mapping[str, Any]], reused: bool = False) -> Tokens:
+def _answer_tokens(rows: Iterable[Row], reused: bool = False) -> Tokens:
     """Return the tokens of answers, with or without those that were reused."""
     prompt = sampled = 0
     for row in rows:
@@ -175,7 +176,7 @@ def cost_of(run: RunDirectory, calls: int) -> Cost:
     )
 
 
-def as_row(counts: Counts, prices: Mapping[Side, Prices | None]) -> dict[str, Any]:
+def as_row(counts: Counts, prices: Mapping[Side, Prices | None]) -> JsonObject:
     """Return the costs of the stages as plain JSON values."""
     return asdict(stage_costs(counts, prices))
 
@@ -194,7 +195,9 @@ def stage_costs(counts: Counts, prices: Mapping[Side, Prices | None]) -> StageCo
 
 
 def _token_prices(prices: Prices | None) -> TokenPrices | None:
-    return None if prices is None else TokenPrices(**prices.as_row())
+    if prices is None:
+        return None
+    return TokenPrices(prices.prompt, prices.sampled, prices.trained, prices.source, prices.date)
 
 
 def break_even(

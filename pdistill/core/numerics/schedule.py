@@ -3,11 +3,11 @@
 import math
 import random
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 from pdistill.core.contract.interfaces import TrainingDefaults
+from pdistill.core.contract.jsontext import Row
 
 MIN_BATCH_SIZE = 8
 MAX_CHECKPOINTS = 10
@@ -60,11 +60,11 @@ class Schedule:
                 yield order[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Schedule":
+    def from_row(cls, row: Row) -> "Schedule":
         """Return the schedule in train.json."""
         return cls(**{item.name: row[item.name] for item in fields(cls)})
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the schedule as stored in train.json."""
         return {**asdict(self), "steps": self.steps, "checkpoint_every": self.checkpoint_every}
 

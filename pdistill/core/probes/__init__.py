@@ -1,1 +1,1 @@
-"""Probes: what training did to the student besides its task, asked with questions that ship with the project."""
+"""Probes: side effects of the training, measured by questions that ship with the project."""

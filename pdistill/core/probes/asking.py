@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
-from pdistill.core.answers.answer import Answers, Question, Reuse, no_reuse
+from pdistill.core.answers.collect import Answers, Question, Reuse, no_reuse
 from pdistill.core.contract.batches import TokenIds
-from pdistill.core.contract.interfaces import Renderer, Scorer, TokenScores
+from pdistill.core.contract.interfaces import Renderer, Sampler, Scorer, TokenScores
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling, request_seed
@@ -17,7 +18,7 @@ from pdistill.core.probes.questions import prompt_of, question_of
 from pdistill.core.progress import Progress
 from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.rowfile import AnswerWriter
-from pdistill.core.store.rows import Row, read_records, read_rows
+from pdistill.core.store.rows import read_records, read_rows
 from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.store.settings import GenerateSettings
 
@@ -44,7 +45,7 @@ class Probing:
     settings: GenerateSettings
     progress: Progress
 
-    def ask(self, arm: str, sampler: Any, meter: Meter, reuse: Reuse = no_reuse) -> None:
+    def ask(self, arm: str, sampler: Sampler, meter: Meter, reuse: Reuse = no_reuse) -> None:
         """Guarantee that the arm has answered all of its probes.
 
         Args:
@@ -63,7 +64,7 @@ class Probing:
             with self.run.probe(probe, arm).open(len(own)) as writer:
                 self.progress.advance(writer.count)
                 if probe == "retention":
-                    self._score(own, arm, sampler, meter, writer)
+                    self._score(own, arm, cast("Scorer", sampler), meter, writer)
                 else:
                     self._answer(own, arm, sampler, meter, writer, reuse)
                 writer.finish(self.run.seal)
@@ -74,7 +75,7 @@ class Probing:
         return [question_for(self.task, row, arm, request_seed(seed, row["id"], 0)) for row in rows]
 
     def _answer(
-        self, rows: Sequence[Row], arm: str, sampler: Any, meter: Meter, writer: AnswerWriter, reuse: Reuse
+        self, rows: Sequence[Row], arm: str, sampler: Sampler, meter: Meter, writer: AnswerWriter, reuse: Reuse
     ) -> None:
         """Store the answers; a question that does not fit the model's context has an answer that failed."""
         questions = self._questions(rows, arm)

@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
-from pdistill.core.answers.answer import Answers, Question
+from pdistill.core.answers.collect import Answers, Question
 from pdistill.core.contract.interfaces import Sampler
+from pdistill.core.contract.jsontext import JsonObject
 from pdistill.core.contract.prices import Prices, Tokens
 from pdistill.core.contract.prompts import Message, Messages, Prompt, Text
 from pdistill.core.contract.queries import Query
@@ -74,7 +74,7 @@ def judge(
     backend_options: Mapping[str, object] | None = None,
     max_cost: float | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the judge's verdicts on the run, which become part of its report.
 
     Args:

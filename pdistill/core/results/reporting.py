@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
+from pdistill.core.contract.jsontext import JsonObject
 from pdistill.core.errors import RunError
 from pdistill.core.files import write_file
 from pdistill.core.results.build import make_report
@@ -18,7 +18,7 @@ from pdistill.core.store.settings import EvaluateSettings, TrainSettings
 PAGES = {"report.md": markdown, "report.html": page}
 
 
-def report(directory: RunDirectory) -> dict[str, Any]:
+def report(directory: RunDirectory) -> JsonObject:
     """Return what report.json holds; makes report.json, report.md and report.html if one is missing.
 
     Raises:
@@ -62,5 +62,5 @@ def report_from(row: Mapping[str, object]) -> Report:
         return from_row(Report, row)
     except ValueError as error:
         raise RunError(
-            f"report.json was edited or damaged ({error}); remove it, and pdistill report makes it anew"
+            f"report.json was edited or damaged ({error}); remove it, and run pdistill report again"
         ) from None

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Literal, get_origin
 
+from pdistill.core.contract.jsontext import JsonObject, OptionValues
 from pdistill.core.contract.likeness import Likeness
 from pdistill.core.contract.optionfields import check_ranges, documented, option, options_of
 from pdistill.core.contract.options import build
@@ -25,7 +26,7 @@ class Config:
 
     # run.json keeps the order of these fields.
     task: str | None = option(None, "Installed task to distill; see pdistill tasks", TASK, "generate", metavar="NAME")
-    task_options: Mapping[str, Any] = option(
+    task_options: OptionValues = option(
         {}, "Task option; see pdistill tasks NAME", TASK, "generate", flag="-T", metavar="KEY=VALUE"
     )
     prompt: Path | None = option(
@@ -98,7 +99,7 @@ class Config:
     backend: str = option(
         "local", "Backend that runs the models; see pdistill backends", MODELS, "generate", metavar="NAME"
     )
-    backend_options: Mapping[str, Any] = option(
+    backend_options: OptionValues = option(
         {},
         "Backend option; teacher.KEY or student.KEY sets it for one model only",
         MODELS,
@@ -196,7 +197,7 @@ class Config:
         """The run's folder."""
         return self.run_dir or Path("runs") / self.name
 
-    def asked(self) -> dict[str, Any]:
+    def asked(self) -> JsonObject:
         """Return the options as plain JSON values, without what can't change a row."""
         return {key: _plain(getattr(self, key)) for key in OPTION_KEYS}
 
@@ -214,7 +215,7 @@ OPTION_KEYS = (*GENERATE_KEYS, *TRAIN_KEYS, *FILE_KEYS, *(name for name in INPUT
 """The options that run.json records, in its order."""
 
 
-def config_from(values: Mapping[str, Any]) -> Config:
+def config_from(values: OptionValues) -> Config:
     """Return the options that these values give, coerced to their types.
 
     Raises:
@@ -223,7 +224,7 @@ def config_from(values: Mapping[str, Any]) -> Config:
     return build(Config, values, "the configuration")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):

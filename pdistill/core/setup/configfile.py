@@ -3,8 +3,8 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from pdistill.core.contract.jsontext import JsonObject
 from pdistill.core.errors import UsageError, unknown
 from pdistill.core.setup.config import OPTIONS, PATHS, TABLES
 
@@ -13,7 +13,7 @@ RENAMED = {"from": "from_run"}
 """Keys that are not the option's own name: `from` is a word of Python."""
 
 
-def read_config_file(path: Path) -> dict[str, Any]:
+def read_config_file(path: Path) -> JsonObject:
     """Return the options in a TOML file, as values for Config.
 
     Keys have hyphens or underscores; paths are relative to the file; `[backend-options.teacher]` is for one model only.
@@ -52,7 +52,7 @@ def read_thresholds(path: Path) -> dict[str, float]:
     return {_name(key): float(value) for key, value in table.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> JsonObject:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -62,7 +62,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UsageError(f"'{path}' is not valid TOML: {reason}") from None
 
 
-def _known(path: Path) -> dict[str, Any]:
+def _known(path: Path) -> JsonObject:
     read = _read(path)
     values = {RENAMED.get(key, _name(key)): value for key, value in read.items() if key != CHECK}
     known = [option.name for option in OPTIONS]
@@ -72,13 +72,13 @@ def _known(path: Path) -> dict[str, Any]:
     return values
 
 
-def _table(table: object, key: str, path: Path) -> dict[str, Any]:
+def _table(table: object, key: str, path: Path) -> JsonObject:
     name = key.replace("_", "-")
     if not isinstance(table, Mapping):
         raise UsageError(
             f"{name} in '{path}' is {table!r}, not a table; write [{name}] and below it one KEY = VALUE per line"
         )
-    flat: dict[str, Any] = {}
+    flat: JsonObject = {}
     for inner, value in table.items():
         if isinstance(value, Mapping):
             flat |= {f"{inner}.{_name(last)}": item for last, item in value.items()}

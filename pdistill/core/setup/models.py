@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.core.contract.interfaces import SIDES, Backend, MachineSettings, Resolved, Side, Student, Teacher
+from pdistill.core.contract.jsontext import JsonObject, OptionValues
 from pdistill.core.contract.options import as_text, build
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prices import Prices
@@ -14,7 +15,7 @@ from pdistill.core.errors import RunError, UsageError
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rundir import differences
 
-BackendOptions = Mapping[str, Any]
+BackendOptions = OptionValues
 """Options by name, as texts or TOML values; a name that begins with "teacher." or "student." applies to one side."""
 
 
@@ -89,7 +90,7 @@ def resolve_model(
     return ModelSpec(backend, model, options)
 
 
-def side_options(options: BackendOptions, side: Side) -> dict[str, Any]:
+def side_options(options: BackendOptions, side: Side) -> JsonObject:
     """Return the backend options that apply to one side, without their prefix "teacher." or "student."."""
     common = {key: value for key, value in options.items() if key.partition(".")[0] not in SIDES or "." not in key}
     own = {key.partition(".")[2]: value for key, value in options.items() if key.startswith(f"{side}.")}
@@ -141,7 +142,7 @@ class Model:
         self, spec: ModelSpec, stored: MachineSettings | None = None, backend: "_Opener | None" = None
     ) -> None:
         self.spec = spec
-        self.resolved: dict[str, Any] | None = None
+        self.resolved: MachineSettings | None = None
         """The machine settings, once `teacher` or `student` was called."""
         self._stored = stored
         self._opener = backend or _Opener(spec)

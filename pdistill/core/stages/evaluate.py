@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from pdistill.core.answers.answer import Answers, Question
+from pdistill.core.answers.collect import Answers, Question
 from pdistill.core.contract.interfaces import ADAPTER, Sampler, Student, Teacher
 from pdistill.core.contract.sampling import Key, Request, Sampling, request_seed
 from pdistill.core.errors import TaskError

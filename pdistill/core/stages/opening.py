@@ -1,9 +1,8 @@
 """Opening a run: a new one gets its own copies of prompt and queries, an existing one must have the same options."""
 
 import shutil
-from collections.abc import Mapping
-from typing import Any
 
+from pdistill.core.contract.jsontext import OptionValues
 from pdistill.core.errors import RunError
 from pdistill.core.files import new_folder, write_file
 from pdistill.core.probes.questions import probe_rows
@@ -75,7 +74,7 @@ def check_as_begun(run: RunDirectory, config: Config) -> None:
         )
 
 
-def train_options(run: OpenedRun, stored: TrainSettings | None, given: Mapping[str, Any]) -> TrainOptions:
+def train_options(run: OpenedRun, stored: TrainSettings | None, given: OptionValues) -> TrainOptions:
     """Return the training options: the stored ones, or else those of the run, overridden by what is given now.
 
     Raises:

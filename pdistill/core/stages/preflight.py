@@ -1,15 +1,15 @@
-"""A look at a sample before the whole pass is paid for, to see whether there is something to distil.
+"""The pre-flight: a sample is asked before the whole pass is paid for, to see whether there is something to distil.
 
 The first held-out queries are put to the base, and to the teacher before all others. Each answer is stored where, or
 so that, the stage which needs it takes it: no query is asked twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice, takewhile
 from pathlib import Path
 
-from pdistill.core.answers.answer import Answers, Question, Reuse
+from pdistill.core.answers.collect import Answers, Question, Reuse
 from pdistill.core.contract.interfaces import MachineSettings, Resolved, Sampler, Student
 from pdistill.core.contract.prompts import Prompt, prompt_hash
 from pdistill.core.contract.queries import Query
@@ -19,8 +19,8 @@ from pdistill.core.money.budget import Budget, Meter
 from pdistill.core.numerics.split import split_of
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.setup.opened_run import OpenedRun
+from pdistill.core.stages.preflight_findings import Sample, preflight_findings
 from pdistill.core.stages.teacher_pass import TeacherPass
-from pdistill.core.stages.verdict import Sample, findings
 from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.rowfile import AnswerFile
 from pdistill.core.store.rows import read_records
@@ -85,7 +85,7 @@ class Preflight:
             task = run.task
             answers = _SampleAnswers(second, teacher.meter, settings.sampling, task.teacher_prompt, settings.samples)
             self._collect(answers, teacher.sampler, "teacher again", Silent())
-        found = findings(self._sample(), greedy=settings.temperature == 0)
+        found = asdict(preflight_findings(self._sample(), greedy=settings.temperature == 0))
         answered_by = base_made_by(settings.student, settings.resolved)
         run.directory.write_json(FILE, {"made_by": answered_by.as_row(), **found})
         report_preflight(run.directory, self.strict, self.progress)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pdistill.core.answers.answer import Answers, Question
+from pdistill.core.answers.collect import Answers, Question
 from pdistill.core.answers.reuse import Reusable
 from pdistill.core.contract.interfaces import Sampler
 from pdistill.core.contract.sampling import Key, Request, request_seed

@@ -4,16 +4,17 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Self
+from typing import Self
 
 from pdistill.core.contract.interfaces import RemoteStudent, StateURI, StepMetrics, Student, Trainer
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.errors import BrokenOffError
 from pdistill.core.money.repeated import note_repeated
 from pdistill.core.stages.adapter import export_student
 from pdistill.core.stages.training import Training
 from pdistill.core.store.rowfile import RowWriter
-from pdistill.core.store.rows import Row, append_row, read_log
+from pdistill.core.store.rows import append_row, read_log
 from pdistill.core.store.rundir import RunDirectory
 
 MAX_IN_FLIGHT = 2
@@ -71,7 +72,7 @@ class Checkpoint:
         """Return the checkpoint in a row of checkpoints.jsonl."""
         return cls(row["step"], StateURI(row["state"]))
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the checkpoint as a row of checkpoints.jsonl."""
         return {"step": self.step, "state": self.state}
 

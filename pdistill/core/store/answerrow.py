@@ -1,12 +1,12 @@
 """A stored answer: the row of responses.jsonl, predictions-ARM.jsonl and the files of the probes."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 from pdistill.core.contract.interfaces import TokenScores
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion, Finish, Key
-from pdistill.core.store.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ class AnswerRow:
             values["scores"] = TokenScores(tuple(logprobs), tuple(map(tuple, ids)), tuple(map(tuple, top)))
         return cls(**values)
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the answer as a row, which contains the number of the sample unless it is the first."""
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "number": self.number,
             "id": self.id,
             "query": self.query,

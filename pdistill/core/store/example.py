@@ -1,10 +1,10 @@
 """An example, the row of examples.jsonl: the target that the student learns for a query, or why there is none."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.numerics.split import Split
-from pdistill.core.store.rows import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,9 @@ class Example:
         """Return the example in a row of examples.jsonl."""
         return cls(**row)
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the example as a row of examples.jsonl."""
-        row: dict[str, Any] = {
+        row: dict[str, object] = {
             "number": self.number,
             "id": self.id,
             "split": self.split,

@@ -9,13 +9,14 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
+from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.contract.sampling import Key
 from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
 from pdistill.core.store.answerrow import AnswerRow
-from pdistill.core.store.rows import Row, decode, encode, record
+from pdistill.core.store.rows import decode, encode, record
 
 
 class RowFile:
@@ -36,7 +37,7 @@ class RowFile:
         """Whether the file holds all its rows, in order."""
         return self.path.exists()
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[JsonObject]:
         """Yield the stored rows, in order of arrival where the file is not complete, without a truncated last line.
 
         Raises:

@@ -3,17 +3,17 @@
 import json
 import os
 from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Generic, Protocol, Self, TypeVar
+from typing import BinaryIO, Generic, Protocol, Self, TypeVar
 
 import orjson
 
+from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
 
-Row = Mapping[str, Any]
 """A stored row: JSON values by key."""
 
 
@@ -24,7 +24,7 @@ class Storable(Protocol):
     def from_row(cls, row: Row) -> Self:
         """Return the value in a row."""
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the value as a row."""
 
 
@@ -39,7 +39,7 @@ def encode(row: Row) -> bytes:
         return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
-def read_rows(path: Path, places: Container[int] | None = None) -> Iterator[dict[str, Any]]:
+def read_rows(path: Path, places: Container[int] | None = None) -> Iterator[JsonObject]:
     """Yield the rows of a file: those at the given positions, counted from 0, or all.
 
     Raises:
@@ -73,7 +73,7 @@ def record(kind: type[R], row: Row, path: Path, at: int) -> R:
         raise _not_a_row(path, at) from None
 
 
-def decode(line: bytes, path: Path, at: int) -> dict[str, Any]:
+def decode(line: bytes, path: Path, at: int) -> JsonObject:
     """Return the row on a line.
 
     Raises:
@@ -85,7 +85,7 @@ def decode(line: bytes, path: Path, at: int) -> dict[str, Any]:
     return row
 
 
-def read_at(file: BinaryIO, offset: int, path: Path) -> dict[str, Any]:
+def read_at(file: BinaryIO, offset: int, path: Path) -> JsonObject:
     """Return the row that begins at a byte offset of an open file.
 
     Raises:
@@ -99,7 +99,7 @@ def read_at(file: BinaryIO, offset: int, path: Path) -> dict[str, Any]:
     return row
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def _parsed(line: bytes) -> JsonObject | None:
     """Return the row on a complete line, also where orjson rejects it for a lone surrogate; None where there is none."""
     try:
         row = orjson.loads(line)
@@ -141,7 +141,7 @@ def append_row(path: Path, row: Row) -> None:
         raise storage_error(error, path) from None
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
+def read_log(path: Path) -> list[JsonObject]:
     """Return the rows of a log, without a truncated last line; none where there is no file yet.
 
     Raises:

@@ -4,16 +4,17 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.errors import RunError, unknown
 from pdistill.core.files import digest, storage_error, write_file
 from pdistill.core.store.rowfile import AnswerFile, RowFile
-from pdistill.core.store.rows import Row, append_row, read_log
+from pdistill.core.store.rows import append_row, read_log
 from pdistill.core.store.settings import EvaluateSettings, StageSettings
 
 HASHED = {
@@ -93,7 +94,7 @@ class RunDirectory:
         """Return the file of training steps; its first row is step 1."""
         return RowFile(self.path / "metrics.jsonl", lambda row: row["step"] - 1)
 
-    def read_json(self, name: str) -> dict[str, Any] | None:
+    def read_json(self, name: str) -> JsonObject | None:
         """Return the content of a JSON file of the run, or None where the file does not exist.
 
         Raises:
@@ -112,7 +113,7 @@ class RunDirectory:
             raise self._damaged(name)
         return value
 
-    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+    def write_json(self, name: str, value: Row) -> None:
         """Guarantee that a JSON file of the run holds `value`.
 
         Raises:
@@ -123,7 +124,7 @@ class RunDirectory:
             self.path / name, text.encode("utf-8", "backslashreplace")
         )  # a lone surrogate becomes its JSON escape
 
-    def asked(self) -> dict[str, Any]:
+    def asked(self) -> JsonObject:
         """Return the content of run.json: the options, hashes and versions that the run was started with.
 
         Raises:
@@ -134,7 +135,7 @@ class RunDirectory:
             raise RunError(f"there is no run in '{self.path}'; start one with pdistill run or pdistill generate")
         return content
 
-    def stage(self, name: str) -> dict[str, Any]:
+    def stage(self, name: str) -> JsonObject:
         """Return what a stage ("generate", "train" or "evaluate") stored when it was first opened, as plain JSON values.
 
         Raises:
@@ -264,7 +265,7 @@ def find_run(name: str) -> RunDirectory:
     raise RunError(f"there is no run '{name}'; start one with pdistill run")
 
 
-def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(stored: Row, now: Row) -> list[str]:
     """Return a text for each key whose value differs, such as "limit 100 (now 200)"; hashes are not shown."""
     return [
         HASHED.get(key) or f"{key.replace('_', '-')} {_shown(stored.get(key))} (now {_shown(value)})"
@@ -273,5 +274,5 @@ def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return "unset" if value is None or value in ({}, []) else json.dumps(value, ensure_ascii=False).strip('"')

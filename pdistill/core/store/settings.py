@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from pdistill.core.contract.interfaces import Resolved
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prompts import Format
 from pdistill.core.contract.sampling import Allowed, Sampling
 from pdistill.core.contract.targets import Select
 from pdistill.core.numerics.schedule import Schedule
-from pdistill.core.store.rows import Row
 
 
 class StageSettings(Protocol):
@@ -22,7 +22,7 @@ class StageSettings(Protocol):
     def from_row(cls, row: Row) -> Self:
         """Return the settings in the content of the file."""
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the content of the file."""
 
 
@@ -103,7 +103,7 @@ class GenerateSettings:
             **values,
         )
 
-    def settings_row(self) -> dict[str, Any]:
+    def settings_row(self) -> dict[str, object]:
         """Return only the settings, as in generate.json."""
         return {
             "teacher": self.teacher,
@@ -123,7 +123,7 @@ class GenerateSettings:
             "renderer": self.renderer,
         }
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the content of generate.json."""
         return {"task": self.task, "settings": self.settings_row(), "resolved": self.resolved}
 
@@ -145,7 +145,7 @@ class TrainOptions:
     rank: int
     warm_start: bool
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the options by name."""
         return asdict(self)
 
@@ -180,7 +180,7 @@ class TrainSettings:
             resolved=row["resolved"],
         )
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the content of train.json."""
         settings = {"student": self.student, "schedule": self.schedule.as_row(), "renderer": self.renderer}
         return {"options": self.options.as_row(), "settings": settings, "resolved": self.resolved}
@@ -208,7 +208,7 @@ class EvaluateSettings:
         settings = row["settings"]
         return cls(same_model=settings["alike"], left_out=settings.get("left_out", {}), resolved=row["resolved"])
 
-    def as_row(self) -> dict[str, Any]:
+    def as_row(self) -> dict[str, object]:
         """Return the content of evaluate.json."""
         settings = {"alike": self.same_model, "left_out": self.left_out}
         return {"settings": settings, "resolved": self.resolved}

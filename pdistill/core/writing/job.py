@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pdistill.core.answers.answer import Answers, Question
+from pdistill.core.answers.collect import Answers, Question
 from pdistill.core.contract.interfaces import Remote, Sampler, prompt_tokens
+from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.contract.prices import Prices, Tokens
 from pdistill.core.contract.prompts import Format
 from pdistill.core.contract.sampling import Key
@@ -17,6 +17,7 @@ from pdistill.core.progress import Progress, Silent
 from pdistill.core.store.rowfile import AnswerWriter
 from pdistill.core.store.rows import encode, write_rows
 from pdistill.core.store.rundir import RunDirectory, differences
+from pdistill.core.writing.aims import Aim
 from pdistill.core.writing.kept import Written
 from pdistill.core.writing.rounds import Rounds
 from pdistill.core.writing.settings import Source, WriteConfig, WritePlan, plan_writing, read_source
@@ -120,7 +121,7 @@ def write_queries(config: WriteConfig, progress: Progress | None = None) -> Outc
     )
 
 
-def _stored(config: WriteConfig, source: Source, run: RunDirectory) -> dict[str, Any] | None:
+def _stored(config: WriteConfig, source: Source, run: RunDirectory) -> JsonObject | None:
     """Return the settings that were stored when the job started, or None where there is no answer yet.
 
     Raises:
@@ -152,7 +153,7 @@ def _prices(plan: WritePlan, limit: float | None) -> Prices | None:
     return prices
 
 
-def _read_again(source: Source, config: WriteConfig, run: RunDirectory, stored: Mapping[str, Any]) -> Written:
+def _read_again(source: Source, config: WriteConfig, run: RunDirectory, stored: Row) -> Written:
     """Return the queries of a finished job."""
     rounds = Rounds(source, config.limit, stored["format"], stored["chunk"])
     run.check(run.responses(1).path)
@@ -245,5 +246,5 @@ def _no_queries(written: Written, answers: int, run: RunDirectory) -> TaskError:
     )
 
 
-def _by_name(wanted: Mapping[Any, int]) -> dict[str, int]:
+def _by_name(wanted: Mapping[Aim, int]) -> dict[str, int]:
     return {aim.name: count for aim, count in wanted.items()}

@@ -7,8 +7,9 @@ from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
 
+from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prompts import QUERY_FIELD
-from pdistill.core.contract.queryfiles import QueryRow, read_lines
+from pdistill.core.contract.queryfiles import read_lines
 from pdistill.core.errors import PdistillError, TaskError, UsageError
 from pdistill.core.store.rows import write_rows
 from pdistill.core.writing.mask import Mask
@@ -55,7 +56,7 @@ class RequestLogs:
         """The number of different system messages, where no message counts as one."""
         return len(self._systems)
 
-    def read(self, paths: Iterable[Path]) -> Iterator[QueryRow]:
+    def read(self, paths: Iterable[Path]) -> Iterator[Row]:
         """Yield the rows of a query file; a hash of each query is kept in memory.
 
         Raises:
@@ -92,7 +93,7 @@ class RequestLogs:
             raise UsageError(f"'{output}' exists already; use another --output")
         rows, count = self._rows(paths, limit), 0
 
-        def counted() -> Iterator[QueryRow]:
+        def counted() -> Iterator[Row]:
             nonlocal count
             for count, row in enumerate(chain([first], rows), start=1):  # noqa: B007
                 yield row
@@ -105,7 +106,7 @@ class RequestLogs:
             raise
         return count
 
-    def _rows(self, paths: Iterable[Path], limit: int | None) -> Iterator[QueryRow]:
+    def _rows(self, paths: Iterable[Path], limit: int | None) -> Iterator[Row]:
         count = 0
         for row in islice(self.read(paths), limit):
             count += 1
@@ -117,7 +118,7 @@ class RequestLogs:
                 'OpenAI\'s chat format: {"messages": [...]}'
             )
 
-    def _query(self, line: str) -> QueryRow | str:
+    def _query(self, line: str) -> Row | str:
         """Return the query on a line, or the reason why there is none."""
         try:
             messages = _messages(json.loads(line))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from math import ceil
 
-from pdistill.core.answers.answer import Question
+from pdistill.core.answers.collect import Question
 from pdistill.core.contract.prompts import Format
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Key, Request, request_seed

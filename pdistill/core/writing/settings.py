@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from pdistill.core.contract.interfaces import Teacher
+from pdistill.core.contract.jsontext import OptionValues, Row
 from pdistill.core.contract.optionfields import check_ranges, declared, documented, option, options_of
 from pdistill.core.contract.prompts import Format
 from pdistill.core.contract.queries import Query
@@ -49,7 +49,7 @@ class WriteConfig:
         None, "Valid answers; queries are written for each of them", PROMPT, metavar="A,B,C"
     )
     backend: str = option("local", "Backend that runs the model; see pdistill backends", MODEL, metavar="NAME")
-    backend_options: Mapping[str, Any] = option({}, "Backend option", MODEL, flag="-B", metavar="KEY=VALUE")
+    backend_options: OptionValues = option({}, "Backend option", MODEL, flag="-B", metavar="KEY=VALUE")
     teacher: str | None = option(None, "Model that writes the queries", MODEL, metavar="[BACKEND:]MODEL")
     format: Format | None = option(
         None,
@@ -120,7 +120,7 @@ class Source:
     seeds: tuple[Query, ...]
     labels: tuple[str, ...]
     spec: ModelSpec
-    asked: Mapping[str, Any]
+    asked: Row
 
     def aims(self, format: Format) -> list[Aim]:
         """Return the aims of the queries; a base model continues examples, which can't express rules."""
@@ -168,7 +168,7 @@ def read_source(config: WriteConfig) -> Source:
     return Source(prompt, tuple(chain(own, shots_of(prompt))), config.labels or (), spec, asked)
 
 
-def plan_writing(config: WriteConfig, source: Source, stored: Mapping[str, Any] | None = None) -> WritePlan:
+def plan_writing(config: WriteConfig, source: Source, stored: Row | None = None) -> WritePlan:
     """Return the plan; loads no weights.
 
     Args:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdistill.core.answers.answer import Answers, Question
+from pdistill.core.answers.collect import Answers, Question
 from pdistill.core.contract.interfaces import Side
 from pdistill.core.contract.prices import FREE, Prices, Tokens
 from pdistill.core.contract.prompts import Text

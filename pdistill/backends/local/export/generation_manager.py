@@ -133,7 +133,7 @@ class GenerationManager:
     def generate(self, *, generation_config: Any, tokenizer: Any, input_ids: torch.Tensor, **arguments: Any) -> Any:
         """Return the ids of the prompt and the answer."""
         settings = copy.copy(generation_config)
-        settings.stop_strings = None  # transformers searches for them in another way than a run does
+        settings.stop_strings = None  # transformers searches for them differently from a run
         criteria = StopCriteria(
             self._sampling(generation_config),
             lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)),

@@ -23,7 +23,7 @@ Settings: Any = GenerationConfig
 
 
 class TransformersExport:
-    """The export in a folder, loaded anew, in float32.
+    """The export in a folder, loaded from its files, in float32.
 
     Args:
         directory: the folder.

@@ -6,11 +6,11 @@ from itertools import islice
 
 import torch
 
-from pdistill.backends.local.engine.decoder import Decoder
 from pdistill.backends.local.model.stop_rules import StopRules, end_tokens
 from pdistill.backends.local.sampling.label_trie import LabelTrie
 from pdistill.backends.local.sampling.partial_answers import PartialAnswers
 from pdistill.backends.local.sampling.stop_text_filter import StopTextFilter
+from pdistill.backends.local.torch_engine.decoder import Decoder
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import TokenScores

@@ -46,7 +46,7 @@ class VllmEngine:
         self._adapters: dict[Path, int] = {}
 
     def supports(self, lora: Any | None) -> bool:
-        """Return whether adapters of this configuration can be run; None is no adapter."""
+        """Return whether adapters of this configuration can be run; None stands for the base alone."""
         if lora is None or self._lora is None:
             return lora is None
         return bool(lora.r <= self._lora.r and set(lora.target_modules) <= set(self._lora.target_modules))

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import Any
+
+from pdistill.core.contract.jsontext import JsonObject
 
 FOLDER = files(__name__)
 NAMES = ("leakage", "retention", "injection", "welcome")
@@ -23,7 +24,7 @@ def _questions() -> tuple[str, ...]:
     return (OTHER_PROMPT, *asked)
 
 
-def shipped(name: str) -> Iterator[dict[str, Any]]:
+def shipped(name: str) -> Iterator[JsonObject]:
     """Yield the questions of a probe that ship with the package."""
     for line in (FOLDER / f"{name}.jsonl").read_text("utf-8").splitlines():
         yield json.loads(line)

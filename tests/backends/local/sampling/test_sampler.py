@@ -8,8 +8,6 @@ import pytest
 import torch
 
 from pdistill.backends.local.backend import LocalBackend, LocalTeacher
-from pdistill.backends.local.engine import native_model
-from pdistill.backends.local.engine.cascade import CascadeEngine
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.local.sampling.sampler import (
     GROUP_PREFIX_TOKENS,
@@ -18,6 +16,8 @@ from pdistill.backends.local.sampling.sampler import (
     group_by_prefix,
 )
 from pdistill.backends.local.sampling.token_sampler import TokenSampler
+from pdistill.backends.local.torch_engine import native_model
+from pdistill.backends.local.torch_engine.cascade import CascadeEngine
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import Streamer
 from pdistill.core.contract.prompts import Format, framed, teacher_prompt

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicCache
 
-from pdistill.backends.local.engine.interface import Prefix
 from pdistill.backends.local.kernels.inference_linear import use_inference_linears
 from pdistill.backends.local.model.adapter import shared_copy
+from pdistill.backends.local.torch_engine.interface import Prefix
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.errors import BackendError
 

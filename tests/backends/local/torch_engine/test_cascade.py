@@ -11,10 +11,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from pdistill.backends.local.engine import cascade, decoder, kv_slots, step
-from pdistill.backends.local.engine.cascade import CascadeEngine
-from pdistill.backends.local.engine.decoder import Decoder
-from pdistill.backends.local.engine.padded_engine import PaddedEngine
+from pdistill.backends.local.torch_engine import cascade, decoder, kv_slots, step
+from pdistill.backends.local.torch_engine.cascade import CascadeEngine
+from pdistill.backends.local.torch_engine.decoder import Decoder
+from pdistill.backends.local.torch_engine.padded_engine import PaddedEngine
 from tests.backends.tiny_models import make
 
 FITTING = ("llama", "qwen2", "qwen3", "mistral", "gemma3", "gpt2")
@@ -203,7 +203,7 @@ def test_a_family_that_does_not_fit_falls_back_and_says_so_once(
 def test_other_logits_are_noticed_before_the_first_answer(
     models: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pdistill.backends.local.engine.step.merge", lambda one, other: other[0])
+    monkeypatch.setattr("pdistill.backends.local.torch_engine.step.merge", lambda one, other: other[0])
     with caplog.at_level(logging.WARNING, logger="pdistill"):
         runner = Decoder(models["llama"], "a llama that is read wrongly")
     assert isinstance(runner.engine, PaddedEngine)

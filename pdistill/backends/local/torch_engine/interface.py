@@ -1,4 +1,4 @@
-"""What an engine does: it runs rows of tokens after a prefix that they share."""
+"""The two forms of the torch engine (cascade, padded) in common: rows of tokens are run after a prefix that they share."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,8 +28,8 @@ class Prefix:
     length: int
 
 
-class Engine(Protocol):
-    """Runs one model."""
+class TorchEngine(Protocol):
+    """Runs one model by torch. An engine of another kind, such as vLLM, implements `Sampler` and `Scorer` instead."""
 
     def prefix(self, ids: TokenIds) -> Prefix:
         """Return the keys and values of a prefix."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from pdistill.backends.local.engine.batch_limits import BatchLimits
-from pdistill.backends.local.engine.interface import Prefix, TokenChooser
-from pdistill.backends.local.engine.kv_cache import prefix_cache
-from pdistill.backends.local.engine.native_model import NativeModel
+from pdistill.backends.local.torch_engine.batch_limits import BatchLimits
+from pdistill.backends.local.torch_engine.interface import Prefix, TokenChooser
+from pdistill.backends.local.torch_engine.kv_cache import prefix_cache
+from pdistill.backends.local.torch_engine.native_model import NativeModel
 from pdistill.core.contract.batches import TokenIds
 
 RESERVED_TOKENS = 64

@@ -1,14 +1,14 @@
-"""What a sample says of a run: its figures, what speaks against it, and what to look out for."""
+"""The findings of the pre-flight: what a sample shows of a run, what speaks against it, and what to look out for."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from pdistill.core.answers.selection import most_common, read_arm, read_target
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.targets import CUT_OFF, HardTarget, Rejected
 from pdistill.core.contract.task import Task
+from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.numerics.statistics import difference, share
 from pdistill.core.store.answerrow import AnswerRow
 
@@ -41,27 +41,68 @@ class Sample:
     base: AnswersByNumber
 
 
-def findings(sample: Sample, greedy: bool) -> dict[str, Any]:
-    """Return what preflight.json holds: `n`, `figures`, `problems` that are refused, and `warnings`."""
+@dataclass(frozen=True, slots=True)
+class SampleMetrics:
+    """What was measured on the sample; None where it is not known.
+
+    Args:
+        rejected: the share of the queries whose answer is rejected.
+        cut_off: the share of those that are cut off.
+        base_agreement: of the base, without the prompt, with the teacher.
+        self_agreement: of the teacher with itself; None where it is greedy.
+        teacher_accuracy: against the references; None where there are none.
+        base_accuracy: likewise, without the prompt.
+        help: the difference of the two.
+    """
+
+    rejected: Estimate
+    cut_off: Estimate
+    base_agreement: Estimate
+    self_agreement: Estimate | None
+    teacher_accuracy: Estimate | None
+    base_accuracy: Estimate | None
+    help: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What preflight.json holds.
+
+    Args:
+        n: queries of the sample.
+        rejections: by reason.
+        problems: what the run is refused for.
+        warnings: what its user should know.
+    """
+
+    n: int
+    figures: SampleMetrics
+    rejections: Mapping[str, int]
+    problems: list[str]
+    warnings: list[str]
+
+
+def preflight_findings(sample: Sample, greedy: bool) -> Findings:
+    """Return what the sample shows."""
     targets = {query.number: _target(sample, query) for query in sample.queries}
     reasons = Counter(target.reason for target in targets.values() if isinstance(target, Rejected))
-    estimates = {
-        "rejected": share([float(isinstance(target, Rejected)) for target in targets.values()]),
-        "cut_off": share([float(target == CUT_OFF) for target in targets.values()]),
-        "base_agreement": share(_agreements(sample, targets, sample.base)),
-        "self_agreement": None if greedy else share(_agreements(sample, targets, sample.again)),
-        **_accuracies(sample, targets),
-    }
-    figures = {name: None if estimate is None else asdict(estimate) for name, estimate in estimates.items()}
-    n = len(sample.queries)
-    problems = [*_unusable(sample, reasons), *_useless(figures)]
-    return {
-        "n": n,
-        "figures": figures,
-        "rejections": dict(reasons.most_common()),
-        "problems": problems,
-        "warnings": [*_warnings(figures), *_constant(sample, targets)],
-    }
+    teacher, base = _accuracies(sample, targets)
+    metrics = SampleMetrics(
+        rejected=share([float(isinstance(target, Rejected)) for target in targets.values()]),
+        cut_off=share([float(target == CUT_OFF) for target in targets.values()]),
+        base_agreement=share(_agreements(sample, targets, sample.base)),
+        self_agreement=None if greedy else share(_agreements(sample, targets, sample.again)),
+        teacher_accuracy=share(teacher) if teacher else None,
+        base_accuracy=share(base) if teacher else None,
+        help=difference(teacher, base) if teacher else None,
+    )
+    return Findings(
+        n=len(sample.queries),
+        figures=metrics,
+        rejections=dict(reasons.most_common()),
+        problems=[*_unusable(sample, reasons), *_useless(metrics)],
+        warnings=[*_warnings(metrics), *_constant(sample, targets)],
+    )
 
 
 def _target(sample: Sample, query: Query) -> HardTarget | Rejected:
@@ -81,8 +122,8 @@ def _agreements(sample: Sample, targets: Mapping[int, HardTarget | Rejected], ro
     return values
 
 
-def _accuracies(sample: Sample, targets: Mapping[int, HardTarget | Rejected]) -> dict[str, Any]:
-    """Return both accuracies and how much the prompt helps; null where no query has a reference."""
+def _accuracies(sample: Sample, targets: Mapping[int, HardTarget | Rejected]) -> tuple[list[float], list[float]]:
+    """Return the scores of teacher and base, of the queries that have a reference."""
     teacher: list[float] = []
     base: list[float] = []
     for query in sample.queries:
@@ -91,9 +132,7 @@ def _accuracies(sample: Sample, targets: Mapping[int, HardTarget | Rejected]) ->
             score = sample.task.score(query, target.text if isinstance(target, HardTarget) else "")
             if score is not None:
                 values.append(score if isinstance(target, HardTarget) else 0.0)
-    if not teacher:
-        return {"teacher_accuracy": None, "base_accuracy": None, "help": None}
-    return {"teacher_accuracy": share(teacher), "base_accuracy": share(base), "help": difference(teacher, base)}
+    return teacher, base
 
 
 def _unusable(sample: Sample, reasons: Counter[str]) -> list[str]:
@@ -112,25 +151,27 @@ def _unusable(sample: Sample, reasons: Counter[str]) -> list[str]:
     return [f"{rejected} of {n} answers of the teacher can't be used ({times} {reason}), such as {shown!r}"]
 
 
-def _useless(figures: Mapping[str, Any]) -> list[str]:
+def _useless(metrics: SampleMetrics) -> list[str]:
     """Return in which ways the prompt changes nothing, or does not help."""
-    base, own = figures["base_agreement"]["value"], figures["self_agreement"]
-    ceiling = 1.0 if own is None else own["value"]
+    agreement, own = metrics.base_agreement.value, metrics.self_agreement
+    ceiling = 1.0 if own is None or own.value is None else own.value
     problems = []
-    if base is not None and ceiling - base < MIN_CHANGE:
+    if agreement is not None and ceiling - agreement < MIN_CHANGE:
         itself = "" if own is None else f", and the teacher with itself on {ceiling:.1%}"
-        problems.append(f"the base agrees with the teacher on {base:.1%} without the prompt{itself}")
-    teacher, floor = figures["teacher_accuracy"], figures["base_accuracy"]
-    if teacher is not None and teacher["n"] >= MIN_TO_COMPARE and teacher["value"] <= floor["value"]:
+        problems.append(f"the base agrees with the teacher on {agreement:.1%} without the prompt{itself}")
+    teacher, base = metrics.teacher_accuracy, metrics.base_accuracy
+    if teacher is None or base is None or teacher.value is None or base.value is None:
+        return problems
+    if teacher.n >= MIN_TO_COMPARE and teacher.value <= base.value:
         problems.append(
-            f"the prompt does not help: the teacher is right on {teacher['value']:.1%} with it, and the base on "
-            f"{floor['value']:.1%} without"
+            f"the prompt does not help: the teacher is right on {teacher.value:.1%} with it, and the base on "
+            f"{base.value:.1%} without"
         )
     return problems
 
 
 def _constant(sample: Sample, targets: Mapping[int, HardTarget | Rejected]) -> list[str]:
-    """Return that the teacher answer the same to every query, where it did."""
+    """Return that the teacher gave the same answer to every query, where it did."""
     answer = {sample.task.answer(target.text) for target in targets.values() if isinstance(target, HardTarget)}
     if len(answer) != 1 or len(targets) < MIN_TO_VARY:
         return []
@@ -140,14 +181,14 @@ def _constant(sample: Sample, targets: Mapping[int, HardTarget | Rejected]) -> l
     ]
 
 
-def _warnings(figures: Mapping[str, Any]) -> list[str]:
+def _warnings(metrics: SampleMetrics) -> list[str]:
     warnings = []
-    if figures["cut_off"]["value"] > OFTEN:
-        warnings.append(f"{figures['cut_off']['value']:.1%} of the teacher's answers are cut off; raise --max-tokens")
-    own = figures["self_agreement"]
-    if own is not None and own["value"] is not None and own["value"] < STEADY:
+    cut_off, own = metrics.cut_off.value, metrics.self_agreement
+    if cut_off is not None and cut_off > OFTEN:
+        warnings.append(f"{cut_off:.1%} of the teacher's answers are cut off; raise --max-tokens")
+    if own is not None and own.value is not None and own.value < STEADY:
         warnings.append(
-            f"at this temperature the teacher agrees with itself on {own['value']:.1%}, and no student can agree with it "
+            f"at this temperature the teacher agrees with itself on {own.value:.1%}, and no student can agree with it "
             "more; lower --temperature, or raise --samples"
         )
     return warnings

@@ -5,13 +5,13 @@ from typing import Any
 
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from pdistill.backends.local.engine.batch_limits import batch_limits
-from pdistill.backends.local.engine.cascade import CascadeEngine
-from pdistill.backends.local.engine.fit_check import check_fit
-from pdistill.backends.local.engine.interface import Engine, Prefix
-from pdistill.backends.local.engine.native_model import NativeModel
-from pdistill.backends.local.engine.padded_engine import PaddedEngine
 from pdistill.backends.local.kernels.fit import UnfitError
+from pdistill.backends.local.torch_engine.batch_limits import batch_limits
+from pdistill.backends.local.torch_engine.cascade import CascadeEngine
+from pdistill.backends.local.torch_engine.fit_check import check_fit
+from pdistill.backends.local.torch_engine.interface import Prefix, TorchEngine
+from pdistill.backends.local.torch_engine.native_model import NativeModel
+from pdistill.backends.local.torch_engine.padded_engine import PaddedEngine
 from pdistill.core.contract.batches import TokenIds
 
 log = logging.getLogger("pdistill")
@@ -28,7 +28,7 @@ class Decoder:
     def __init__(self, model: Any, name: str) -> None:
         self.model = model
         self.native = NativeModel(model, name)
-        self.engine: Engine
+        self.engine: TorchEngine
         layers = DynamicCache(config=self.native.config).layers
         try:
             if not all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers):

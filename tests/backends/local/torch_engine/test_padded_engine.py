@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from pdistill.backends.local.engine import padded_engine
-from pdistill.backends.local.engine.batch_limits import batch_limits
-from pdistill.backends.local.engine.native_model import NativeModel
-from pdistill.backends.local.engine.padded_engine import PaddedEngine
+from pdistill.backends.local.torch_engine import padded_engine
+from pdistill.backends.local.torch_engine.batch_limits import batch_limits
+from pdistill.backends.local.torch_engine.native_model import NativeModel
+from pdistill.backends.local.torch_engine.padded_engine import PaddedEngine
 from tests.backends.tiny_models import make
 
 Models: Any = AutoModelForCausalLM
@@ -67,7 +67,7 @@ def test_a_batch_longer_than_its_reserved_memory_grows_and_shrinks_as_rows_end(
 
     monkeypatch.setattr(padded_engine.PaddedBatch, "next", counted)
     monkeypatch.setattr(padded_engine, "RESERVED_TOKENS", 2)
-    monkeypatch.setattr("pdistill.backends.local.engine.kv_cache.GROWTH_TOKENS", 3)
+    monkeypatch.setattr("pdistill.backends.local.torch_engine.kv_cache.GROWTH_TOKENS", 3)
     assert answers() == expected
     assert sizes[0] == len(rows)
     assert sizes[-1] == 1

@@ -8,10 +8,10 @@ from itertools import accumulate
 import torch
 from torch import nn
 
-from pdistill.backends.local.engine.interface import KeyValues, Prefix
-from pdistill.backends.local.engine.kv_slots import KVSlots
 from pdistill.backends.local.kernels.buckets import round_up_to_bucket
 from pdistill.backends.local.kernels.partial_attention import PartialAttention, attend, attend_by_matmul, merge
+from pdistill.backends.local.torch_engine.interface import KeyValues, Prefix
+from pdistill.backends.local.torch_engine.kv_slots import KVSlots
 from pdistill.core.contract.batches import TokenIds
 
 BUCKETS_PER_DOUBLING = 8

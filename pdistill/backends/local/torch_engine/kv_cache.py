@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from pdistill.backends.local.engine.interface import KeyValues, Prefix
+from pdistill.backends.local.torch_engine.interface import KeyValues, Prefix
 
 GROWTH_TOKENS = 64
 """Tokens by which a full layer grows."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pdistill.backends.local.engine.interface import KeyValues
+from pdistill.backends.local.torch_engine.interface import KeyValues
 
 GROWTH_FACTOR = 1.5
 """Slots that are too short become longer at least by this factor."""

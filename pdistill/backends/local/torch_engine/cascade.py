@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
-from pdistill.backends.local.engine.batch_limits import BatchLimits
-from pdistill.backends.local.engine.interface import KeyValues, Prefix, TokenChooser
-from pdistill.backends.local.engine.kv_slots import KVSlots
-from pdistill.backends.local.engine.step import Layer, Span, Step
 from pdistill.backends.local.kernels.fit import UnfitError
 from pdistill.backends.local.kernels.inference_linear import use_inference_linears
 from pdistill.backends.local.kernels.last_layer import LastLayer
 from pdistill.backends.local.kernels.rms_norm import use_fast_rms_norms
 from pdistill.backends.local.model.adapter import shared_copy
+from pdistill.backends.local.torch_engine.batch_limits import BatchLimits
+from pdistill.backends.local.torch_engine.interface import KeyValues, Prefix, TokenChooser
+from pdistill.backends.local.torch_engine.kv_slots import KVSlots
+from pdistill.backends.local.torch_engine.step import Layer, Span, Step
 from pdistill.core.contract.batches import TokenIds
 
 ATTENTION_NAME = "pdistill_cascade"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from transformers.cache_utils import DynamicCache
 
-from pdistill.backends.local.engine.cascade import CascadeEngine
-from pdistill.backends.local.engine.native_model import NativeModel
 from pdistill.backends.local.kernels.fit import UnfitError, cache_windows, check_logits, check_windows
+from pdistill.backends.local.torch_engine.cascade import CascadeEngine
+from pdistill.backends.local.torch_engine.native_model import NativeModel
 
 PREFIX_TOKENS, ROW_TOKENS = 7, (3, 2)
 """Lengths of the prefix and of the two rows that are run."""
