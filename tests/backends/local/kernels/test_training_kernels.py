@@ -74,7 +74,7 @@ def test_cross_entropy_is_torchs_a_few_tokens_at_a_time(
     assert largest.size <= max(most, 300 * 16)
 
 
-def test_norms_of_llamas_kind_are_computed_faster_and_the_same() -> None:
+def test_frozen_norms_of_llamas_kind_are_replaced_with_the_same_results() -> None:
     from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
     from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
