@@ -92,7 +92,11 @@ def test_a_function_is_the_teacher_of_a_run(loaded: list[warnings.WarningMessage
     assert report["rejections"] == {"the backend gave no answer": 6}
     arms = report["arms"]
     assert arms["student"]["agreement"]["value"] > arms["base"]["agreement"]["value"]
-    assert all("pdistill" in str(warning.message) for warning in loaded)
+    told = {str(warning.message) for warning in loaded}
+    assert all("pdistill" in line for line in told)
+    assert "pdistill.core.interfaces has moved; import Capability from pdistill.plugin" in told
+    assert "pdistill.core.sampling has moved; import Request from pdistill.plugin" in told
+    assert any(".can is called capabilities" in line for line in told)
 
 
 def test_a_task_is_distilled(loaded: list[warnings.WarningMessage], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One device for all tests of this folder: a CUDA device, or the CPU, on which the tests themselves are tried out."""
+"""One device for all tests of this folder: a CUDA device, or the CPU for a dry run of the tests themselves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,33 +23,33 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark every test here; a GPU's warnings are shown and not errors, since nobody knows them yet."""
+    """Mark every test here; warnings are shown and are not errors, because those of a GPU are not known yet."""
     for mark in (pytest.mark.slow, pytest.mark.gpu, pytest.mark.filterwarnings("default")):
         item.add_marker(mark)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip here, so that all tests that lack the same thing are one line of the summary."""
+    """Skip from here, so that all tests that lack the same thing share one line of the summary."""
     if reason := missing(vllm=item.get_closest_marker("vllm") is not None):
         pytest.skip(reason)
 
 
 def pytest_report_header() -> list[str]:
-    """Say what a report of a failure needs."""
+    """Return what the report of a failure must contain."""
     return facts()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def device() -> Iterator[str]:
-    """The device, set up as a run does it before anything is computed: cuBLAS reads its settings once."""
+    """The device, set up as a run does before anything is computed: cuBLAS reads its settings once."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     set_up(DEVICE)
-    torch.use_deterministic_algorithms(True, warn_only=True)  # on a CPU too: it fills new memory with NaN
+    torch.use_deterministic_algorithms(True, warn_only=True)  # on a CPU too: it fills uninitialized memory with NaN
     yield DEVICE
     torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A small random model of each family, stored."""
+    """The folder of a small random model of each family."""
     return {family: make(family, tmp_path_factory.mktemp(family), **shape) for family, shape in SHAPES.items()}

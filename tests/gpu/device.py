@@ -1,4 +1,4 @@
-"""The device under test: which one, what is known about it, how much of its memory is held."""
+"""The device under test: which one it is, what is known about it, how much of its memory is in use."""
 
 import gc
 import os
@@ -17,13 +17,13 @@ Cudnn: Any = cudnn
 Environment: Any = collect_env
 
 DEVICE = os.environ.get("PDISTILL_GPU_DEVICE", "cuda")
-"""Any CUDA device, or "cpu" to try the tests themselves out."""
+"""Any CUDA device, or "cpu" for a dry run of the tests themselves."""
 ON_GPU = DEVICE != "cpu"
 HALVES = ("bfloat16", "float16")
 
 
 def missing(vllm: bool = False) -> str | None:
-    """Return why tests can't be run, with vLLM or without; None where they can."""
+    """Return why tests can't run, with vLLM or without it; None if they can."""
     if ON_GPU and not torch.cuda.is_available():
         return f"torch {torch.__version__} sees no CUDA device"
     if vllm and find_spec("vllm") is None:
@@ -32,20 +32,20 @@ def missing(vllm: bool = False) -> str | None:
 
 
 def has_flash_attention() -> bool:
-    """Return whether the device has torch's flash attention: NVIDIA's GPUs since Ampere."""
+    """Return whether the device supports torch's flash attention, as NVIDIA's GPUs do since Ampere."""
     return ON_GPU and torch.cuda.get_device_capability(DEVICE) >= (8, 0)
 
 
 def facts() -> list[str]:
-    """Return lines on device, driver and versions."""
+    """Return lines about the device, its driver and versions."""
     packages = ", ".join(f"{name} {_version(name)}" for name in ("torch", "transformers", "peft", "vllm"))
     system = f"Python {platform.python_version()}, {platform.platform()}"
     if missing() or not ON_GPU:
-        return [f"device: {'none' if missing() else 'cpu, to try the tests out'}", packages, system]
-    found = torch.cuda.get_device_properties(DEVICE)
+        return [f"device: {'none' if missing() else 'cpu, a dry run'}", packages, system]
+    properties = torch.cuda.get_device_properties(DEVICE)
     return [
-        f"device: {DEVICE}, {found.name}, capability {found.major}.{found.minor}, {found.total_memory / 2**30:.1f} GiB, "
-        f"one of {torch.cuda.device_count()}",
+        f"device: {DEVICE} of {torch.cuda.device_count()}, {properties.name}, "
+        f"capability {properties.major}.{properties.minor}, {properties.total_memory / 2**30:.1f} GiB",
         f"driver {Environment.get_nvidia_driver_version(Environment.run)}, CUDA {torch.version.cuda}, "
         f"cuDNN {Cudnn.version()}, bfloat16 in hardware: "
         f"{torch.cuda.is_bf16_supported(including_emulation=False)}, "
@@ -55,24 +55,24 @@ def facts() -> list[str]:
     ]
 
 
-def held() -> int:
-    """Return the bytes of tensors on the device that something still refers to."""
+def memory_in_use() -> int:
+    """Return the bytes of the tensors on the device that are still referenced."""
     gc.collect()
     if ON_GPU:
         torch.cuda.synchronize(DEVICE)
         return torch.cuda.memory_allocated(DEVICE)
     storages = {}
-    for thing in gc.get_objects():
-        if issubclass(type(thing), torch.Tensor) and thing.device.type == "cpu":
-            storages[thing.untyped_storage().data_ptr()] = thing.untyped_storage().nbytes()
+    for item in gc.get_objects():
+        if issubclass(type(item), torch.Tensor) and item.device.type == "cpu":
+            storages[item.untyped_storage().data_ptr()] = item.untyped_storage().nbytes()
     return sum(storages.values())
 
 
 @contextmanager
 def strictly_deterministic() -> Iterator[None]:
-    """Refuse operations without a deterministic form.
+    """Raise errors for operations that have no deterministic form.
 
-    A run only warns of them, and then torch takes the backward pass of flash attention that is not deterministic.
+    A run only warns about them, and torch then uses flash attention's backward pass that is not deterministic.
     """
     torch.use_deterministic_algorithms(True)
     try:

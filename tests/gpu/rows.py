@@ -1,4 +1,4 @@
-"""Rows and requests that these tests run: of unequal length, longer than the small models' sliding windows of 24."""
+"""The rows and requests of these tests: of unequal length, some longer than the small models' sliding windows of 24."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,20 @@ from pdistill.core.contract.sampling import Key, Request
 
 LENGTHS = (3, 70, 41, 4, 4, 130)
 PREFIX = [3 + 7 * i % 90 for i in range(60)]
-ROWS = [[3 + (11 * row + 5 * place) % 97 for place in range(size)] for row, size in enumerate((30, 1, 17, 2, 5, 30, 1))]
+ROWS = [[3 + (11 * row + 5 * i) % 97 for i in range(size)] for row, size in enumerate((30, 1, 17, 2, 5, 30, 1))]
 LORA = Lora(rank=4, seed=3)
 PROMPT = "You are a careful clerk. Name the language of the text: {query}"
 QUERIES = ("The river is wide today", "Hola", "Der Fluss ist heute breit, und", "12", "all green, x", "é?") * 2
 
 
 def training_rows() -> list[HardRow]:
-    """Return rows of the lengths above, trained at their last tokens; the weights of all add up to 1."""
+    """Return rows of the lengths above, trained on their last tokens; all weights add up to 1."""
     generator = torch.Generator().manual_seed(5)
-    given = []
-    for place, length in enumerate(LENGTHS):
+    rows = []
+    for index, length in enumerate(LENGTHS):
         tokens = torch.randint(0, 300, (length + 1,), generator=generator).tolist()
-        given.append(hard_row(tokens[: max(1, length - 3 * place)], tokens[max(1, length - 3 * place) :]))
-    return [row for row in hard_batch(given).rows if isinstance(row, HardRow)]
+        rows.append(hard_row(tokens[: max(1, length - 3 * index)], tokens[max(1, length - 3 * index) :]))
+    return [row for row in hard_batch(rows).rows if isinstance(row, HardRow)]
 
 
 def batch() -> Batch:
@@ -33,6 +33,6 @@ def batch() -> Batch:
 
 
 def requests(family: str = "llama", queries: Sequence[str] = QUERIES) -> list[Request]:
-    """Return one request a query, under one prompt."""
+    """Return one request per query, all with the same prompt."""
     form: Format = "text" if family in ("gpt2", "bloom") else "chat"
     return [Request(Key(number), teacher_prompt(PROMPT, query, form), number) for number, query in enumerate(queries)]

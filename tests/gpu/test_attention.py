@@ -1,22 +1,22 @@
-"""The engine's attention, which is plain products on a GPU, against the same in float64; parts merge into the whole."""
+"""The engine's attention, plain matrix products on a GPU, against float64; partial results merge into the whole."""
 
 import pytest
 import torch
 
-from tests.gpu.internals import attend, attend_all, merged
+from tests.gpu.internals import attend, attend_by_matmul, merge
 
 SCALE = 0.3
-MOST = {"float32": 1e-5, "bfloat16": 0.03, "float16": 4e-3}
-"""Largest error: of outputs as a share of the largest output, of log-sum-exps in nats."""
+MAX_ERROR = {"float32": 1e-5, "bfloat16": 0.03, "float16": 4e-3}
+"""Largest error: of outputs as a fraction of the largest output, of log-sum-exps in nats."""
 
-pytestmark = pytest.mark.parametrize("dtype", MOST)
+pytestmark = pytest.mark.parametrize("dtype", MAX_ERROR)
 
 
 def states(device: str, dtype: str, queries: int, keys: int) -> list[torch.Tensor]:
     """Queries (2, 6, N, 16), keys and values (2, 3, T, 16), the same on every device."""
-    drawn = torch.Generator().manual_seed(queries + keys)
+    generator = torch.Generator().manual_seed(queries + keys)
     shapes = ((2, 6, queries, 16), (2, 3, keys, 16), (2, 3, keys, 16))
-    return [torch.randn(shape, generator=drawn).to(device, getattr(torch, dtype)) for shape in shapes]
+    return [torch.randn(shape, generator=generator).to(device, getattr(torch, dtype)) for shape in shapes]
 
 
 def exact(
@@ -32,32 +32,32 @@ def exact(
     return scores.softmax(-1) @ value, scores.logsumexp(-1)
 
 
-def assert_alike(given: torch.Tensor, expected: torch.Tensor, most: float) -> None:
-    assert (given.double() - expected).abs().max() <= most * expected.abs().max().clamp(min=1)
+def assert_close(actual: torch.Tensor, expected: torch.Tensor, max_error: float) -> None:
+    assert (actual.double() - expected).abs().max() <= max_error * expected.abs().max().clamp(min=1)
 
 
 @pytest.mark.parametrize("kind", ["all", "causal", "visible", "softcap"])
-def test_outputs_and_sums_are_those_of_float64(device: str, dtype: str, kind: str) -> None:
+def test_outputs_and_log_sum_exps_are_those_of_float64(device: str, dtype: str, kind: str) -> None:
     query, key, value = states(device, dtype, 70, 70)
     visible = torch.rand(70, 70, generator=torch.Generator().manual_seed(1)).to(device) < 0.5
     visible[:, 2] = True
     if kind == "causal":
         visible = torch.ones_like(visible).tril()
     softcap = 0.5 if kind == "softcap" else None
-    given = attend(
+    actual = attend(
         query, key, value, SCALE, visible if kind == "visible" else None, causal=kind == "causal", softcap=softcap
     )
     expected = exact(query, key, value, visible if kind in ("causal", "visible") else None, softcap)
-    assert given[0].dtype == query.dtype
-    for one, other in zip(given, expected, strict=True):
-        assert_alike(one, other, MOST[dtype])
+    assert actual[0].dtype == query.dtype
+    for one, other in zip(actual, expected, strict=True):
+        assert_close(one, other, MAX_ERROR[dtype])
 
 
-def test_more_scores_than_exist_at_a_time(device: str, dtype: str) -> None:
+def test_more_scores_than_are_held_at_one_time(device: str, dtype: str) -> None:
     query, key, value = states(device, dtype, 400, 4000)
     assert query[..., 0].numel() * key.shape[2] > 1.1 * (16 << 20)
     for one, other in zip(attend(query, key, value, SCALE), exact(query, key, value, None, None), strict=True):
-        assert_alike(one, other, MOST[dtype])
+        assert_close(one, other, MAX_ERROR[dtype])
 
 
 def test_rows_of_unequal_length_with_a_bias(device: str, dtype: str) -> None:
@@ -65,18 +65,18 @@ def test_rows_of_unequal_length_with_a_bias(device: str, dtype: str) -> None:
     lengths = torch.tensor([33, 90], device=device)
     hidden = torch.arange(90, device=device) >= lengths[:, None]
     bias = torch.zeros(2, 90, device=device).masked_fill(hidden, -torch.inf)[:, None, None, None]
-    given = attend_all(query, key, value, SCALE, bias)
+    actual = attend_by_matmul(query, key, value, SCALE, bias)
     expected = exact(query, key, value, ~hidden[:, None, None], None)
-    for one, other in zip(given, expected, strict=True):
-        assert_alike(one, other, MOST[dtype])
+    for one, other in zip(actual, expected, strict=True):
+        assert_close(one, other, MAX_ERROR[dtype])
 
 
-def test_parts_merge_into_the_whole_even_where_one_is_not_seen(device: str, dtype: str) -> None:
+def test_parts_merge_into_the_whole_even_where_a_query_sees_nothing_of_one(device: str, dtype: str) -> None:
     query, key, value = states(device, dtype, 50, 90)
     visible = torch.rand(50, 60, generator=torch.Generator().manual_seed(2)).to(device) < 0.5
     visible[1] = False
     first = attend(query, key[:, :, :60], value[:, :, :60], SCALE, visible)
-    whole = merged(first, attend(query, key[:, :, 60:], value[:, :, 60:], SCALE))
+    whole = merge(first, attend(query, key[:, :, 60:], value[:, :, 60:], SCALE))
     seen = torch.cat([visible, torch.ones(50, 30, dtype=torch.bool, device=device)], 1)
     assert whole.dtype == query.dtype
-    assert_alike(whole, exact(query, key, value, seen, None)[0], MOST[dtype])
+    assert_close(whole, exact(query, key, value, seen, None)[0], MAX_ERROR[dtype])

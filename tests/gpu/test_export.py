@@ -1,4 +1,4 @@
-"""A student that was trained on the device leaves in float32 with the answers of its run, and is served from there."""
+"""A student trained on the device is exported in float32, gives the answers of its run, and is served from there."""
 
 import json
 import subprocess
@@ -43,12 +43,12 @@ def test_it_is_served_from_the_device(device: str, tmp_path: Path) -> None:
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             assert process.stdout
-            said = process.stdout.readline()
-            assert "listens on http://" in said, process.communicate()
+            line = process.stdout.readline()
+            assert "listens on http://" in line, process.communicate()
             body = json.dumps({"model": "run", "messages": [{"role": "user", "content": query}]}).encode()
-            address = f"{said.split()[3].rstrip(';')}/chat/completions"
+            address = f"{line.split()[3].rstrip(';')}/chat/completions"
             with urlopen(Request(address, body, {"Content-Type": "application/json"}), timeout=300) as answer:
-                given = json.load(answer)["choices"][0]
+                choice = json.load(answer)["choices"][0]
         finally:
             process.terminate()
-    assert (given["message"]["content"], given["finish_reason"]) == (expected, "stop")
+    assert (choice["message"]["content"], choice["finish_reason"]) == (expected, "stop")

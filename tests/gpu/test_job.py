@@ -1,4 +1,4 @@
-"""The default job with few queries, as a user starts it: whole, and killed three times and continued."""
+"""The default job with few queries, as a user starts it: in one go, and killed three times and resumed."""
 
 import json
 import signal
@@ -14,10 +14,10 @@ from pdistill.core.store.rows import read_rows
 from tests.gpu.device import ON_GPU
 
 LIMIT = 150
-MOMENTS = ("responses.jsonl.part", "checkpoints/step-*", "evaluate.json")
-"""What is there when a run is killed: some answers, a saved state, the adapter."""
-NEAR = 0.0 if not ON_GPU else 0.1
-"""Nats per token. In a run, the backward pass of a GPU's attention is not the deterministic one."""
+KILL_AT = ("responses.jsonl.part", "checkpoints/step-*", "evaluate.json")
+"""The files that exist when a run is killed: some answers, a saved state, the adapter."""
+TOLERANCE = 0.0 if not ON_GPU else 0.1
+"""Nats per token. The backward pass of a GPU's attention is not deterministic in a run."""
 
 
 def command(device: str) -> list[str]:
@@ -25,30 +25,30 @@ def command(device: str) -> list[str]:
     return [sys.executable, "-m", "pdistill", "run", "--task", "langid", "--json", *options]
 
 
-def finished(device: str, folder: Path) -> dict[str, Any]:
-    """The report of a run in a folder; the run must succeed."""
+def finish(device: str, folder: Path) -> dict[str, Any]:
+    """Run the job in a folder, which must succeed, and return its report."""
     done = subprocess.run(command(device), cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
 
 
-def killed_at(device: str, folder: Path, moment: str) -> None:
-    """Start the run and kill it as soon as a file of that name is there."""
+def kill_at(device: str, folder: Path, name: str) -> None:
+    """Start the run, and kill it as soon as a file of that name exists."""
     process = subprocess.Popen(
         command(device), cwd=folder, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    while process.poll() is None and not any((folder / "runs" / "langid").glob(moment)):
+    while process.poll() is None and not any((folder / "runs" / "langid").glob(name)):
         time.sleep(0.05)
     process.kill()
     assert process.communicate()[1] is not None
-    assert process.returncode == -signal.SIGKILL, f"the run ended before '{moment}' was there"
+    assert process.returncode == -signal.SIGKILL, f"the run ended before '{name}' existed"
 
 
 @pytest.fixture(scope="module")
 def whole(device: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("whole")
-    return folder / "runs" / "langid", finished(device, folder)
+    return folder / "runs" / "langid", finish(device, folder)
 
 
 def losses(run: Path) -> list[float]:
@@ -67,17 +67,17 @@ def test_the_student_answers_without_the_prompt_as_the_teacher_does_with_it(
         assert {side["device"] for side in stored.values()} == {device}
 
 
-def test_a_run_that_is_killed_and_continued_ends_as_one_that_is_not(
+def test_a_run_that_is_killed_and_resumed_ends_like_one_that_is_not(
     device: str, whole: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    for moment in MOMENTS:
-        killed_at(device, tmp_path, moment)
-    report, run = finished(device, tmp_path), tmp_path / "runs" / "langid"
+    for name in KILL_AT:
+        kill_at(device, tmp_path, name)
+    report, run = finish(device, tmp_path), tmp_path / "runs" / "langid"
     for name in ("queries.jsonl", "responses.jsonl", "examples.jsonl"):
         assert (run / name).read_bytes() == (whole[0] / name).read_bytes(), name
-    assert losses(run) == pytest.approx(losses(whole[0]), rel=NEAR, abs=NEAR)
+    assert losses(run) == pytest.approx(losses(whole[0]), rel=TOLERANCE, abs=TOLERANCE)
     if not ON_GPU:
         weights = "adapter/adapter_model.safetensors"
         assert (run / weights).read_bytes() == (whole[0] / weights).read_bytes()
-    arms = [found["arms"]["student"]["agreement"]["value"] for found in (report, whole[1])]
-    assert abs(arms[0] - arms[1]) <= NEAR
+    arms = [each["arms"]["student"]["agreement"]["value"] for each in (report, whole[1])]
+    assert abs(arms[0] - arms[1]) <= TOLERANCE

@@ -1,6 +1,6 @@
-"""A training that is stopped and continued from a saved state ends as one that is not, to the byte.
+"""Training that is stopped and resumed from a saved state ends in the same bytes as training that is not.
 
-Operations are held to their deterministic forms here, so that any difference is one of what was saved.
+Only deterministic operations are allowed here, so that any difference comes from the saved state.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ STEPS = 6
 
 
 def trained(folder: Path, directory: Path, device: str, dtype: internals.Dtype, stops: tuple[int, ...]) -> bytes:
-    """The adapter's file after all steps; at each stop everything is dropped but the saved state."""
+    """The adapter's file after all steps; at each stop everything but the saved state is dropped."""
     resume: StateURI | None = None
     done = 0
     for stop in (*stops, STEPS):
@@ -34,7 +34,7 @@ def trained(folder: Path, directory: Path, device: str, dtype: internals.Dtype, 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "bloom"])
 @pytest.mark.parametrize("dtype", ["auto", "float32", "float16"])
-def test_a_continued_training_ends_in_the_same_bytes(
+def test_resumed_training_ends_in_the_same_bytes(
     folders: dict[str, Path], device: str, family: str, dtype: internals.Dtype, tmp_path: Path
 ) -> None:
     whole = trained(folders[family], tmp_path / "whole", device, dtype, ())
@@ -43,7 +43,9 @@ def test_a_continued_training_ends_in_the_same_bytes(
     assert trained(folders[family], tmp_path / "thrice", device, dtype, (2, 3, 5)) == whole
 
 
-def test_a_saved_state_holds_the_devices_random_numbers(folders: dict[str, Path], device: str, tmp_path: Path) -> None:
+def test_a_saved_state_holds_the_state_of_the_devices_random_number_generator(
+    folders: dict[str, Path], device: str, tmp_path: Path
+) -> None:
     opened = internals.student(folders["llama"], tmp_path, device)
 
     def numbers() -> list[torch.Tensor]:
@@ -57,5 +59,5 @@ def test_a_saved_state_holds_the_devices_random_numbers(folders: dict[str, Path]
     stored = torch.load(tmp_path / state / internals.STATE_FILE, weights_only=True)
     assert ("cuda_random" in stored) == ON_GPU
     with opened.trainer(LORA, state):
-        given = numbers()
-    assert all(map(torch.equal, given, expected))
+        resumed = numbers()
+    assert all(map(torch.equal, resumed, expected))
