@@ -20,5 +20,5 @@ def test_a_model_of_0_1_declares_them_as_can_and_is_told_the_new_name() -> None:
         renderer = sampler = None
 
     model: object = Before()
-    with pytest.warns(DeprecationWarning, match=r"^Before\.can is now called capabilities$"):
+    with pytest.warns(DeprecationWarning, match=r"^Before\.can is called capabilities"):
         assert capabilities_of(model) == ABLE  # type: ignore[arg-type]
