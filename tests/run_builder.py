@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from pdistill.backends.fake.linear import LinearModel, Node
 from pdistill.backends.fake.renderer import FakeRenderer
 from pdistill.core.contract.interfaces import TokenScores, TrainingDefaults
 from pdistill.core.contract.queries import Query
@@ -35,6 +36,8 @@ NOT_A_LABEL = "not one of the labels"
 
 Stage = Literal["opened", "generate", "train", "evaluate"]
 STAGES: tuple[Stage, ...] = ("opened", "generate", "train", "evaluate")
+UNTRAINED: list[dict[str, Any]] = LinearModel({(): Node()}).to_json(optimizer=False)
+"""The weights of a student of the fake backend that answers as its base does."""
 DEFAULTS = TrainingDefaults(learning_rate=0.5, epochs=4, batch_size=32, min_steps=40)
 
 
@@ -214,7 +217,7 @@ def add_student(run: RunDirectory, config: Config, count: int) -> None:
     run.write_settings(settings)
     write_rows(run.metrics().path, _steps(schedule), run.seal)
     run.adapter.mkdir()
-    run.write_json("adapter/adapter_weights.json", {"nodes": []})  # it answers as the base does
+    run.write_json("adapter/adapter_weights.json", {"nodes": UNTRAINED})
 
 
 def _steps(schedule: Schedule) -> Iterator[dict[str, Any]]:

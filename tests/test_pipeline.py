@@ -270,7 +270,7 @@ def test_a_planted_leak_is_found_and_kept_on_one_side(tmp_path: Path) -> None:
     assert "6 queries in 3 groups" in (config.directory / "report.md").read_text()
 
 
-def test_run_with_nothing_to_distil_goes_on_with_force(tmp_path: Path) -> None:
+def test_run_with_nothing_to_distil_continues_with_force(tmp_path: Path) -> None:
     config = fake_config(tmp_path, tmp_path / "run", labels=None, teacher="echo")
     config = replace(config, queries=write_hashes(tmp_path / "hashes.jsonl", 60))
     with pytest.raises(TaskError, match="nothing to distil"):

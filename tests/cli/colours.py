@@ -17,7 +17,7 @@ from pdistill.core.contract.sampling import Key, Request, Sampling
 from pdistill.core.contract.task import FileTask
 from pdistill.core.results.reporting import report
 from pdistill.core.store.rundir import RunDirectory
-from tests.run_builder import FRAME, Outcome, build_run
+from tests.run_builder import FRAME, UNTRAINED, Outcome, build_run
 
 LABELS = ("red", "green", "blue")
 WORDS = {"red": "cherry ruby", "green": "leaf moss", "blue": "sky sea"}
@@ -51,7 +51,7 @@ def build_colours(folder: Path, files: Path, *, learnt: bool = True, **options: 
         options: of the run.
     """
     paths = {"prompt": files / "prompt.txt", "queries": files / "queries.jsonl"}
-    weights = json.dumps({"nodes": _learnt() if learnt else []})
+    weights = json.dumps({"nodes": _learnt() if learnt else UNTRAINED})
     drafts = folder.parent / f"{folder.name}-student"
     (drafts / ADAPTER).mkdir(parents=True)
     (drafts / ADAPTER / "adapter_weights.json").write_text(weights)
