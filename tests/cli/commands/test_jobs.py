@@ -164,3 +164,9 @@ def test_the_later_stages_take_limit_and_prices(call: Call, job: Job, tmp_path: 
     assert json.loads(call("report", run, "--json").stdout)["cost"]["prices"]["student"]["trained"] == 6
     assert call("train", run, "-B", "chunk=3").exit_code == 1
     assert call("train", run, "-B", "prise_trained=3").exit_code == 2
+
+
+def test_limit_on_free_models_is_mentioned_once(call: Call, job: Job, tmp_path: Path) -> None:
+    result = call("run", *job(tmp_path / "run"), "--max-cost", 5)
+    assert result.exit_code == 0
+    assert result.stderr.count("--max-cost 5 has no effect: these models cost no money") == 1

@@ -95,12 +95,6 @@ def test_limit_with_an_unknown_price_is_a_usage_error(
     )
 
 
-def test_limit_on_free_models_is_mentioned_once(call: Call, job: Job, tmp_path: Path) -> None:
-    result = call("run", *job(tmp_path / "run"), "--max-cost", 5)
-    assert result.exit_code == 0
-    assert result.stderr.count("--max-cost 5 has no effect: these models cost no money") == 1
-
-
 def test_limit_can_be_set_in_the_configuration_file(call: Call, job: Job, tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text("max-cost = 0.002\n[backend-options]\nprice_prompt = 3\n")

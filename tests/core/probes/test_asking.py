@@ -9,7 +9,7 @@ import pytest
 
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.backends.fake.renderer import FakeRenderer
-from pdistill.core.contract.interfaces import Scorer, TokenScores
+from pdistill.core.contract.interfaces import Scorer, Side, TokenScores
 from pdistill.core.contract.prices import FREE
 from pdistill.core.contract.prompts import Messages, prompt_hash
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
@@ -47,7 +47,7 @@ def ask(run: RunDirectory, arm: str, options: FakeOptions | None = None, earlier
     """Ask an arm its probes: the teacher as a teacher, base and student as the untrained student."""
     backend = FakeBackend(options)
     teacher, student = backend.teacher("rule"), backend.student("rule", run.path)
-    side = "teacher" if arm == "teacher" else "student"
+    side: Side = "teacher" if arm == "teacher" else "student"
     meter = Meter(Budget({side: FREE}, {}, None), side, FakeRenderer())
     with teacher.sampler() if arm == "teacher" else student.sampler(None) as sampler:
         probing = Probing(TASK, run, run.settings(GenerateSettings), Silent())

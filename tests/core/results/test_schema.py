@@ -144,7 +144,7 @@ def test_a_damaged_report_is_one_line() -> None:
     del row["cost"]["train"]["sequence_tokens"]
     with pytest.raises(RunError, match="report.json was edited or damaged"):
         report_from(row)
-    with pytest.raises(RunError, match="remove it, and pdistill report makes it anew"):
+    with pytest.raises(RunError, match="remove it, and run pdistill report again"):
         report_from({})
 
 

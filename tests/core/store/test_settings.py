@@ -14,7 +14,6 @@ from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.store.settings import (
     EvaluateSettings,
     GenerateSettings,
-    StageSettings,
     TrainOptions,
     TrainSettings,
 )
@@ -48,7 +47,7 @@ TRAIN = TrainSettings(
     resolved={"student": {"threads": 2}},
 )
 EVALUATE = EvaluateSettings(same_model=True, left_out={"retention": "no log-probabilities"}, resolved={"student": {}})
-ALL: list[StageSettings] = [GENERATE, TRAIN, EVALUATE, replace(GENERATE, constrain=None, renderer=None)]
+ALL = [GENERATE, TRAIN, EVALUATE, replace(GENERATE, constrain=None, renderer=None)]
 
 
 @pytest.mark.parametrize("settings", ALL, ids=lambda settings: type(settings).__name__)
@@ -61,19 +60,20 @@ def test_settings_come_back_from_their_file(settings: Any, tmp_path: Path) -> No
 
 
 def test_keys_of_the_files_are_those_of_earlier_versions() -> None:
-    row = GENERATE.as_row()
+    row: Any = GENERATE.as_row()
     assert list(row) == ["task", "settings", "resolved"]
     assert (row["settings"]["first_line"], row["settings"]["stop"]) == (True, ["##", "\n\n"])
     assert row["settings"]["constrain"] == {"labels": ("a", "b")}
-    assert list(TRAIN.as_row()["settings"]) == ["student", "schedule", "renderer"]
+    train: Any = TRAIN.as_row()
+    assert list(train["settings"]) == ["student", "schedule", "renderer"]
     assert EVALUATE.as_row()["settings"] == {"alike": True, "left_out": {"retention": "no log-probabilities"}}
 
 
 def test_keys_that_an_earlier_version_did_not_write_have_their_defaults() -> None:
-    generate = GENERATE.as_row()
+    generate: Any = GENERATE.as_row()
     del generate["settings"]["constrain"]
     assert GenerateSettings.from_row(generate) == replace(GENERATE, constrain=None)
-    evaluate = EVALUATE.as_row()
+    evaluate: Any = EVALUATE.as_row()
     del evaluate["settings"]["left_out"]
     assert EvaluateSettings.from_row(evaluate) == replace(EVALUATE, left_out={})
 
