@@ -19,7 +19,7 @@ def drawn(query: Query) -> Outcome:
     """Return an outcome whose teacher was drawn, and whose student errs on every third query; "new" is the worst slice."""
     number, slice = query.number, ("kind", "soft", "new")[query.number % 3]
     target = LABELS[number % 3]
-    again = LABELS[(number + 1) % 3] if number % 4 == 0 else target
+    again = "fruit" if number % 4 == 0 else target
     said = (
         "no label" if number % 15 == 5 else LABELS[(number + 1) % 3] if slice == "new" or number % 10 == 0 else target
     )
