@@ -24,11 +24,11 @@ def test_the_package_and_its_plugins_import_nothing_heavy(statement: str) -> Non
     assert done.stdout.strip() == ""
 
 
-def test_files_are_short() -> None:
+def test_no_file_is_so_long_that_it_must_have_two_subjects() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
         for path in (ROOT / "pdistill").rglob("*.py")
-        if (lines := len(path.read_text().splitlines())) > 260
+        if (lines := len(path.read_text().splitlines())) > 400
     }
     assert long == {}
 

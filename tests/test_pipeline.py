@@ -1,5 +1,7 @@
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
 from pdistill.core.results import reporting
+from pdistill.core.results.markdown import verdict
+from pdistill.core.results.reporting import report_from
 from pdistill.core.setup.config import TRAIN_KEYS, Config
 from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import ARMS, RunDirectory
@@ -19,6 +23,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, dict[str
     folder = tmp_path_factory.mktemp("finished")
     config = fake_config(folder, folder / "run")
     return config, pipeline.run(config)
+
+
+def write_hashes(path: Path, count: int) -> Path:
+    """Write queries that are unlike each other; about a fifth of them are held out."""
+    texts = (sha256(str(at).encode()).hexdigest() for at in range(count))
+    path.write_text("".join(json.dumps({"query": text, "reference": None}) + "\n" for text in texts))
+    return path
 
 
 def rows(config: Config, name: str) -> list[dict[str, Any]]:
@@ -34,9 +45,10 @@ def test_the_report_has_what_the_contract_asks_for(finished: tuple[Config, dict[
     assert report["arms"]["teacher"]["agreement"]["value"] == 1
     assert report["arms"]["base"]["agreement"]["value"] == 0
     assert report["arms"]["student"]["agreement"]["value"] > 0.5
-    assert set(report["arms"]["student"]["slices"]) == {
-        row["slices"][0] for row in rows(config, "queries.jsonl")
-    } & set(report["arms"]["student"]["slices"])
+    held_out = {row["id"] for row in rows(config, "examples.jsonl") if row["split"] == "eval"}
+    slices = {row["slices"][0] for row in rows(config, "queries.jsonl") if row["id"] in held_out}
+    for arm in ARMS:
+        assert set(report["arms"][arm]["slices"]) == slices
     assert report["tokens"]["saved_per_call"] == pytest.approx(
         report["tokens"]["prompt_teacher"] - report["tokens"]["prompt_student"]
     )
@@ -244,3 +256,33 @@ def test_files_that_differ_are_found(tmp_path: Path) -> None:
 def test_text_without_a_place_for_the_query(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the prompt has no '{query}'"):
         pipeline.generate(fake_config(tmp_path, tmp_path / "run", format="text"))
+
+
+def test_a_planted_leak_is_found_and_kept_on_one_side(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run")
+    assert config.queries is not None
+    with config.queries.open("a") as file:
+        file.writelines(f'{{"query": "{line}!", "reference": "animal"}}\n' for line in LINES[:3])
+    report = pipeline.run(config)
+    assert report["groups"] == {"queries": 6, "groups": 3, "largest": 2}
+    split = [row["split"] for row in rows(config, "examples.jsonl")]
+    assert split[30:] == split[:3]
+    assert "6 queries in 3 groups" in (config.directory / "report.md").read_text()
+
+
+def test_run_with_nothing_to_distill_continues_with_force(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", labels=None, teacher="echo")
+    config = replace(config, queries=write_hashes(tmp_path / "hashes.jsonl", 60))
+    with pytest.raises(TaskError, match="nothing to distil"):
+        pipeline.run(config)
+    found = json.loads((config.directory / "preflight.json").read_text())
+    assert pipeline.run(replace(config, force=True))["preflight"] == found
+
+
+def test_the_verdict_on_a_constant_teacher_has_its_baseline(
+    tmp_path: Path, fake_backend: Callable[..., object]
+) -> None:
+    fake_backend(teacher=lambda prompt, query: "animal", name="stuck")
+    config = fake_config(tmp_path, tmp_path / "run", backend="stuck")
+    report = pipeline.run(replace(config, queries=write_hashes(tmp_path / "hashes.jsonl", 60)))
+    assert "Always giving the teacher's most common answer would agree on 100.0%." in verdict(report_from(report))

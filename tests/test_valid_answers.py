@@ -1,4 +1,4 @@
-"""Complete runs on the fake backend in which answers must match a pattern or conform to a JSON schema."""
+"""Complete runs on the fake backend in which answers must match a pattern, conform to a JSON schema, or follow a reasoning."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from pdistill.core.results import reporting
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import RunDirectory
-from tests.runs import contents, write_task
+from tests.runs import contents, fake_config, write_task
 
 SCHEMA = {"type": "object", "properties": {"kind": {"enum": ["animal", "fruit"]}}, "required": ["kind", "length"]}
 
@@ -91,7 +91,7 @@ def test_a_pattern(config: Config, tmp_path: Path) -> None:
     [
         ({"pattern": "x"}, "--pattern and --json-schema are mutually exclusive"),
         ({"labels": ("a",)}, "--labels and --json-schema are mutually exclusive"),
-        ({"json_schema": None, "pattern": "("}, "is no regular expression"),
+        ({"json_schema": None, "pattern": "("}, "is not a valid regular expression"),
         ({"json_schema": Path("nowhere.json")}, "can't read 'nowhere.json'"),
         (
             {"task": "langid", "prompt": None, "queries": None},
@@ -151,7 +151,7 @@ def test_constrained_answers_are_reused_by_constrained_runs_alone(babbling: Conf
     assert all(row["reused"] for row in read_rows(again.responses(1).path))
     others: list[dict[str, Any]] = [{"constrain": False}, {"labels": ("fruit", "animal", "thing")}]
     for number, changes in enumerate(others):
-        with pytest.raises(RunError, match="can't be reused, they were made with other options: constrain"):
+        with pytest.raises(RunError, match="can't be reused: they were made with other options: constrain"):
             pipeline.generate(replace(kept, run_dir=tmp_path / f"other-{number}", from_run=kept.directory, **changes))
     with pytest.raises(RunError, match=r"was made with other options: constrain true \(now false\)"):
         pipeline.generate(replace(kept, constrain=False))
@@ -164,7 +164,23 @@ def test_unsupported_constraints(babbling: Config, config: Config, tmp_path: Pat
     ):
         pipeline.generate(nothing)
     with pytest.raises(
-        BackendError, match="zoo:scripted can't keep its decoding to a JSON schema; leave --constrain out"
+        BackendError, match="zoo:scripted can't constrain its decoding to a JSON schema; leave --constrain out"
     ):
         pipeline.generate(replace(config, constrain=True))
     assert not config.directory.exists()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_run_with_reasoning(tmp_path: Path, keep: bool) -> None:
+    config = fake_config(
+        tmp_path, tmp_path / "run", answer_after="so", keep_reasoning=keep, labels=("animal", "other"), force=True
+    )
+    assert config.prompt is not None
+    config.prompt.write_text("Name the kind.\n")
+    said = {"answers": "it moves so animal,it lies so other"}
+    report: dict[str, Any] = pipeline.run(replace(config, backend_options=said))
+    targets = {row["target"] for row in read_rows(tmp_path / "run" / "examples.jsonl")}
+    assert targets == ({"it moves so animal", "it lies so other"} if keep else {"animal", "other"})
+    pairs = {(row["teacher"], row["student"]) for row in report["confusions"]["rows"]}
+    assert {teacher for teacher, _ in pairs} <= {"animal", "other"}
+    assert report["arms"]["student"]["agreement"]["value"] > report["arms"]["base"]["agreement"]["value"]

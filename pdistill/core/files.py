@@ -29,7 +29,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 def storage_error(error: OSError, path: Path) -> RunError:
     """Return the error for a file that can't be read or written, with what the system says of it."""
-    return RunError(f"can't use '{path}': {(error.strerror or str(error)).lower()}; what was there is kept")
+    return RunError(f"can't use '{path}': {(error.strerror or str(error)).lower()}; everything done so far is saved")
 
 
 def digest(path: Path) -> str:
@@ -49,7 +49,7 @@ def digest(path: Path) -> str:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_directory(path: Path) -> Iterator[Path]:
     """Yield an empty directory to be filled, which becomes `path` at the end of the block if nothing was raised.
 
     Raises:

@@ -42,11 +42,11 @@ class MovedModules:
         def look_up(name: str) -> object:
             if name.startswith("__"):
                 raise AttributeError(f"module '{old}' has no attribute '{name}'")
-            value: object = getattr(import_module(new), RENAMED.get(name, name))
+            name = RENAMED.get(name, name)
+            value: object = getattr(import_module(new), name)
             public = "pdistill.plugin" if ".contract." in new else "pdistill"
-            warnings.warn(
-                f"{old} has moved; import {RENAMED.get(name, name)} from {public}", DeprecationWarning, stacklevel=2
-            )
+            place = public if hasattr(import_module(public), name) else new
+            warnings.warn(f"{old} has moved; import {name} from {place}", DeprecationWarning, stacklevel=2)
             return value
 
         module.__getattr__ = look_up  # type: ignore[method-assign]

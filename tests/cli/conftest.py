@@ -1,6 +1,5 @@
-"""A finished run of the fake backend, made once by the command line, and a way to call commands."""
+"""A finished run of the fake backend, made once from rows, and a way to call commands."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pdistill.cli.main import pdistill
-
-LABELS = ("red", "green", "blue")
-WORDS = {"red": "cherry ruby", "green": "leaf moss", "blue": "sky sea"}
+from tests.cli.colours import LABELS, build_colours, write_files
 
 Call = Callable[..., Result]
 Job = Callable[[Path], list[object]]
@@ -30,14 +27,7 @@ def call() -> Call:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a prompt and queries."""
     folder = tmp_path_factory.mktemp("files")
-    (folder / "prompt.txt").write_text(
-        "Answer with the colour of the thing in the text:\ncherry:red\nleaf:green\nsky:blue\n"
-    )
-    rows = []
-    for at in range(60):
-        label = LABELS[at % 3]
-        rows.append({"query": f"{WORDS[label]} {at} {at**9:x}", "reference": label, "slices": [f"slice-{label}"]})
-    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_files(folder)
     return folder
 
 
@@ -55,9 +45,6 @@ def job(files: Path) -> Job:
 
 
 @pytest.fixture(scope="session")
-def finished(call: Call, job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a finished run."""
-    run = tmp_path_factory.mktemp("runs") / "colours"
-    result = call("run", *job(run), "--json")
-    assert result.exit_code == 0, result.stderr
-    return run
+    return build_colours(tmp_path_factory.mktemp("runs") / "colours", files).path

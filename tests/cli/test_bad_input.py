@@ -1,10 +1,11 @@
 """Whatever is wrong with what a user brings: one clear line, exit code 1 or 2, and nothing lost that was there."""
 
+import json
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow
 import pyarrow.parquet
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pdistill.cli.main import pdistill
+from tests.run_builder import build_run, outcomes
 
 Setup = Callable[[], object]
 
@@ -107,7 +109,7 @@ CASES = [
         line('{"query": "a", "reference": "billling"}'),
         ("+--labels", "billing,delivery"),
     ),
-    Case("an id that is an object", "line 2: 'id' must be a text or a number, not", line('{"query": "a", "id": {}}')),
+    Case("an id that is an object", "line 2: 'id' must be a string or a number, not", line('{"query": "a", "id": {}}')),
     Case("one id twice", "queries number 0 and 1 have the same id, 'x'", {"queries.jsonl": '{"query": "a", "id": "x"}\n{"query": "b", "id": "x"}\n'}),
     Case("an id that is another's number", "queries number 0 and 1 have the same id, '1'", {"queries.jsonl": '{"query": "a", "id": 1}\n{"query": "b"}\n'}),
     Case("slices that are a text", "line 2: 'slices' must be a list of strings", line('{"query": "a", "slices": "b"}')),
@@ -179,17 +181,11 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the files of a finished run."""
+    """Return the files of an evaluated run, which has no report yet."""
     folder = tmp_path_factory.mktemp("kept")
-    write(folder, {})
-    here = Path.cwd()
-    os.chdir(folder)
-    try:
-        done = invoke((*JOB, "--run-dir", "runs/kept"))
-    finally:
-        os.chdir(here)
-    assert done.exit_code == 0, done.output
-    (folder / "runs" / "kept" / "report.json").unlink()  # so that `report` reads the run anew
+    rows = outcomes(json.loads(row)["query"] for row in QUERIES.splitlines())
+    paths: dict[str, Any] = {"prompt": Path("prompt.txt"), "queries": Path("queries.jsonl")}
+    build_run(folder / "runs" / "kept", rows, prompt_text=PROMPT.strip(), probes={}, labels=None, **paths)
     return contents(folder / "runs")
 
 

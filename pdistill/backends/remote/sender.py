@@ -39,9 +39,17 @@ class RetryingSender:
             answer from the service.
         timeout: seconds after which a request without an answer is sent again.
         notices: logs the retries.
+        pauses: the upper limits, in seconds, of the first pause before a retry and of every later one.
     """
 
-    def __init__(self, patience: float, timeout: float, notices: Notices) -> None:
+    def __init__(
+        self,
+        patience: float,
+        timeout: float,
+        notices: Notices,
+        pauses: tuple[float, float] = (FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS),
+    ) -> None:
+        self._pauses = pauses
         self._patience = patience
         self._timeout = timeout
         self._notices = notices
@@ -65,7 +73,7 @@ class RetryingSender:
                 isinstance(outcome, httpx.TransportError)
                 or (isinstance(outcome, httpx.Response) and is_transient(outcome))
             ),
-            wait=wait_retry_after(wait_random_exponential(FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS)),
+            wait=wait_retry_after(wait_random_exponential(*self._pauses)),
             stop=lambda state: state.idle_for >= self._patience or isinstance(_error(state), NoAnswerError),
             before_sleep=self._note,
             retry_error_callback=lambda state: self._give_up(state, time.monotonic() - began),

@@ -265,5 +265,9 @@ def capabilities_of(model: Teacher | Student) -> frozenset[Capability]:
     before: frozenset[Capability] | None = getattr(model, "can", None)
     if before is None:
         return model.capabilities
-    warnings.warn(f"{type(model).__name__}.can is called capabilities in this version of pdistill", DeprecationWarning, stacklevel=2)
+    warnings.warn(
+        f"{type(model).__name__}.can is called capabilities in this version of pdistill",
+        DeprecationWarning,
+        stacklevel=2,
+    )
     return before

@@ -78,7 +78,11 @@ class Sampling:
     @property
     def first_line(self) -> bool:
         """`stop_at_newline`, by its name in 0.1."""
-        warnings.warn("Sampling.first_line is called stop_at_newline in this version of pdistill", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            "Sampling.first_line is called stop_at_newline in this version of pdistill",
+            DeprecationWarning,
+            stacklevel=2,
+        )
         return self.stop_at_newline
 
     def cut(self, text: str) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.delivery.ask import TrainedStudent, trained_student
 from pdistill.core.delivery.card import ADAPTER_CONFIG, Parity, card
 from pdistill.core.errors import BackendError, RunError, UsageError
-from pdistill.core.files import digest, new_folder
+from pdistill.core.files import digest, new_directory
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.results.reporting import read_report
 from pdistill.core.store.answerrow import AnswerRow
@@ -52,7 +52,7 @@ def export(
         raise RunError(f"'{run.path}' is not evaluated yet; continue with pdistill evaluate {run.path}")
     trained = trained_student(run)
     exporter = exporter_of(trained)
-    with new_folder(directory.absolute()) as folder:
+    with new_directory(directory.absolute()) as folder:
         return _write(run, trained, exporter, folder, merge, min_parity, progress or Silent())
 
 

@@ -8,7 +8,7 @@ from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import RemoteStudent, Trainer
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.contract.sampling import Key, Request
-from pdistill.core.files import new_folder
+from pdistill.core.files import new_directory
 from pdistill.core.money.cost import check_tokens
 from pdistill.core.stages.examples import TrainingRows
 from pdistill.core.stages.training import Training
@@ -35,7 +35,7 @@ def export_student(training: Training, trainer: Trainer) -> None:
         raise budget.limit_error("student", most, "the check of the adapter")
     used = Tokens()
     try:
-        with new_folder(run.adapter) as folder:
+        with new_directory(run.adapter) as folder:
             weights = trainer.save_weights("final").result()
             trainer.export(weights, folder)
             if isinstance(student, RemoteStudent):

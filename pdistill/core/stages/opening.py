@@ -4,7 +4,7 @@ import shutil
 
 from pdistill.core.contract.jsontext import OptionValues
 from pdistill.core.errors import RunError
-from pdistill.core.files import new_folder, write_file
+from pdistill.core.files import new_directory, write_file
 from pdistill.core.probes.questions import probe_rows
 from pdistill.core.setup.config import GENERATE_KEYS, TRAIN_KEYS, Config
 from pdistill.core.setup.inputs import Fingerprint, RunInputs
@@ -24,7 +24,7 @@ def begin_run(plan: Plan, config: Config, fingerprint: Fingerprint, run: RunDire
         run.write_json("run.json", {"schema": 1, **content})
     store(plan.inputs, run)
     if config.warm_start and not run.start.exists():
-        with new_folder(run.start) as folder:
+        with new_directory(run.start) as folder:
             shutil.copytree(earlier_student(config).adapter, folder, dirs_exist_ok=True)
     run.write_settings(plan.settings)
 

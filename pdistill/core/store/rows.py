@@ -171,10 +171,14 @@ class RowIndex(Generic[R]):
             self._file: BinaryIO = path.open("rb")
         except OSError as error:
             raise storage_error(error, path) from None
-        for at, line in enumerate(self._file, start=1):
-            if select is None or select(record(kind, decode(line, path, at), path, at)):
-                self._offsets.append(offset)
-            offset += len(line)
+        try:
+            for at, line in enumerate(self._file, start=1):
+                if select is None or select(record(kind, decode(line, path, at), path, at)):
+                    self._offsets.append(offset)
+                offset += len(line)
+        except BaseException:
+            self._file.close()
+            raise
 
     def __len__(self) -> int:
         return len(self._offsets)

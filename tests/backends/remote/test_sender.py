@@ -11,7 +11,6 @@ import httpx
 import pytest
 from tenacity import RetryCallState, Retrying
 
-from pdistill.backends.remote import sender as sender_module
 from pdistill.backends.remote.notices import Notices
 from pdistill.backends.remote.sender import NoAnswerError, RetryingSender, is_transient, retry_after, wait_retry_after
 
@@ -36,14 +35,11 @@ class Line:
         return httpx.Response(status, headers=headers, content=b"{}")
 
 
-@pytest.fixture(autouse=True)
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sender_module, "FIRST_PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(sender_module, "MAX_PAUSE_SECONDS", 0.01)
+PAUSES = (0.001, 0.01)
 
 
 def send(line: Line, *, patience: float = 60.0, timeout: float = 60.0) -> tuple[RetryingSender, httpx.Response]:
-    sender = RetryingSender(patience, timeout, Notices())
+    sender = RetryingSender(patience, timeout, Notices(), PAUSES)
     return sender, asyncio.run(sender.send(line))
 
 
@@ -66,7 +62,7 @@ def test_unanswered_request_is_sent_again() -> None:
 
 def test_silent_service_is_given_up() -> None:
     line = Line([HANG])
-    sender = RetryingSender(patience=0.1, timeout=0.02, notices=Notices())
+    sender = RetryingSender(patience=0.1, timeout=0.02, notices=Notices(), pauses=PAUSES)
     with pytest.raises(NoAnswerError):
         asyncio.run(sender.send(line))
     assert line.sent > 1
@@ -74,7 +70,7 @@ def test_silent_service_is_given_up() -> None:
 
 
 def test_slow_result_is_waited_for_while_the_service_responds() -> None:
-    sender = RetryingSender(patience=0.1, timeout=0.02, notices=Notices())
+    sender = RetryingSender(patience=0.1, timeout=0.02, notices=Notices(), pauses=PAUSES)
     slow, quick = Line([*[HANG] * 20, 200]), Line([200])
 
     async def both() -> httpx.Response:
@@ -159,7 +155,7 @@ def test_waiting_request_is_not_given_up_while_others_are_answered() -> None:
     slow, quick = Line([HANG, HANG, HANG, HANG, 200]), Line([200])
 
     async def both() -> tuple[RetryingSender, httpx.Response]:
-        sender = RetryingSender(0.1, 0.05, Notices())
+        sender = RetryingSender(0.1, 0.05, Notices(), PAUSES)
         waiting = asyncio.ensure_future(sender.send(slow))
         while not waiting.done():
             await sender.send(quick)

@@ -1,6 +1,7 @@
 """The number of requests in flight is bounded, and results that were paid for are yielded."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 
@@ -16,6 +17,7 @@ class Flights:
     def __init__(self) -> None:
         self.pulled = 0
         self.flying: dict[int, Future[int]] = {}
+        self.four_fly = threading.Event()
 
     def items(self, count: int) -> Iterator[int]:
         for number in range(count):
@@ -25,6 +27,8 @@ class Flights:
     def start(self, number: int) -> "Future[int]":
         self.flying[number] = Future()
         self.flying[number].set_running_or_notify_cancel()
+        if len(self.flying) == 4:
+            self.four_fly.set()
         return self.flying[number]
 
     def land(self, number: int) -> None:
@@ -41,11 +45,10 @@ def test_items_are_pulled_when_there_is_room_and_yielded_as_they_finish() -> Non
 
     with Background() as background:
         first = background.submit(asyncio.to_thread(next, results))
-        while len(flights.flying) < 4:
-            pass
+        assert flights.four_fly.wait(30)
         assert flights.pulled == 4
         flights.land(2)
-        assert first.result() == (2, 4)
+        assert first.result(30) == (2, 4)
     assert following(3) == (3, 9)
     assert flights.pulled == 5
     assert set(flights.flying) == {0, 1, 4}

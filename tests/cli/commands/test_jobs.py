@@ -1,3 +1,5 @@
+"""The commands of a job, of which some run it as a whole; see tests/cli/colours.py for those that need a finished run."""
+
 import json
 from collections.abc import Callable
 from hashlib import sha256
@@ -11,6 +13,8 @@ from pdistill.core.contract.plugins import Plugin, Plugins
 Call = Callable[..., Result]
 Job = Callable[[Path], list[object]]
 
+PRICED = ("-B", "price_prompt=3", "-B", "price_sampled=15", "-B", "price_trained=6", "--max-tokens", 4)
+
 
 def test_run_with_json_prints_the_report_and_nothing_else(call: Call, job: Job, finished: Path) -> None:
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
@@ -20,7 +24,7 @@ def test_run_with_json_prints_the_report_and_nothing_else(call: Call, job: Job, 
     assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
 
 
-def test_the_stages_one_by_one_print_their_counts(call: Call, job: Job, finished: Path, tmp_path: Path) -> None:
+def test_the_stages_one_by_one_print_their_counts(call: Call, job: Job, tmp_path: Path) -> None:
     run = tmp_path / "steps"
     made = json.loads(call("generate", *job(run), "--json").stdout)
     assert made == {"directory": str(run), "queries": 60, "train": made["train"], "eval": 60 - made["train"]} | {
@@ -34,7 +38,7 @@ def test_the_stages_one_by_one_print_their_counts(call: Call, job: Job, finished
     evaluated = json.loads(call("evaluate", run, "--json").stdout)
     assert (evaluated["queries"], len(evaluated["arms"])) == (made["eval"], 5)
     report = json.loads(call("report", run, "--json").stdout)
-    whole = json.loads((finished / "report.json").read_text())
+    whole = json.loads(call("run", *job(tmp_path / "whole"), "--json").stdout)
     assert {**report, "seconds": None} == {**whole, "seconds": None}
 
 
@@ -123,9 +127,46 @@ def test_hostile_queries_can_not_reach_the_terminal(call: Call, job: Job, tmp_pa
 
 def test_a_broken_plugin_is_one_warning(call: Call, job: Job, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Plugins(plugins=[Plugin("bad", "bad.module", "bad-dist", "1", "ImportError: \x1b no")])
-    monkeypatch.setattr("pdistill.core.contract.plugins.installed", lambda: broken)
     monkeypatch.setattr("pdistill.cli.commands.listings.installed", lambda: broken)
+    monkeypatch.setattr("pdistill.core.contract.plugins.installed", lambda: broken)
     result = call("report", finished)
     assert result.exit_code == 0
     assert result.stderr == "warning: plugin bad of bad-dist is skipped: ImportError: \\x1b no\n"
     assert "skipped: ImportError: \\x1b no" in call("plugins").stdout
+
+
+def test_limit_stops_with_one_line_and_the_next_command_resumes(call: Call, job: Job, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    stopped = call("generate", *job(run), *PRICED, "--max-cost", 0.002)
+    assert (stopped.exit_code, stopped.stdout) == (1, "")
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("error: stopped by --max-cost 0.002: $0.00")
+    assert last.endswith(
+        "; everything done so far is saved; continue with the same command and a higher --max-cost, or none"
+    )
+    answered = len((run / "responses.jsonl.part").read_bytes().splitlines())
+    assert 0 < answered < 60
+    assert call("generate", *job(run), *PRICED, "--max-cost", 0.1).exit_code == 0
+    spent = json.loads(call("run", *job(run), *PRICED, "--json").stdout)["cost"]["usd"]
+    assert spent > 0.01
+
+
+def test_the_later_stages_take_limit_and_prices(call: Call, job: Job, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert call("generate", *job(run)).exit_code == 0
+    price = ("-B", "price_trained=6", "-B", "price_prompt=3")
+    stopped = call("train", run, *price, "--max-cost", 0.0001)
+    assert stopped.exit_code == 1
+    assert "the training up to its next checkpoint could cost $" in stopped.stderr
+    assert call("train", run, "--max-cost", 1).exit_code == 0
+    assert call("evaluate", run, "--max-cost", 0.0001).exit_code == 1
+    assert call("evaluate", run, "--max-cost", 1).exit_code == 0
+    assert json.loads(call("report", run, "--json").stdout)["cost"]["prices"]["student"]["trained"] == 6
+    assert call("train", run, "-B", "chunk=3").exit_code == 1
+    assert call("train", run, "-B", "prise_trained=3").exit_code == 2
+
+
+def test_limit_on_free_models_is_mentioned_once(call: Call, job: Job, tmp_path: Path) -> None:
+    result = call("run", *job(tmp_path / "run"), "--max-cost", 5)
+    assert result.exit_code == 0
+    assert result.stderr.count("--max-cost 5 has no effect: these models cost no money") == 1

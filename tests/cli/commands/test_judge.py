@@ -4,13 +4,13 @@ from pathlib import Path
 
 from click.testing import Result
 
+from tests.cli.colours import build_colours
+
 Call = Callable[..., Result]
-Job = Callable[[Path], list[object]]
 
 
-def test_judge_is_asked_and_its_verdicts_are_shown(call: Call, job: Job, tmp_path: Path) -> None:
-    run, prompt = tmp_path / "run", tmp_path / "judge.txt"
-    assert call("run", *job(run), "--learning-rate", 1e-9, "--json").exit_code == 0
+def test_judge_is_asked_and_its_verdicts_are_shown(call: Call, files: Path, tmp_path: Path) -> None:
+    run, prompt = build_colours(tmp_path / "run", files).path, tmp_path / "judge.txt"
     prompt.write_text("Which answer is the better one? {prompt}\n")
     options = ("--judge", "fake:rule", "-B", "answers=A,B,SAME", "--judge-prompt", prompt)
     result = call("judge", run, *options)

@@ -102,7 +102,7 @@ def test_logs_are_taken_and_masked(call: Call, place: Path) -> None:
         ),
         (arguments("--output", "a.csv"), "can't write queries to 'a.csv': its name must end in .jsonl"),
         (arguments("--output", "b/a.jsonl"), "can't write queries to 'b/a.jsonl': there is no directory 'b'"),
-        (arguments("--output", "there.jsonl"), "'there.jsonl' is there already; take another --output"),
+        (arguments("--output", "there.jsonl"), "'there.jsonl' exists already; use another --output"),
         (arguments("--backend", "wrtier"), "unknown backend 'wrtier', did you mean 'writer'?"),
         (
             arguments("--prompt", "empty.txt"),

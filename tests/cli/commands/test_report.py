@@ -36,7 +36,7 @@ def test_the_report_fits_and_says_what_there_is(
     assert recovery in " ".join(text.split())
     assert "slice-red" in text
     assert f"{made['tokens']['saved_per_call']:,.0f} saved" in text
-    assert lines[-1] == f"Try the student: pdistill sample {finished}" or lines[-1].endswith(finished.name)
+    assert "".join(lines[-2:]).replace(" ", "").endswith(f"Trythestudent:pdistillsample{finished}")
 
 
 def test_agreement_and_accuracy_have_their_own_names(made: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.delivery.ask import OpenArm
 from pdistill.core.errors import UsageError
+from tests.cli.colours import build_colours
 
 Call = Callable[..., Result]
 
@@ -81,11 +82,8 @@ def test_a_caller_that_waits_gets_its_answer(finished: Path) -> None:
     process.stdout.close()
 
 
-def test_a_query_that_does_not_fit_has_an_error_and_the_others_answers(
-    call: Call, job: Callable[[Path], list[object]], tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    assert call("run", *job(run), "-B", "context=100", "--max-tokens", 8).exit_code == 0
+def test_a_query_that_does_not_fit_has_an_error_and_the_others_answers(call: Call, files: Path, tmp_path: Path) -> None:
+    run = build_colours(tmp_path / "run", files, backend_options={"context": "100"}, max_tokens=8).path
     result = call("sample", run, "--json", input=b"sky 1\n" + b"long " * 200 + b"\nsky 1\n")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["finish"] for row in rows] == ["stop", "error", "stop"]

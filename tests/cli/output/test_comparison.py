@@ -11,18 +11,15 @@ from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.results.compare import compare
 from pdistill.core.results.comparison import ComparedEstimate
 from pdistill.core.store.rundir import RunDirectory
+from tests.cli.colours import build_colours
 
 Call = Callable[..., Result]
-Job = Callable[[Path], list[object]]
 
 
 @pytest.fixture(scope="module")
-def other(call: Call, job: Job, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def other(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run that was trained too little."""
-    run = tmp_path_factory.mktemp("runs") / "little"
-    result = call("run", *job(run), "--learning-rate", 1e-9, "--json")
-    assert result.exit_code == 0, result.stderr
-    return run
+    return build_colours(tmp_path_factory.mktemp("runs") / "little", files, learnt=False, learning_rate=1e-9).path
 
 
 @pytest.mark.parametrize("width", ["80", "120"])

@@ -76,37 +76,6 @@ def test_the_source_of_a_price_can_not_reach_the_terminal(call: Call, job: Job, 
     assert not set(result.output) & {"\x1b", "\x07"}
 
 
-def test_limit_stops_with_one_line_and_the_next_command_resumes(call: Call, job: Job, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    stopped = call("generate", *job(run), *PRICED, "--max-cost", 0.002)
-    assert (stopped.exit_code, stopped.stdout) == (1, "")
-    last = stopped.stderr.splitlines()[-1]
-    assert last.startswith("error: stopped by --max-cost 0.002: $0.00")
-    assert last.endswith(
-        "; everything done so far is saved; continue with the same command and a higher --max-cost, or none"
-    )
-    answered = len((run / "responses.jsonl.part").read_bytes().splitlines())
-    assert 0 < answered < 60
-    assert call("generate", *job(run), *PRICED, "--max-cost", 0.1).exit_code == 0
-    spent = json.loads(call("run", *job(run), *PRICED, "--json").stdout)["cost"]["usd"]
-    assert spent > 0.01
-
-
-def test_the_later_stages_take_limit_and_prices(call: Call, job: Job, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert call("generate", *job(run)).exit_code == 0
-    price = ("-B", "price_trained=6", "-B", "price_prompt=3")
-    stopped = call("train", run, *price, "--max-cost", 0.0001)
-    assert stopped.exit_code == 1
-    assert "the training up to its next checkpoint could cost $" in stopped.stderr
-    assert call("train", run, "--max-cost", 1).exit_code == 0
-    assert call("evaluate", run, "--max-cost", 0.0001).exit_code == 1
-    assert call("evaluate", run, "--max-cost", 1).exit_code == 0
-    assert json.loads(call("report", run, "--json").stdout)["cost"]["prices"]["student"]["trained"] == 6
-    assert call("train", run, "-B", "chunk=3").exit_code == 1
-    assert call("train", run, "-B", "prise_trained=3").exit_code == 2
-
-
 @pytest.mark.parametrize("value", ["0", "-1", "much"])
 def test_invalid_limit_is_a_usage_error(call: Call, job: Job, tmp_path: Path, value: str) -> None:
     result = call("run", *job(tmp_path / "run"), "--max-cost", value)
@@ -124,12 +93,6 @@ def test_limit_with_an_unknown_price_is_a_usage_error(
         "error: --max-cost 5 can't be enforced: the price of fake:rule is unknown; give -B teacher.price_prompt=USD "
         "-B teacher.price_sampled=USD -B teacher.price_trained=USD (USD per million tokens), or leave --max-cost out"
     )
-
-
-def test_limit_on_free_models_is_mentioned_once(call: Call, job: Job, tmp_path: Path) -> None:
-    result = call("run", *job(tmp_path / "run"), "--max-cost", 5)
-    assert result.exit_code == 0
-    assert result.stderr.count("--max-cost 5 has no effect: these models cost no money") == 1
 
 
 def test_limit_can_be_set_in_the_configuration_file(call: Call, job: Job, tmp_path: Path) -> None:

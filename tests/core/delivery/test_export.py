@@ -2,18 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.core import pipeline
 from pdistill.core.delivery.export import export
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.store.rundir import RunDirectory
-from tests.runs import fake_config
+from tests.run_builder import build_run, outcomes
+
+ROWS = outcomes(f"query {at}" for at in range(20))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    folder = tmp_path_factory.mktemp("export")
-    pipeline.run(fake_config(folder, folder / "run"))
-    return RunDirectory(folder / "run")
+    return build_run(tmp_path_factory.mktemp("export") / "run", ROWS)
 
 
 def test_a_backend_without_exports_says_so(run: RunDirectory, tmp_path: Path) -> None:
@@ -31,8 +30,6 @@ def test_nonempty_directory_is_left_alone(run: RunDirectory, tmp_path: Path) -> 
 
 
 def test_a_student_that_was_not_evaluated_is_not_exported(tmp_path: Path) -> None:
-    config = fake_config(tmp_path, tmp_path / "run")
-    directory = pipeline.generate(config)
-    pipeline.train(directory, {})
+    directory = build_run(tmp_path / "run", ROWS, until="train")
     with pytest.raises(RunError, match="is not evaluated yet; continue with pdistill evaluate"):
         export(directory, tmp_path / "out")

@@ -2,19 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.core import pipeline
 from pdistill.core.delivery.measure import measure
 from pdistill.core.errors import BackendError
 from pdistill.core.progress import Silent
-from pdistill.core.store.rundir import RunDirectory
 from tests.backends.local_runs import run_student
-from tests.runs import fake_config
+from tests.run_builder import build_run, outcomes
 
 
 def test_a_backend_that_can_not_serve(tmp_path: Path) -> None:
-    pipeline.run(fake_config(tmp_path, tmp_path / "run"))
+    run = build_run(tmp_path / "run", outcomes(f"query {at}" for at in range(20)))
     with pytest.raises(BackendError, match="can't export"):
-        measure(RunDirectory(tmp_path / "run"), 2, Silent())
+        measure(run, 2, Silent())
 
 
 @pytest.mark.slow

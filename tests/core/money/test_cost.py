@@ -1,9 +1,22 @@
+from pathlib import Path
+
 import pytest
 
 from pdistill.core.contract.interfaces import Side, prompt_tokens
 from pdistill.core.contract.prices import FREE, Prices, Tokens
 from pdistill.core.contract.prompts import Message, Messages, Text
-from pdistill.core.money.cost import BreakEven, Counts, as_row, break_even, money
+from pdistill.core.money.cost import (
+    BreakEven,
+    Counts,
+    as_row,
+    break_even,
+    cost_of,
+    money,
+    stored_prices,
+    tokens_spent,
+)
+from pdistill.core.store.rows import append_row, read_rows, write_rows
+from tests.run_builder import STUDENT_TOKENS, TEACHER_TOKENS, build_run, outcomes
 
 DEAR, CHEAP = Prices(10.0, 20.0, 30.0, "list"), Prices(1.0, 2.0, 3.0, "list")
 COUNTS: Counts = {
@@ -59,3 +72,35 @@ def test_a_prompt_that_only_the_service_can_count_has_as_many_tokens_as_bytes_an
     assert prompt_tokens(None, Text("\N{SNOWMAN}ab")) == 5 + 64
     chat = Messages((Message("system", "abc"), Message("user", "\ud800")))
     assert prompt_tokens(None, chat) == 3 + 64 + 3 + 64
+
+
+def test_the_tokens_of_a_run_are_counted_from_its_rows(tmp_path: Path) -> None:
+    rows = outcomes(f"query {at}" for at in range(20))
+    run = build_run(tmp_path / "run", rows)
+    found = tokens_spent(run)
+    assert found["generate"] == {"teacher": Tokens(20 * TEACHER_TOKENS, 20 * 2), "student": Tokens()}
+    steps = list(run.metrics().rows())
+    assert found["train"] == {"student": Tokens(trained=sum(row["sequence_tokens"] for row in steps))}
+    assert found["evaluate"]["teacher"] == Tokens(4 * TEACHER_TOKENS, 4 * 2)
+    # base and student without the prompt, base and student with it; the base's answers are the queries, of two words
+    assert found["evaluate"]["student"] == Tokens(4 * 2 * (TEACHER_TOKENS + STUDENT_TOKENS), 4 * (3 * 2 + 3))
+
+
+def test_reused_answers_are_not_paid_for_but_count_in_what_a_call_saves(tmp_path: Path) -> None:
+    run = build_run(tmp_path / "run", outcomes(f"query {at}" for at in range(20)))
+    path = run.predictions("teacher").path
+    write_rows(path, [{**row, "reused": True} for row in read_rows(path)], run.seal)
+    assert tokens_spent(run)["evaluate"]["teacher"] == Tokens()
+    total = sum((tokens for sides in tokens_spent(run).values() for tokens in sides.values()), Tokens()).total
+    assert cost_of(run, 4).break_even_calls == -(-total // (TEACHER_TOKENS - STUDENT_TOKENS))
+
+
+def test_the_last_recorded_prices_count(tmp_path: Path) -> None:
+    run = build_run(tmp_path / "run", outcomes(f"query {at}" for at in range(20)))
+    assert stored_prices(run) == {"teacher": None, "student": None}
+    assert cost_of(run, 4).usd is None
+    for prices in (DEAR, CHEAP):
+        append_row(run.path / "prices.jsonl", {"side": "teacher", "model": "fake:rule", "prices": prices.as_row()})
+    append_row(run.path / "prices.jsonl", {"side": "student", "model": "fake:rule", "prices": None})
+    assert stored_prices(run) == {"teacher": CHEAP, "student": None}
+    assert cost_of(run, 4).generate.usd == pytest.approx(CHEAP.cost(Tokens(20 * TEACHER_TOKENS, 40)), abs=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pdistill.core.numerics.estimates import Estimate, Recovery
-from pdistill.core.numerics.statistics import LESS, MORE, difference, moved_slices, recovery, share, worse_slices
+from pdistill.core.numerics.statistics import difference, moved_slices, recovery, share, worse_slices
 
 
 def numbers(estimate: Estimate | Recovery) -> tuple[float, float, float]:
@@ -77,14 +77,34 @@ def test_a_student_that_errs_nowhere_has_an_interval_with_a_width() -> None:
     assert low < value == 0 < high
 
 
-def test_recovery_resamples_queries_and_two_more() -> None:
+def test_the_interval_of_recovery_is_that_of_the_delta_method() -> None:
     student, base, teacher = draws(300, 0.85, 1), draws(300, 0.3, 2), draws(300, 0.9, 3)
-    rows = np.array([*zip(student, base, teacher, strict=True), (LESS, 0.5, MORE), (MORE, 0.5, LESS)])
-    distinct, counts = np.unique(rows, axis=0, return_counts=True)
-    means = np.random.default_rng(5).multinomial(302, counts / 302, size=20_000) @ distinct / 302
-    low, high = np.quantile((means[:, 0] - means[:, 1]) / (means[:, 2] - means[:, 1]), [0.025, 0.975])
     estimate = recovery(student, base, teacher)
-    assert numbers(estimate)[::2] == pytest.approx((low, high), abs=0.01)
+    gained, gap = np.subtract(student, base), np.subtract(teacher, base)
+    ratio = gained.mean() / gap.mean()
+    error = 1.96 * np.std(gained - ratio * gap) / gap.mean() / np.sqrt(300)
+    low, value, high = numbers(estimate)
+    assert value == pytest.approx(ratio, abs=1e-6)
+    assert (low, high) == pytest.approx((ratio - error, ratio + error), abs=0.015)
+
+
+def test_recovery_draws_the_same_queries_for_all_three() -> None:
+    base, teacher = [0.0] * 150 + [1.0] * 50, [1.0] * 150 + [0.0] * 50
+    low, _, high = numbers(recovery(teacher, base, teacher))
+    assert high - low < 0.05  # drawn apart, the two sides of the ratio would differ by chance
+    other = teacher[100:] + teacher[:100]
+    low, _, high = numbers(recovery(other, base, teacher))
+    assert high - low > 0.2
+
+
+def test_the_interval_of_recovery_covers_the_truth_in_most_samples() -> None:
+    truth = (0.8 - 0.3) / (0.9 - 0.3)
+    covered = 0
+    for seed in range(100):
+        columns = [draws(300, p, 3 * seed + at) for at, p in enumerate((0.8, 0.3, 0.9))]
+        low, _, high = numbers(recovery(*columns))
+        covered += low <= truth <= high
+    assert 89 <= covered <= 99
 
 
 def test_a_difference_is_paired() -> None:

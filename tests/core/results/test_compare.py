@@ -1,60 +1,72 @@
-"""Two runs of one task on the fake backend, side by side."""
+"""Two runs of one task, side by side."""
 
-from dataclasses import asdict, replace
-from hashlib import sha256
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pdistill.core import pipeline
+from pdistill.core.contract.queries import Query
 from pdistill.core.errors import RunError, UsageError
 from pdistill.core.results.compare import compare
-from pdistill.core.setup.config import Config
-from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import RunDirectory
-from tests.runs import fake_config, write_task
+from tests.run_builder import LABELS, Outcome, build_run, outcomes
 
-LINES = [f"{['kind', 'soft', 'new'][at % 3]} {sha256(bytes([at])).hexdigest()}" for at in range(150)]
+TEXTS = [f"{at**9:x}" for at in range(150)]
+SLICES = ("kind", "soft")
+
+Make = Callable[[Query], Outcome]
+
+
+def answering(target: Callable[[int], int], student: Callable[[int], int]) -> Make:
+    """Return what makes the outcome of a query: the numbers of the teacher's and the student's labels, by its number.
+
+    Every third text is held out, wherever it is among the queries.
+    """
+
+    def make(query: Query) -> Outcome:
+        at = TEXTS.index(query.text)
+        query = Query(query.text, query.id, "animal", (SLICES[at % 2],), number=query.number)
+        arms = {"student": LABELS[student(at) % 3]}
+        return Outcome(query, LABELS[target(at) % 3], "eval" if at % 3 == 0 else "train", arms)
+
+    return make
+
+
+POOR = answering(lambda at: at // 7, lambda at: at // 7 + at % 2)
+BETTER = answering(lambda at: at // 7 + (at % 11 == 0), lambda at: at // 7 + (at % 4 == 1))
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, RunDirectory, RunDirectory]:
-    """Return the options of a run whose student is poor, that run, and one with a steadier teacher and fewer queries."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDirectory, RunDirectory]:
+    """Return a run whose student is poor, and one with another teacher, a better student and fewer queries."""
     folder = tmp_path_factory.mktemp("compare")
-    config = fake_config(folder, folder / "a", temperature=3.0)
-    write_task(folder, LINES)
-    pipeline.run(config)
-    other = replace(config, run_dir=folder / "b", temperature=1.0, rank=16, limit=120)
-    pipeline.run(other)
-    return config, RunDirectory(config.directory), RunDirectory(other.directory)
+    first = build_run(folder / "a", outcomes(TEXTS, POOR), temperature=3.0)
+    second = build_run(folder / "b", outcomes(TEXTS[:120], BETTER), temperature=1.0, rank=16, limit=120)
+    return first, second
 
 
 @pytest.fixture(scope="module")
-def compared(runs: tuple[Config, RunDirectory, RunDirectory]) -> dict[str, Any]:
-    return asdict(compare(*runs[1:]))
+def compared(runs: tuple[RunDirectory, RunDirectory]) -> dict[str, Any]:
+    return asdict(compare(*runs))
 
 
-def held_out(run: RunDirectory) -> dict[str, str]:
-    return {row["id"]: row["target"] for row in read_rows(run.examples) if row["split"] == "eval"}
+def held_out(make: Make, count: int) -> dict[str, Outcome]:
+    return {row.query.text: row for row in outcomes(TEXTS[:count], make) if row.split == "eval"}
 
 
-def answers(run: RunDirectory) -> dict[str, str]:
-    return {row["id"]: row["response"] for row in read_rows(run.predictions("student").path)}
+A, B = held_out(POOR, 150), held_out(BETTER, 120)
 
 
-def test_only_what_both_held_out_is_compared(
-    runs: tuple[Config, RunDirectory, RunDirectory], compared: dict[str, Any]
-) -> None:
-    a, b = (held_out(run) for run in runs[1:])
-    shared = a.keys() & b.keys()
-    assert compared["held_out"] == {"a": len(a), "b": len(b), "shared": len(shared)}
-    assert len(shared) < len(a)
-    for side, (targets, run) in {"a": (a, runs[1]), "b": (b, runs[2])}.items():
-        right = [answers(run)[name] == targets[name] for name in shared]
+def test_only_what_both_held_out_is_compared(compared: dict[str, Any]) -> None:
+    assert compared["held_out"] == {"a": len(A), "b": len(B), "shared": len(B)}
+    assert len(B) < len(A)
+    for side, rows in (("a", A), ("b", B)):
+        right = [rows[text].answer("student") == rows[text].target for text in B]
         figure = compared["arms"]["student"]["agreement"][side]
-        assert (figure["n"], figure["value"]) == (len(shared), pytest.approx(sum(right) / len(right), abs=1e-6))
-    assert compared["targets_differ"] == sum(a[name] != b[name] for name in shared)
+        assert (figure["n"], figure["value"]) == (len(B), pytest.approx(sum(right) / len(right), abs=1e-6))
+    assert compared["targets_differ"] == sum(A[text].target != B[text].target for text in B) > 0
 
 
 def test_differences_are_second_minus_first(compared: dict[str, Any]) -> None:
@@ -66,16 +78,14 @@ def test_differences_are_second_minus_first(compared: dict[str, Any]) -> None:
     assert compared["arms"]["student"]["agreement"]["difference"]["value"] > 0
 
 
-def test_changed_answers_are_those_of_the_predictions(
-    runs: tuple[Config, RunDirectory, RunDirectory], compared: dict[str, Any]
-) -> None:
-    a, b = (answers(run) for run in runs[1:])
-    differing = {name for name in a.keys() & b.keys() if a[name] != b[name]}
+def test_changed_answers_are_those_of_the_predictions(compared: dict[str, Any]) -> None:
+    differing = {B[text].query.id for text in B if A[text].answer("student") != B[text].answer("student")}
     assert differing
     assert {row["id"] for row in compared["changed"]["rows"]} == differing
     assert sum(found["changed"] for found in compared["slices"].values()) == compared["changed"]["n"] == len(differing)
     gains = [row["b"]["agreement"] - row["a"]["agreement"] for row in compared["changed"]["rows"]]
     assert gains == sorted(gains)
+    assert gains[0] < gains[-1]
 
 
 def test_what_differs_in_the_options_is_named(compared: dict[str, Any]) -> None:
@@ -88,37 +98,26 @@ def test_what_differs_in_the_options_is_named(compared: dict[str, Any]) -> None:
 
 
 def test_queries_are_known_by_their_text_and_not_by_their_number(
-    runs: tuple[Config, RunDirectory, RunDirectory], tmp_path: Path
+    runs: tuple[RunDirectory, RunDirectory], tmp_path: Path
 ) -> None:
-    _, queries = write_task(tmp_path, LINES[30:])
-    moved = replace(runs[0], queries=queries, run_dir=tmp_path / "moved")
-    pipeline.run(moved)
-    a, b = (
-        {row["query"] for row in read_rows(run / "predictions-student.jsonl")}
-        for run in (runs[1].path, moved.directory)
-    )
-    assert a & b
-    assert compare(runs[1], RunDirectory(moved.directory)).held_out.shared == len(a & b)
+    moved = build_run(tmp_path / "moved", outcomes(TEXTS[30:], POOR))
+    found = compare(runs[0], moved)
+    assert found.held_out.shared == len(A) - 10
+    assert (found.changed.n, found.targets_differ) == (0, 0)
 
 
-def test_runs_that_cannot_be_compared_are_refused(
-    runs: tuple[Config, RunDirectory, RunDirectory], tmp_path: Path
-) -> None:
-    config, run, _ = runs
+def test_runs_that_cannot_be_compared_are_refused(runs: tuple[RunDirectory, RunDirectory], tmp_path: Path) -> None:
+    run, _ = runs
     with pytest.raises(UsageError, match="are the same run; name two"):
         compare(run, RunDirectory(run.path / ".." / run.path.name))
-    labelled = replace(config, labels=("animal", "fruit"), run_dir=tmp_path / "labels", force=True)
-    pipeline.run(labelled)
+    rows = outcomes(TEXTS[:60], POOR)
+    labelled = build_run(tmp_path / "labels", rows, labels=("animal", "fruit"))
     with pytest.raises(RunError, match=r"has labels \['animal', 'fruit', 'other'\] and .* name two runs of one task"):
-        compare(run, RunDirectory(labelled.directory))
-    loose = replace(config, labels=None, agreement="fields", run_dir=tmp_path / "loose", force=True)
-    exact = replace(config, labels=None, run_dir=tmp_path / "exact", force=True)
-    for each in (loose, exact):
-        pipeline.run(each)
+        compare(run, labelled)
+    loose = build_run(tmp_path / "loose", rows, labels=None, agreement="fields")
+    exact = build_run(tmp_path / "exact", rows, labels=None)
     with pytest.raises(RunError, match="has agreement fields and .* agreement unset"):
-        compare(RunDirectory(loose.directory), RunDirectory(exact.directory))
-    _, queries = write_task(tmp_path, [f"other {sha256(bytes([at, at])).hexdigest()}" for at in range(60)])
-    elsewhere = replace(config, queries=queries, run_dir=tmp_path / "elsewhere")
-    pipeline.run(elsewhere)
+        compare(loose, exact)
+    elsewhere = build_run(tmp_path / "elsewhere", outcomes(f"other {at**7:x}" for at in range(60)))
     with pytest.raises(RunError, match="no query is held out both in .* give both the same queries and --seed"):
-        compare(run, RunDirectory(elsewhere.directory))
+        compare(run, elsewhere)

@@ -3,23 +3,20 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pdistill.core import pipeline
+from pdistill.core.contract.queries import Query
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.results.judge import judge, verdict_in
-from pdistill.core.setup.config import Config
+from pdistill.core.results.reporting import report
 from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import RunDirectory
 from tests.core.results.test_page import Tags
-from tests.runs import fake_config, write_task
+from tests.run_builder import LABELS, Outcome, build_run, outcomes
 
-LINES = [f"{['kind', 'soft', 'new'][at % 3]} {sha256(bytes([at])).hexdigest()}" for at in range(150)]
 PAIR = re.compile(r"Answer A:\n(.*)\n\nAnswer B:\n(.*)", re.DOTALL)
 
 Made = Callable[..., object]
@@ -33,44 +30,37 @@ def longer(prompt: str, case: str) -> str:
     return "SAME" if len(a) == len(b) else "A" if len(a) > len(b) else "B"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("judge")
-    config = fake_config(folder, folder / "run", temperature=3.0)  # the teacher is so unsteady that the student differs
-    write_task(folder, LINES)
-    pipeline.run(config)
-    return config
+def unsteady(query: Query) -> Outcome:
+    """Return an outcome whose student differs from the teacher, now with a longer answer, now with a shorter one."""
+    at = query.number
+    return Outcome(query, LABELS[at % 3], "eval" if at % 5 == 0 else "train", {"student": LABELS[at % 4 % 3]})
+
+
+ROWS = outcomes((f"{at**9:x}" for at in range(150)), unsteady)
+PAIRS = [(row.target or "", row.answer("student")) for row in ROWS if row.split == "eval"]
+DIFFERING = [(learnt, said) for learnt, said in PAIRS if learnt != said]
+"""The teacher's and the student's answers where they are two texts."""
 
 
 @pytest.fixture
-def run(finished: Config, tmp_path: Path) -> RunDirectory:
-    """Return a run of its own that was not judged yet."""
-    made = replace(finished, run_dir=tmp_path / "run", from_run=finished.directory)
-    pipeline.run(made)
-    return RunDirectory(made.directory)
-
-
-def differing(run: RunDirectory) -> list[tuple[str, str]]:
-    """Return the teacher's and the student's answers where they are two texts, both usable."""
-    learnt = {row["id"]: row["target"] for row in read_rows(run.examples) if row["split"] == "eval"}
-    said = {row["id"]: row["response"] for row in read_rows(run.predictions("student").path)}
-    return [(learnt[name], said[name]) for name in learnt if learnt[name] != said[name]]
+def run(tmp_path: Path) -> RunDirectory:
+    """Return a run that was not judged yet."""
+    return build_run(tmp_path / "run", ROWS)
 
 
 def test_verdicts_in_both_orders_become_outcomes(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=longer, name="fair")
     found = judge(run, "fair:scripted")
-    pairs = differing(run)
     student = found["arms"]["student"]
-    assert pairs
-    assert student["better"] == sum(len(said) > len(learnt) for learnt, said in pairs)
-    assert student["worse"] == sum(len(said) < len(learnt) for learnt, said in pairs)
-    assert student["same"] == sum(len(said) == len(learnt) for learnt, said in pairs)
+    assert student["better"] == sum(len(said) > len(learnt) for learnt, said in DIFFERING) > 0
+    assert student["worse"] == sum(len(said) < len(learnt) for learnt, said in DIFFERING) > 0
+    assert student["same"] == sum(len(said) == len(learnt) for learnt, said in DIFFERING) > 0
     assert student["undecided"] == student["unreadable"] == 0
+    assert student["identical"] == len(PAIRS) - len(DIFFERING)
     good = student["identical"] + student["same"] + student["better"]
     assert student["as_good"]["value"] == pytest.approx(good / student["as_good"]["n"], abs=1e-6)
     assert found["order"] == {"first": 0, "second": 0, "p": None}
-    assert found["arms"]["base"]["rejected"] == found["arms"]["base"]["as_good"]["n"]
+    assert found["arms"]["base"]["rejected"] == found["arms"]["base"]["as_good"]["n"] == len(PAIRS)
 
 
 @pytest.mark.parametrize("options", [{"chunk": "4"}, {"shuffle": "true"}])
@@ -79,24 +69,23 @@ def test_neither_batches_nor_order_change_the_verdicts(
 ) -> None:
     fake_backend(teacher=longer, name="fair")
     found = judge(run, "fair:scripted", backend_options=options)
-    pairs = differing(run)
-    assert found["arms"]["student"]["better"] == sum(len(said) > len(learnt) for learnt, said in pairs)
+    assert found["arms"]["student"]["better"] == sum(len(said) > len(learnt) for learnt, said in DIFFERING)
     assert found["arms"]["student"]["unreadable"] == 0
     rows = [(row["number"], row.get("sample", 0)) for row in read_rows(run.path / "judged-student.jsonl")]
     assert rows == sorted(rows)
-    assert len(rows) == 2 * len(pairs)
+    assert len(rows) == 2 * len(DIFFERING)
 
 
 def test_a_judge_without_a_chat_template_is_asked_in_plain_text(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=lambda prompt, case: "SAME\nbecause", name="plain")
     found = judge(run, "plain:scripted", backend_options={"chat_template": "false"})
-    assert found["arms"]["student"]["same"] == len(differing(run))
+    assert found["arms"]["student"]["same"] == len(DIFFERING)
 
 
 def test_judge_with_position_bias_decides_nothing(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=lambda prompt, case: "A", name="leaning")
     found = judge(run, "leaning:scripted")
-    pairs = len(differing(run))
+    pairs = len(DIFFERING)
     assert found["arms"]["student"]["undecided"] == pairs
     assert found["order"] == {"first": pairs, "second": 0, "p": pytest.approx(2 * 0.5**pairs, abs=1e-6)}
     assert found["arms"]["student"]["as_good"]["value"] < 1
@@ -106,7 +95,7 @@ def test_reply_without_a_verdict_is_left_out(run: RunDirectory, fake_backend: Ma
     fake_backend(teacher=lambda prompt, case: "I like both", name="vague")
     found = judge(run, "vague:scripted")
     student = found["arms"]["student"]
-    assert student["unreadable"] == len(differing(run))
+    assert student["unreadable"] == len(DIFFERING)
     assert student["as_good"]["n"] == student["identical"]
     assert found["order"] == {"first": 0, "second": 0, "p": None}
 
@@ -121,7 +110,7 @@ def test_only_a_single_word_is_a_verdict(reply: str, verdict: str | None) -> Non
 
 def test_report_contains_and_describes_the_verdicts(run: RunDirectory, fake_backend: Made) -> None:
     fake_backend(teacher=longer, name="fair")
-    assert json.loads(run.report.read_bytes())["judge"] is None
+    assert report(run)["judge"] is None
     found = judge(run, "fair:scripted")
     assert json.loads(run.report.read_bytes())["judge"] == found
     sentence = f"at least as good as the teacher's answer on {found['arms']['student']['as_good']['value']:.3f}"
@@ -143,10 +132,10 @@ def test_nothing_is_asked_again_after_an_interruption(run: RunDirectory, fake_ba
     with pytest.raises(BackendError):
         judge(run, "fair:scripted", backend_options={"fail_at": "4"})
     stored = sum(1 for _ in read_rows(run.path / "judged-student.jsonl.part"))
-    assert 0 < stored < 2 * len(differing(run))
+    assert 0 < stored < 2 * len(DIFFERING)
     asked.clear()
     found = judge(run, "fair:scripted")
-    assert len(asked) == 2 * len(differing(run)) - stored
+    assert len(asked) == 2 * len(DIFFERING) - stored
     rows = list(read_rows(run.path / "judged-student.jsonl"))
     assert [(row["number"], row.get("sample", 0)) for row in rows] == sorted(
         (row["number"], row.get("sample", 0)) for row in rows
@@ -181,19 +170,17 @@ def test_what_a_query_says_is_not_filled_in(tmp_path: Path, fake_backend: Made) 
         return "SAME"
 
     fake_backend(teacher=watching, name="fair")
-    config = fake_config(tmp_path, tmp_path / "run", labels=None, learning_rate=1e-9)
-    write_task(tmp_path, [f"{at**5:x} {{a}} {{b}} {{prompt}}" for at in range(40)])
-    pipeline.run(config)
-    judge(RunDirectory(config.directory), "fair:scripted", prompt="Rules: {prompt}")
+    rows = outcomes(f"{at**5:x} {{a}} {{b}} {{prompt}}" for at in range(40))  # the base repeats them
+    judge(build_run(tmp_path / "run", rows, labels=None), "fair:scripted", prompt="Rules: {prompt}")
+    assert len(seen) == 2 * 8
     assert all(prompt.startswith("Rules: Name the kind.") for prompt, _ in seen)
     assert all("{a} {b} {prompt}\n\nAnswer A:" in case for _, case in seen)
 
 
 def test_a_run_that_is_not_evaluated_is_not_judged(tmp_path: Path) -> None:
-    config = fake_config(tmp_path, tmp_path / "run")
-    pipeline.generate(config)
+    run = build_run(tmp_path / "run", ROWS, until="generate")
     with pytest.raises(RunError, match="has not reached that stage"):
-        judge(RunDirectory(config.directory), "fake:rule")
+        judge(run, "fake:rule")
 
 
 def test_a_limit_needs_a_price(run: RunDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

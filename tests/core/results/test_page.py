@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from pdistill.core import pipeline
+from pdistill.core.contract.queries import Query
+from pdistill.core.results import reporting
 from pdistill.core.results.disagreements import Confusions, LabelPair
 from pdistill.core.results.page import page
 from pdistill.core.results.page.curve import curve
 from pdistill.core.results.page.matrix import matrix
 from pdistill.core.results.reporting import report_from
-from tests.runs import fake_config
+from tests.run_builder import Outcome, build_run
 
 HOSTILE = (
     "</p></script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
@@ -46,20 +47,18 @@ class Tags(HTMLParser):
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the report of a run whose queries, slices and answers are hostile, and whose student always differs."""
-    folder = tmp_path_factory.mktemp("page")
-    config = fake_config(folder, folder / "run", labels=None, learning_rate=1e-9)
-    assert config.queries is not None
-    rows = [
-        {"query": f"{at * 7919:x} {HOSTILE * (1 + 300 * (at == 1))} {at}", "id": f"{at}{HOSTILE}", "slices": [HOSTILE]}
-        for at in range(30)
-    ]
-    rows += [{"query": f"{chr(97 + at) * 9} {at * at} {chr(107 + at) * 7}", "reference": HOSTILE} for at in range(12)]
-    config.queries.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return pipeline.run(config)
+
+    def hostile(at: int) -> Outcome:
+        text = f"{at * 7919:x} {HOSTILE * (1 + 300 * (at == 1))} {at}"
+        query = Query(text, f"{at}{HOSTILE}", HOSTILE, (HOSTILE,), number=at)
+        return Outcome(query, "yes", "eval" if at % 2 else "train", {"student": text})
+
+    run = build_run(tmp_path_factory.mktemp("page") / "run", list(map(hostile, range(42))), probes={}, labels=None)
+    return reporting.report(run)
 
 
 def test_hostile_text_is_shown_and_not_obeyed(report: dict[str, Any]) -> None:
-    assert report["disagreements"]["n"]
+    assert report["disagreements"]["n"] == 21
     changed = json.loads(json.dumps(report))
     changed["task"] = changed["student"] = changed["teacher"] = HOSTILE
     changed["confusions"] = {"labels": [HOSTILE], "rows": [{"teacher": HOSTILE, "student": HOSTILE, "n": 3}]}

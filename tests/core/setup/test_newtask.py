@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 import tomllib
@@ -8,7 +7,6 @@ import pytest
 
 from pdistill.core.errors import UsageError
 from pdistill.core.setup.newtask import check_name, write_package
-from tests.venvs import Venv
 
 MOST_LINES = 35  # of the module: all that a person has to read
 
@@ -39,19 +37,6 @@ def test_default_directory_has_the_name_of_the_task(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert write_package("units")[0] == Path("pdistill-task-units")
     assert (tmp_path / "pdistill-task-units" / "pyproject.toml").exists()
-
-
-def test_it_installs_passes_its_tests_and_runs(tmp_path: Path) -> None:
-    place, _ = write_package("bike-mail", tmp_path / "package")
-    environment = Venv(tmp_path / "venv")
-    environment.install(place)
-    tested = environment.call("-m", "pytest", "-q", "-p", "no:cacheprovider", place, cwd=tmp_path)
-    assert "11 passed" in tested
-    listed = json.loads(environment.call("-m", "pdistill", "tasks", "bike-mail", "--json", cwd=tmp_path))
-    assert (listed["queries"], listed["labels"]) == (45, ["loan", "room", "other"])
-    environment.call("-m", "pdistill", "run", "--task", "bike-mail", "--backend", "fake", cwd=tmp_path)
-    report = json.loads((tmp_path / "runs" / "bike-mail" / "report.json").read_text())
-    assert report["arms"]["student"]["agreement"]["value"] > report["arms"]["base"]["agreement"]["value"]
 
 
 def test_its_code_keeps_the_rules_of_this_project(tmp_path: Path) -> None:

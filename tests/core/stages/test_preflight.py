@@ -1,4 +1,4 @@
-"""The look before the pass: what it refuses, what it lets through, and that nothing is asked twice."""
+"""The pre-flight before the teacher pass: what it refuses, what it lets through, and that nothing is asked twice."""
 
 import json
 from collections.abc import Callable
@@ -11,11 +11,11 @@ import pytest
 
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, TaskError
-from pdistill.core.results.markdown import verdict
-from pdistill.core.results.reporting import report_from
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rows import read_rows, write_rows
 from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.settings import TrainSettings
+from tests.run_builder import add_student
 from tests.runs import Said, contents, fake_config
 
 HELD_OUT = 7  # of 60 queries
@@ -55,7 +55,6 @@ def test_a_prompt_that_changes_nothing_is_refused_before_the_pass(tmp_path: Path
     assert "preflight: there seems to be nothing to distill" in said.lines[0]
     with pytest.raises(TaskError, match="nothing to distill"):
         pipeline.run(config)
-    assert pipeline.run(replace(config, force=True))["preflight"] == looked(config)
 
 
 def test_a_prompt_that_changes_much_and_helps_nothing_is_refused(tmp_path: Path) -> None:
@@ -86,10 +85,8 @@ def test_truncated_answers_and_an_inconsistent_teacher_are_reported(tmp_path: Pa
 def test_teacher_with_a_constant_answer_is_reported(tmp_path: Path, fake_backend: Callable[..., object]) -> None:
     fake_backend(teacher=lambda prompt, query: "animal", name="stuck")
     said = Said()
-    config = job(tmp_path, 60, backend="stuck")
-    report = pipeline.run(config, said)
+    pipeline.generate(job(tmp_path, 60, backend="stuck"), said)
     assert "the teacher always answers 'animal', whatever the query" in "\n".join(said.lines)
-    assert "Always giving the teacher's most common answer would agree on 100.0%." in verdict(report_from(report))
 
 
 def test_valid_job_passes(tmp_path: Path) -> None:
@@ -113,24 +110,30 @@ def test_no_query_is_asked_twice(tmp_path: Path, options: dict[str, str]) -> Non
     assert contents(config.directory)["responses.jsonl"] == contents(whole.directory)["responses.jsonl"]
 
 
+def trained(config: Config) -> RunDirectory:
+    """Return the run with its teacher's answers, and a student that answers as its base does."""
+    run = pipeline.generate(config)
+    add_student(run, config, sum(1 for row in read_rows(run.examples) if row["split"] == "train"))
+    return run
+
+
 @pytest.mark.parametrize(
     ("arm", "options"),
     [("base", {}), ("teacher", {"temperature": 2.0}), ("base", {"backend_options": {"chunk": "25"}})],
 )
 def test_the_arms_take_what_was_answered_before(tmp_path: Path, arm: str, options: dict[str, Any]) -> None:
-    config = job(tmp_path, 60, **options)
-    run = pipeline.generate(config)
+    run = trained(job(tmp_path, 60, **options))
     before = run.path / f"preflight-{arm}.jsonl"
     marked = [{**row, "response": "animal", "tokens": 99} for row in read_rows(before)]
     write_rows(before, marked, run.seal)
-    pipeline.train(run, {})
     pipeline.evaluate(run)
     assert list(read_rows(run.predictions(arm).path)) == [{**row, "reused": True} for row in marked]
 
 
 def test_different_base_is_asked_again(tmp_path: Path) -> None:
-    run = pipeline.generate(job(tmp_path, 60))
-    pipeline.train(RunDirectory(run.path), {"student": "echo"})
+    config = job(tmp_path, 60)
+    run = trained(config)
+    run.write_settings(replace(run.settings(TrainSettings), student="fake:echo"))
     before = run.path / "preflight-base.jsonl"
     write_rows(before, [{**row, "tokens": 99} for row in read_rows(before)], run.seal)
     pipeline.evaluate(run)

@@ -2,28 +2,42 @@ from pathlib import Path
 
 import pytest
 
-from pdistill.core import pipeline
 from pdistill.core.errors import RunError
-from pdistill.core.store.example import Example
 from pdistill.core.store.heldout import HeldOut
-from pdistill.core.store.rows import read_records
-from tests.runs import fake_config
+from pdistill.core.store.rundir import RunDirectory
+from tests.run_builder import build_run, outcomes
+
+ROWS = outcomes(f"query {at}" for at in range(30))
+HELD_OUT = [row for row in ROWS if row.split == "eval"]
 
 
-def test_held_out_queries_can_be_read_repeatedly_in_order(tmp_path: Path) -> None:
-    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
-    expected = [example for example in read_records(Example, run.examples) if example.split == "eval"]
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return build_run(tmp_path / "run", ROWS, until="generate")
+
+
+def test_held_out_queries_can_be_read_repeatedly_in_order(run: RunDirectory) -> None:
     held_out = HeldOut(run)
-    assert len(held_out) == len(expected) > 2
-    assert list(held_out.numbers) == [example.number for example in expected]
+    assert len(held_out) == len(HELD_OUT) == 6
+    assert list(held_out.numbers) == [row.query.number for row in HELD_OUT]
     for _ in range(2):
-        found = list(held_out)
-        assert [example for _, example in found] == expected
-        assert [query.id for query, _ in found] == [example.id for example in expected]
+        assert list(held_out) == [(row.query, row.example()) for row in HELD_OUT]
 
 
-def test_a_file_that_was_changed_is_an_error(tmp_path: Path) -> None:
-    run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
+def test_some_of_them_are_read_by_their_positions(run: RunDirectory) -> None:
+    assert [query.number for query, _ in HeldOut(run).at({1, 4})] == [5, 20]
+
+
+def test_a_file_that_was_changed_is_an_error(run: RunDirectory) -> None:
     run.examples.write_bytes(run.examples.read_bytes().replace(b'"eval"', b'"train"'))
     with pytest.raises(RunError, match="was changed after it was complete"):
+        HeldOut(run)
+
+
+def test_an_example_that_is_none_names_its_line(run: RunDirectory) -> None:
+    lines = run.examples.read_bytes().splitlines(keepends=True)
+    lines[7] = b'{"number": 7}\n'
+    run.examples.write_bytes(b"".join(lines))
+    (run.path / "seals.jsonl").unlink()  # as in a run whose seals are lost
+    with pytest.raises(RunError, match=r"examples.jsonl, line 8: not a row"):
         HeldOut(run)

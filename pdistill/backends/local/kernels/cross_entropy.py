@@ -17,6 +17,7 @@ def cross_entropy(
     softcap: float | None,
     targets: torch.Tensor,
     weights: torch.Tensor,
+    max_logits: int = MAX_LOGITS,
 ) -> torch.Tensor:
     """Return the weighted sum, in nats, of the cross-entropy of targets (N,) after hidden states (N, D).
 
@@ -26,9 +27,10 @@ def cross_entropy(
         softcap: logits are squeezed into (-softcap, softcap) by tanh; None leaves them unchanged.
         targets: the next tokens.
         weights: one weight per target.
+        max_logits: logits held at one time.
     """
     apply: Callable[..., torch.Tensor] = _CrossEntropy.apply
-    return apply(hidden, output.weight, output.bias, softcap, targets, weights)
+    return apply(hidden, output.weight, output.bias, softcap, targets, weights, max_logits)
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -43,8 +45,9 @@ class _CrossEntropy(torch.autograd.Function):
         softcap: float | None,
         targets: torch.Tensor,
         weights: torch.Tensor,
+        max_logits: int,
     ) -> torch.Tensor:
-        rows = max(1, MAX_LOGITS // weight.shape[0])
+        rows = max(1, max_logits // weight.shape[0])
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         gradient = torch.empty_like(hidden)
         for start in range(0, len(hidden), rows):
@@ -68,4 +71,4 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
-        return gradient * gradients[0].to(gradient.dtype), None, None, None, None, None
+        return gradient * gradients[0].to(gradient.dtype), None, None, None, None, None, None

