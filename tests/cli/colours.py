@@ -50,7 +50,7 @@ def build_colours(folder: Path, files: Path, *, learnt: bool = True, **options: 
             it answers as its base does.
         options: of the run.
     """
-    paths = {"prompt": files / "prompt.txt", "queries": files / "queries.jsonl"}
+    paths: dict[str, Any] = {"prompt": files / "prompt.txt", "queries": files / "queries.jsonl"}
     weights = json.dumps({"nodes": _learnt() if learnt else UNTRAINED})
     drafts = folder.parent / f"{folder.name}-student"
     (drafts / ADAPTER).mkdir(parents=True)
@@ -92,5 +92,6 @@ def _learnt() -> list[dict[str, Any]]:
         place = (LABELS.index(answer) + (end in UNKNOWN)) % 3
         weights[f"${end}"] = [0.0, *(9.0 * (at == place) for at in range(3))]
     first = Node([OTHER, *tokens], weights)
-    ends = {(token,): Node([OTHER, END], {"": [0.0, 9.0]}) for token in tokens}
-    return LinearModel({(): first, **ends}).to_json(optimizer=False)
+    nodes: dict[tuple[int, ...], Node] = {(): first}
+    nodes |= {(token,): Node([OTHER, END], {"": [0.0, 9.0]}) for token in tokens}
+    return LinearModel(nodes).to_json(optimizer=False)

@@ -83,8 +83,7 @@ def test_a_caller_that_waits_gets_its_answer(finished: Path) -> None:
 
 
 def test_a_query_that_does_not_fit_has_an_error_and_the_others_answers(call: Call, files: Path, tmp_path: Path) -> None:
-    options = {"backend_options": {"context": "100"}, "max_tokens": 8}
-    run = build_colours(tmp_path / "run", files, **options).path
+    run = build_colours(tmp_path / "run", files, backend_options={"context": "100"}, max_tokens=8).path
     result = call("sample", run, "--json", input=b"sky 1\n" + b"long " * 200 + b"\nsky 1\n")
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["finish"] for row in rows] == ["stop", "error", "stop"]

@@ -8,6 +8,7 @@ import pytest
 
 from pdistill.core.contract.queries import Query
 from pdistill.core.errors import RunError
+from pdistill.core.numerics.split import Split
 from pdistill.core.results.markdown import markdown
 from pdistill.core.results.page import page
 from pdistill.core.results.reporting import report, report_from
@@ -24,7 +25,7 @@ def drawn(query: Query) -> Outcome:
         "no label" if number % 15 == 5 else LABELS[(number + 1) % 3] if slice == "new" or number % 10 == 0 else target
     )
     query = Query(query.text, query.id, "animal", (slice,), number=number)
-    split = "eval" if number % 5 == 0 else "train"
+    split: Split = "eval" if number % 5 == 0 else "train"
     return Outcome(query, target, split, {"teacher": again, "student": said, "student_prompted": target})
 
 
