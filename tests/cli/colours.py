@@ -92,5 +92,6 @@ def _learnt() -> list[dict[str, Any]]:
         place = (LABELS.index(answer) + (end in UNKNOWN)) % 3
         weights[f"${end}"] = [0.0, *(9.0 * (at == place) for at in range(3))]
     first = Node([OTHER, *tokens], weights)
-    ends: dict[tuple[int, ...], Node] = {(token,): Node([OTHER, END], {"": [0.0, 9.0]}) for token in tokens}
-    return LinearModel({(): first, **ends}).to_json(optimizer=False)
+    nodes: dict[tuple[int, ...], Node] = {(): first}
+    nodes |= {(token,): Node([OTHER, END], {"": [0.0, 9.0]}) for token in tokens}
+    return LinearModel(nodes).to_json(optimizer=False)
