@@ -267,7 +267,7 @@ def test_a_planted_leak_is_found_and_kept_on_one_side(tmp_path: Path) -> None:
     assert report["groups"] == {"queries": 6, "groups": 3, "largest": 2}
     split = [row["split"] for row in rows(config, "examples.jsonl")]
     assert split[30:] == split[:3]
-    assert "6 queries in 3 groups" in (config.directory / "report.md").read_text()
+    assert "3 groups of related queries" in (config.directory / "report.md").read_text()
 
 
 def test_run_with_nothing_to_distill_continues_with_force(tmp_path: Path) -> None:

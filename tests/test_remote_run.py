@@ -145,8 +145,8 @@ def test_failed_training_resumes_from_its_last_checkpoint(tmp_path: Path, servic
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     broke = [line for line in told.lines if "broke off" in line]
     assert broke == [
-        "the training on the service broke off: cut; going on from step 0",
-        "the training on the service broke off: cut; going on from step 5",
+        "the training on the service broke off: cut; resuming from step 0",
+        "the training on the service broke off: cut; resuming from step 5",
     ]
     assert [row["step"] for row in read_log(tmp_path / "broken" / "checkpoints.jsonl")][:2] == [0, 5]
 

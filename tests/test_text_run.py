@@ -43,7 +43,7 @@ def train_model(folder: Path) -> Path:
     model: Any = GPT2LMHeadModel(config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     chance = random.Random(5)
-    for _ in range(600):
+    for _ in range(1_000):
         texts = []
         for _ in range(6):
             word = chance.choice(list(WORDS))

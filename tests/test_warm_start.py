@@ -53,7 +53,7 @@ def test_a_student_that_may_have_seen_what_is_held_out_is_refused(tmp_path: Path
 
 
 def test_it_needs_a_run_with_a_student(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="name it by --from RUN"):
+    with pytest.raises(UsageError, match="name it with --from RUN"):
         pipeline.run(fake_config(tmp_path, tmp_path / "run", warm_start=True))
     pipeline.generate(fake_config(tmp_path, tmp_path / "untrained"))
     with pytest.raises(RunError, match="is not trained yet; continue with pdistill train"):

@@ -199,7 +199,7 @@ def test_few_shot_prompts_are_continued(register: Register, tmp_path: Path) -> N
     first = estimate.questions[0].request.prompt
     assert getattr(first, "text", "").endswith("\n\nKind: repair\nMessage:")
     config.prompt.write_text("Sort the message.")
-    with pytest.raises(UsageError, match="needs some queries to continue from"):
+    with pytest.raises(UsageError, match="needs some queries for the model to continue"):
         write_queries(replace(config, output=config.output.with_name("third.jsonl")))
 
 

@@ -139,7 +139,7 @@ def test_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
     queries.write_text('{"id": "short", "query": "a dog"}\n{"id": "long one", "query": "' + "a dog " * 3000 + '"}\n')
     said = failed(tmp_path, f"--queries={queries}").stderr
     assert "error: query 'long one' does not fit: This model's maximum context length is 4096 tokens. However" in said
-    assert "shorten the prompt, leave the query out, or take a model with a longer context" in said
+    assert "shorten the prompt, leave the query out, or use a model with a longer context" in said
 
 
 def test_query_refused_by_the_filter_is_rejected(toy: Toy, tmp_path: Path) -> None:

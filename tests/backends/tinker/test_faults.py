@@ -80,7 +80,7 @@ def test_training_with_a_lost_answer_resumes_from_the_last_state(
     proxy(plan=at(Fault(late=True), training=(number,)))
     pipeline.train(find_run(str(run)), {}, said)
     assert losses(run) == pytest.approx(losses(trained), abs=NEAR)
-    assert sum("going on from step" in line for line in said.lines) == 1
+    assert sum("resuming from step" in line for line in said.lines) == 1
 
 
 def test_a_service_that_stays_broken_ends_the_run_in_one_line(proxy: Callable[..., Proxy], tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_run_in_half_precision_may_differ_in_one_answer_of_a_hundred(tmp_path:
     half = run_student(tmp_path / "half", *RUNS["text"], backend_options={"student.dtype": "bfloat16"})
     weights = half.directory.adapter / "adapter_model.safetensors"
     save_file({name: -5 * tensor for name, tensor in load_file(weights).items()}, weights)
-    with pytest.raises(BackendError, match=r"only \d+ of \d+ held-out answers .* 99.00% are asked for"):
+    with pytest.raises(BackendError, match=r"only \d+ of \d+ held-out answers .* 99.00% are required"):
         export(half.directory, tmp_path / "out")
     assert export(half.directory, tmp_path / "out", min_parity=0, merge=True).queries == len(half.answers)
     config: Any = AutoConfig.from_pretrained(tmp_path / "out")
@@ -110,7 +110,7 @@ def test_an_adapter_that_is_not_the_evaluated_one_is_refused(text: LocalRun, tmp
     before = weights.read_bytes()
     try:
         save_file({name: -5 * tensor for name, tensor in load_file(weights).items()}, weights)
-        with pytest.raises(BackendError, match=r"only \d+ of \d+ held-out answers .* 100.00% are asked for"):
+        with pytest.raises(BackendError, match=r"only \d+ of \d+ held-out answers .* 100.00% are required"):
             export(text.directory, tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
         assert export(text.directory, tmp_path / "out", min_parity=0).equal < len(text.answers)
@@ -122,7 +122,7 @@ def test_a_prompt_that_depends_on_more_than_the_query_is_refused(
     text: LocalRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FileTask, "student_prompt", lambda task, query: Text(f"{len(query.text)} {query.text} is"))
-    with pytest.raises(BackendError, match="no chat template can be made for this student: query '"):
+    with pytest.raises(BackendError, match="no chat template can be made for this student: the prompt of query '"):
         export(text.directory, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

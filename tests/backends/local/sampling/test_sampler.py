@@ -198,7 +198,7 @@ def test_a_request_that_does_not_fit_is_named_before_anything_runs(
     with teachers["llama"].sampler() as sampler:
         monkeypatch.setattr(native_model.NativeModel, "prefix", forbidden)
         monkeypatch.setattr(CascadeEngine, "decode", forbidden)
-        with pytest.raises(ContextError, match=r"tokens of prompt.*context of 256 tokens") as caught:
+        with pytest.raises(ContextError, match=r"prompt tokens.*context length of 256 tokens") as caught:
             list(sampler.generate(asked, Sampling(max_tokens=4)))
     assert caught.value.number == 1
 
