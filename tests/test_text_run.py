@@ -35,13 +35,13 @@ def queries() -> list[str]:
 def train_model(folder: Path) -> Path:
     """Store a GPT-2 that answers with the kind if it sees the examples, and otherwise "none"."""
     torch.set_num_threads(1)
-    torch.manual_seed(1)
+    torch.manual_seed(3)
     tokenizer = gpt2_tokenizer()
     config = GPT2Config(
         vocab_size=len(tokenizer), n_embd=64, n_layer=2, n_head=1, n_positions=256, bos_token_id=0, eos_token_id=1
     )
     model: Any = GPT2LMHeadModel(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     chance = random.Random(5)
     for _ in range(1_000):
         texts = []
