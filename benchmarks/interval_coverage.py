@@ -63,8 +63,10 @@ def shares(n: int, draws: int) -> Iterator[tuple[str, float]]:
 
     @cache
     def interval(right: int) -> tuple[float, float]:
-        figure = share([1.0] * right + [0.0] * (n - right))
-        return figure.low, figure.high
+        found = share([1.0] * right + [0.0] * (n - right))
+        assert found.low is not None
+        assert found.high is not None
+        return found.low, found.high
 
     for p in np.arange(0.01, 0.995, 0.01):
         found = [interval(int(right)) for right in random.binomial(n, p, draws)]
