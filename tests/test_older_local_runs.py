@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from pdistill.cli.main import pdistill
 from tests.older_runs import Files, stored, unpack, unpack_inputs
 from tests.runs import CLOCK, contents
-from tests.test_serve import PROGRAM
+from tests.served import PROGRAM, address_of
 
 GROWING = {"seals.jsonl", "prices.jsonl", "checkpoints.jsonl", *CLOCK}
 STEPS = {"metrics.jsonl", *GROWING}
@@ -110,10 +110,7 @@ def test_its_student_is_served() -> None:
     there = rows((run / "predictions-student.jsonl").read_bytes())
     command = [sys.executable, "-c", PROGRAM, "serve", "run", "--port", "0"]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout
-        said = process.stdout.readline()
-        assert said.startswith("run listens on http://127.0.0.1:"), process.communicate()
-        client = openai.OpenAI(base_url=said.split()[3].rstrip(";"), api_key="none", max_retries=0)
+        client = openai.OpenAI(base_url=address_of(process), api_key="none", max_retries=0)
         answers = []
         for row in there:
             messages: Any = [{"role": "user", "content": row["query"]}]

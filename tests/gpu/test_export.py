@@ -11,6 +11,7 @@ import pytest
 from pdistill.core.delivery.export import export
 from tests.backends.local_runs import CHAT_FRAME, LocalRun, run_student
 from tests.gpu.device import HALVES
+from tests.served import address_of
 
 RUNS = {"chat": ("qwen3", CHAT_FRAME), "text": ("gpt2", "{query}\tis")}
 
@@ -42,11 +43,8 @@ def test_it_is_served_from_the_device(device: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pdistill", "serve", str(student.directory.path), "--port", "0"]
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            assert process.stdout
-            line = process.stdout.readline()
-            assert "listens on http://" in line, process.communicate()
+            address = f"{address_of(process)}/chat/completions"
             body = json.dumps({"model": "run", "messages": [{"role": "user", "content": query}]}).encode()
-            address = f"{line.split()[3].rstrip(';')}/chat/completions"
             with urlopen(Request(address, body, {"Content-Type": "application/json"}), timeout=300) as answer:
                 choice = json.load(answer)["choices"][0]
         finally:
