@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from pdistill.core.contract.interfaces import capabilities_of
 from pdistill.core.contract.sampling import Allowed
 from pdistill.testing import sampling, training
 from pdistill.testing.bench import GREEDY, QUERIES, Bench, answers, full_prompt
@@ -21,7 +22,7 @@ def tells_prices(bench: Bench) -> None:
 def keeps_to_what_is_allowed(bench: Bench) -> None:
     """A teacher with the capability `constrain-labels` answers only with allowed labels, and freely again afterwards."""
     teacher, labels = bench.teacher(), ("mineral", "two words")
-    if "constrain-labels" not in teacher.capabilities:
+    if "constrain-labels" not in capabilities_of(teacher):
         return
     prompts = [full_prompt(teacher.renderer(), query) for query in QUERIES]
     with teacher.sampler() as sampler:

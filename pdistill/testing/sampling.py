@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
-from pdistill.core.contract.interfaces import Sampler, Scorer, Student, Teacher, TokenScores
+from pdistill.core.contract.interfaces import Sampler, Scorer, Student, Teacher, TokenScores, capabilities_of
 from pdistill.core.contract.prompts import Text
 from pdistill.core.contract.sampling import Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
@@ -230,7 +230,7 @@ def scores_tokens(bench: Bench) -> None:
     ]
     for model, opened in models:
         renderer = model.renderer()
-        if "score" not in model.capabilities or renderer is None:
+        if "score" not in capabilities_of(model) or renderer is None:
             continue
         with opened as sampler:
             scorer: Scorer = sampler  # type: ignore[assignment]

@@ -12,6 +12,7 @@ from pdistill.core.contract.interfaces import (
     Student,
     Trainer,
     WeightsURI,
+    capabilities_of,
 )
 from pdistill.core.errors import PdistillError
 from pdistill.testing.bench import EXAMPLES, QUERIES, Bench, answers, bare_prompt, texts
@@ -43,7 +44,7 @@ def takes_every_kind_of_batch(bench: Bench) -> None:
     batches = {"train-hard": Batch(hard), "train-soft": Batch(soft), "train-policy": Batch(policy)}
     with student.trainer(LORA, None) as trainer:
         for capability, batch in batches.items():
-            if capability in student.capabilities:
+            if capability in capabilities_of(student):
                 loss = trainer.step(batch, student.defaults.learning_rate).result().loss
                 assert math.isfinite(loss), f"the loss of {batch.loss} is {loss}"
 
