@@ -107,7 +107,7 @@ def test_forgetful_student_is_distinguished_from_a_healthy_one(gentle: Config) -
     assert healthy["arms"]["student"]["agreement"]["value"] >= 0.8, figures
     assert [report["probes"]["retention"]["alarm"] for report in (healthy, forgetting)] == [False, True], figures
     assert kept["kl"]["high"] < FORGOTTEN / 1.5, figures
-    assert lost["kl"]["low"] > 2 * FORGOTTEN, figures
+    assert lost["kl"]["low"] > 1.2 * FORGOTTEN, figures
     assert kept["loss"]["student"]["value"] < lost["loss"]["student"]["value"] - 2, figures
     rows = read_rows(gentle.directory / "probes-retention-base.jsonl")
     assert {row["finish"] for row in rows} == {"stop", "error"}  # some texts are longer than this model's context
