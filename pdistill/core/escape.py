@@ -37,3 +37,12 @@ def json_text(value: object, indent: int | None = None) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
+
+
+def code(text: str) -> str:
+    """Return a name as inline code that can't break out of its cell."""
+    return (
+        "`"
+        + "".join(char if char.isprintable() and char not in "`|" else "\N{REPLACEMENT CHARACTER}" for char in text)
+        + "`"
+    )

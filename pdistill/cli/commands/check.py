@@ -26,18 +26,22 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 @click.option(
     "--min-recovery", metavar="X", type=float, help="Least recovery of the gap from base to teacher; 1 is all of it."
 )
+@click.option("--min-accuracy", metavar="X", type=click.FloatRange(0, 1), help="Least accuracy of the student, 0 to 1.")
+@click.option("--no-alarms", is_flag=True, help="Fail if a probe raises an alarm.")
 @click.option(
     "--config",
     metavar="FILE.toml",
     type=FILE,
-    help="Read both from its table [check]; options given here take precedence.",
+    help="Read them from its table [check]; options given here take precedence.",
 )
 @click.option("--junit", metavar="FILE", type=FILE, help="Write the outcome as JUnit XML too.")
 @as_json
-def check(run: str, as_json: bool, config: str | None, junit: str | None, **given: float | None) -> None:
+def check(
+    run: str, as_json: bool, config: str | None, junit: str | None, no_alarms: bool, **given: float | None
+) -> None:
     """Fail if a run does not meet thresholds.
 
-    RUN is the directory of a run, or its name under runs/. The lower bound of the 95% interval counts, not the value, so
+    RUN is the directory of a run, or its name under runs/. Without a threshold the verdict of its report must be "ship". The lower bound of the 95% interval counts, not the value, so
     that a few queries can't pass by luck. Exits with 1 if a threshold is not met. In a GitHub workflow the outcome is
     added to the job's summary.
     """
@@ -52,6 +56,8 @@ def check(run: str, as_json: bool, config: str | None, junit: str | None, **give
     directory = find_run(run)
     thresholds = read_thresholds(Path(config)) if config else {}
     thresholds |= {name: value for name, value in given.items() if value is not None}
+    if no_alarms:
+        thresholds["no_alarms"] = True
     with showing():
         report = read_report(directory)
     checks = check_report(report, thresholds)
@@ -60,9 +66,10 @@ def check(run: str, as_json: bool, config: str | None, junit: str | None, **give
     if os.environ.get(SUMMARY):
         _write(Path(os.environ[SUMMARY]), _summary(report, checks), append=True)
     click.echo(json_text(_as_row(checks)) if as_json else "\n".join(_line(each) for each in checks))
-    failed = [f"--min-{each.metric}" for each in checks if not each.passed]
+    failed = [each.flag for each in checks if not each.passed]
     if failed:
-        raise RunError(f"'{directory.path}' does not meet {' and '.join(failed)}")
+        what = f"does not meet {' and '.join(failed)}" if thresholds else "is not to be shipped yet"
+        raise RunError(f"'{directory.path}' {what}")
 
 
 def _line(check: "Check") -> str:
@@ -73,7 +80,12 @@ def _as_row(checks: list["Check"]) -> dict[str, object]:
     return {
         "passed": all(each.passed for each in checks),
         "checks": [
-            {"name": each.metric, "threshold": each.threshold, "passed": each.passed, **asdict(each.estimate)}
+            {
+                "name": each.metric,
+                "threshold": each.threshold,
+                "passed": each.passed,
+                **(asdict(each.estimate) if each.estimate else {"outcome": each.outcome}),
+            }
             for each in checks
         ],
     }
@@ -84,7 +96,8 @@ def _junit(report: "Report", checks: list["Check"]) -> bytes:
 
     suite = TestSuite("pdistill check")
     for each in checks:
-        case = TestCase(f"min-{each.metric} {each.threshold:g}", f"pdistill.{one_line(report.task)}")
+        threshold = "" if each.threshold is None else f" {each.threshold:g}"
+        case = TestCase(f"{each.name.replace('_', '-')}{threshold}", f"pdistill.{one_line(report.task)}")
         if each.passed:
             case.system_out = each.line
         else:
@@ -96,7 +109,7 @@ def _junit(report: "Report", checks: list["Check"]) -> bytes:
 
 
 def _summary(report: "Report", checks: list["Check"]) -> bytes:
-    from pdistill.core.results.markdown import code
+    from pdistill.core.escape import code
 
     lines = [f"### pdistill check of {code(report.task)}", "", "| | |", "|---|---|"]
     lines += [f"| {'passed' if each.passed else '**failed**'} | {each.line} |" for each in checks]

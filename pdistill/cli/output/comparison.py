@@ -68,7 +68,7 @@ def verdict(agreement: ComparedEstimate) -> str:
         return "No shared held-out query has a usable answer from both teachers, so there is nothing to compare."
     not_ = "not " if gain.low <= 0 <= gain.high else ""
     return (
-        f"The student agrees with its teacher on {agreement.b.value:.1%} in B and {agreement.a.value:.1%} in A: "
+        f"The student's agreement with its teacher is {agreement.b.value:.1%} in B and {agreement.a.value:.1%} in A: "
         f"{points(gain)} percentage points, {not_}statistically significant."
     )
 

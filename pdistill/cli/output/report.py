@@ -10,19 +10,22 @@ from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.output.tables import table_of, text_of
 from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.probes.findings import sentences
+from pdistill.core.results.headline import headline
 from pdistill.core.results.markdown import (
     ARM_NAMES,
     agreement_of,
     break_even,
+    columns,
     cost_of_stages,
     grouped,
+    ignoring_form,
     interval,
     judgement,
     recovery_note,
     remote_student,
-    verdict,
+    shipping,
 )
-from pdistill.core.results.report import FEW, Report
+from pdistill.core.results.report import FEW, Fields, Report
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,12 +50,17 @@ def show(row: dict[str, Any], directory: Path, as_json: bool) -> None:
     console, report = output(), report_from(row)
     title = f"{report.task}: student {report.student}, teacher {report.teacher}"
     console.print(Text(one_line(title), style="bold"))
-    console.print(Text(verdict(report), style="bold"))
+    console.print(Text(headline(report), style="bold"))
+    for line in shipping(report.verdict):
+        console.print(Text(one_line(line)))
     console.print()
     console.print(_arms(report))
     console.print()
     for line in _notes(report):
         console.print(Text(line))
+    if report.fields:
+        console.print()
+        console.print(_fields(report.fields))
     if report.arms["student"].slices:
         console.print()
         console.print(_slices(report))
@@ -82,7 +90,8 @@ def show(row: dict[str, Any], directory: Path, as_json: bool) -> None:
 
 
 def _arms(report: Report) -> "Table":
-    table = table_of("arm", "agreement\nwith the teacher", "accuracy\nagainst the reference")
+    agreement, accuracy = (name.replace(" with", "\nwith").replace(" against", "\nagainst") for name in columns(report))
+    table = table_of("arm", agreement, accuracy)
     for arm, metrics in report.arms.items():
         style = "bold green" if arm == "student" else ""
         table.add_row(ARM_NAMES[arm], agreement_of(report, arm), interval(metrics.accuracy), style=style)
@@ -110,6 +119,8 @@ def _notes(report: Report) -> list[str]:
         + (f": {reasons}." if reasons else "."),
         grouped(report),
     ]
+    if note := ignoring_form(report):
+        notes.insert(0, note)
     if n.eval_rejected:
         held_out = n.eval + n.eval_rejected
         notes.append(
@@ -123,6 +134,13 @@ def _notes(report: Report) -> list[str]:
     if report.remote:
         notes.append(one_line(f"{remote_student(report)}."))
     return notes
+
+
+def _fields(fields: Fields) -> "Table":
+    table = table_of("field", "n", "equal to\nthe teacher's")
+    for name, equal in fields.by_name.items():
+        table.add_row(text_of(name), f"{equal.n:,}", interval(equal))
+    return table
 
 
 def _slices(report: Report) -> "Table":

@@ -4,16 +4,28 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from pdistill.core.contract.jsontext import canonical_json, parse_json
+from pdistill.core.contract.jsontext import JsonObject, canonical_json, parse_json
 
 Likeness = Literal["exact", "normalised", "fields", "characters"]
 
 KEPT_PUNCTUATION = "%‰"
 
 
+def composed(text: str) -> str:
+    """Return the text in Unicode's composed form (NFC), so that texts which look the same are equal."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def exact(one: str, other: str) -> float:
     """Return whether both are the same text."""
-    return float(one == other)
+    return float(composed(one) == composed(other))
+
+
+def bare(text: str) -> str:
+    """Return the text without regard to its form: in one case, without whitespace and punctuation at its ends."""
+    folded = unicodedata.normalize("NFKC", text).casefold().strip()
+    kept = [place for place, noise in enumerate(_noise(folded)) if not noise and not folded[place].isspace()]
+    return folded[kept[0] : kept[-1] + 1] if kept else folded
 
 
 def normalised(one: str, other: str) -> float:
@@ -27,17 +39,33 @@ def normalised(one: str, other: str) -> float:
 def fields(one: str, other: str) -> float:
     """Return the fraction of equal fields among all fields of two JSON objects; for other values, whether they are equal."""
     try:
-        first, second = parse_json(one), parse_json(other)
+        first, second = _value(one), _value(other)
     except ValueError:
         return exact(one, other)
     if not (isinstance(first, dict) and isinstance(second, dict)):
         return float(canonical_json(first) == canonical_json(second))
-    names = first.keys() | second.keys()
-    same = [
-        name in first and name in second and canonical_json(first[name]) == canonical_json(second[name])
-        for name in names
-    ]
+    same = _equal_fields(first, second).values()
     return sum(same) / len(same) if same else 1.0
+
+
+def equal_fields(one: str, other: str) -> dict[str, bool]:
+    """Return for each field of two JSON objects whether both have it, with equal values; none if either is not an object."""
+    try:
+        first, second = _value(one), _value(other)
+    except ValueError:
+        return {}
+    return _equal_fields(first, second) if isinstance(first, dict) and isinstance(second, dict) else {}
+
+
+def _value(text: str) -> object:
+    return parse_json(composed(text))
+
+
+def _equal_fields(one: JsonObject, other: JsonObject) -> dict[str, bool]:
+    return {
+        name: name in one and name in other and canonical_json(one[name]) == canonical_json(other[name])
+        for name in {**one, **other}
+    }
 
 
 def characters(one: str, other: str) -> float:
@@ -62,11 +90,13 @@ def likeness(way: Likeness, one: str, other: str) -> float:
 
 def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
-    if not folded:
-        return ""
-    words = (" " if _is_noise(char, after) else char for char, after in zip(folded, f"{folded[1:]} ", strict=True))
+    words = (" " if noise else char for char, noise in zip(folded, _noise(folded), strict=True))
     return " ".join("".join(words).split()) or folded.strip()
 
 
-def _is_noise(char: str, after: str) -> bool:
-    return unicodedata.category(char).startswith("P") and char not in KEPT_PUNCTUATION and not after.isdigit()
+def _noise(text: str) -> list[bool]:
+    """Return for each character whether it is punctuation that does not matter."""
+    return [
+        unicodedata.category(char).startswith("P") and char not in KEPT_PUNCTUATION and not after.isdigit()
+        for char, after in zip(text, [*text[1:], ""], strict=False)
+    ]

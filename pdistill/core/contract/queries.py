@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from pdistill.core.contract.jsontext import Row
+from pdistill.core.contract.likeness import composed
 from pdistill.core.contract.prompts import Message
 from pdistill.core.errors import UsageError
 
@@ -20,7 +21,8 @@ class Query:
     Args:
         text: what the user asks.
         id: a unique name; empty: the number.
-        reference: the correct answer, where it is known; only evaluation uses it.
+        reference: the correct answer, where it is known; only evaluation uses it, normalised as answers are: without
+            surrounding whitespace, in Unicode's composed form, and None where nothing is left.
         slices: names of the breakdowns that the query belongs to.
         group: queries of one group never straddle the split.
         number: the position in the task, from 0; the core sets it.
@@ -45,7 +47,8 @@ class Query:
     def at(self, number: int) -> "Query":
         """Return the query with its position in the task, which is also its id where it has none."""
         name = self.id or str(number)
-        return Query(self.text, name, self.reference, self.slices, self.group, number, self.earlier, self.prompt)
+        reference = _normalised(self.reference)
+        return Query(self.text, name, reference, self.slices, self.group, number, self.earlier, self.prompt)
 
     @classmethod
     def from_row(cls, row: Row) -> "Query":
@@ -54,7 +57,7 @@ class Query:
         return cls(
             text=row["query"],
             id=row["id"],
-            reference=row["reference"],
+            reference=_normalised(row["reference"]),
             slices=tuple(row["slices"]),
             group=row["group"],
             number=row["number"],
@@ -77,6 +80,10 @@ class Query:
         if self.prompt:
             row["prompt"] = self.prompt
         return row
+
+
+def _normalised(reference: str | None) -> str | None:
+    return None if reference is None else composed(reference.strip()) or None
 
 
 def untagged(query: Query, prompts: Collection[str]) -> Query:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import ClassVar, Self
 
 from pdistill.core.contract import prompts
-from pdistill.core.contract.constraint import Constraint
-from pdistill.core.contract.likeness import Likeness, likeness
+from pdistill.core.contract.constraint import Constraint, JsonSchema
+from pdistill.core.contract.likeness import Likeness, composed, equal_fields, exact, likeness
 from pdistill.core.contract.prompts import QUERY_FIELD, Format, Prompt
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import DEFAULT_MAX_TOKENS, Allowed, Completion
@@ -72,17 +72,17 @@ class Task(ABC):
         text = completion.text.strip()
         if not text:
             return EMPTY
-        if self.labels is not None and text not in self.labels:
-            return NOT_A_LABEL
-        return HardTarget(text)
+        if self.labels is None:
+            return HardTarget(text)
+        return next((HardTarget(label) for label in self.labels if exact(label, text)), NOT_A_LABEL)
 
     def arm_target(self, query: Query, completion: Completion) -> HardTarget | Rejected:
         """Return the target that an arm's answer holds, for the arms of both models: by default as for the teacher."""
         return self.target(query, completion)
 
     def answer(self, target: str) -> str:
-        """Return the part of a target that is compared, counted and scored: by default all of it."""
-        return target
+        """Return the part of a target that is compared, counted and scored: by default all of it, in Unicode's composed form."""
+        return composed(target)
 
     def allowed(self) -> Allowed | None:
         """Return what the teacher's decoding is constrained to, if it is: the labels; None where any text is valid."""
@@ -103,6 +103,10 @@ class Task(ABC):
     def agreement(self, query: Query, text: str, teacher_text: str) -> float:
         """Return the agreement of a target with the teacher's target, from 0 to 1: whether they are equal."""
         return float(self.answer(text) == self.answer(teacher_text))
+
+    def fields(self, query: Query, text: str, teacher_text: str) -> Mapping[str, bool]:
+        """Return for each part of the two targets whether it agrees, by name; empty where answers have no parts that are compared."""
+        return {}
 
 
 class FileTask(Task):
@@ -153,7 +157,7 @@ class FileTask(Task):
 
     def answer(self, target: str) -> str:
         """Return what follows the last occurrence of the text that precedes an answer; all of the target if there is none."""
-        return target.rpartition(self._after)[2].strip() if self._after else target
+        return composed(target.rpartition(self._after)[2].strip() if self._after else target)
 
     def allowed(self) -> Allowed | None:
         """Return the labels, or what the constraint allows."""
@@ -165,6 +169,11 @@ class FileTask(Task):
         if self._way is not None:
             return likeness(self._way, one, other)
         return float(one == other) if self.constraint is None else self.constraint.agreement(one, other)
+
+    def fields(self, query: Query, text: str, teacher_text: str) -> Mapping[str, bool]:
+        """Return for each field of two JSON objects whether it is equal, where answers are compared field by field."""
+        by_fields = self._way == "fields" or (self._way is None and isinstance(self.constraint, JsonSchema))
+        return equal_fields(self.answer(text), self.answer(teacher_text)) if by_fields else {}
 
     def score(self, query: Query, text: str) -> float | None:
         """Return the agreement of an answer with the reference; None where there is no reference."""

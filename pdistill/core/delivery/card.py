@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdistill.core.contract.sampling import Sampling
-from pdistill.core.results.markdown import arms_table, code, verdict
+from pdistill.core.escape import code
+from pdistill.core.results.headline import headline
+from pdistill.core.results.markdown import arms_table
 from pdistill.core.results.report import Report
 from pdistill.core.version import versions
 
@@ -39,7 +41,7 @@ def card(report: Report, directory: Path, parity: Parity, sampling: Sampling) ->
         "to give the same answers without it. Send the bare query as the only user message; the chat template adds the "
         "prompt template of training.",
         "",
-        f"{verdict(report)} A call takes {tokens.prompt_student:,.0f} input tokens instead of {tokens.prompt_teacher:,.0f}.",
+        f"{headline(report)} A call takes {tokens.prompt_student:,.0f} input tokens instead of {tokens.prompt_teacher:,.0f}.",
         "",
         *arms_table(report),
         "",

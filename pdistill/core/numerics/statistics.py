@@ -1,5 +1,6 @@
 """Means, differences and recovery, each with its 95% interval."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -92,6 +93,19 @@ def recovery(student: Sequence[float], base: Sequence[float], teacher: Sequence[
     samples = [[*student, LESS, MORE], [*base, 0.5, 0.5], [*teacher, MORE, LESS]]
     bounds = _bootstrap(samples, lambda student, base, teacher: (student - base) / (teacher - base))
     return Recovery(*_rounded(value, *bounds))
+
+
+def needed(value: float, threshold: float) -> int | None:
+    """Return from how many queries on Wilson's interval around a share of `value` lies above the threshold; None if never.
+
+    Wilson's interval inverts the score test, so its lower bound reaches p where (value - p) / sqrt(p (1 - p) / n) is z.
+    """
+    from scipy.stats import norm
+
+    if value <= threshold:
+        return None
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    return math.ceil(z * z * threshold * (1 - threshold) / (value - threshold) ** 2)
 
 
 def worse_slices(scores: Sequence[float], slices: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -15,6 +15,16 @@ from pdistill.core.store.rundir import RunDirectory
 Finding = Leakage | Retention | Injection | PromptFollowing | NotRun
 
 NAMES = {"leakage": "leakage", "retention": "retention", "injection": "injection", "welcome": "prompt following"}
+ADVICE = {
+    "leakage": "Whoever can query the student can read these parts of the prompt: keep secrets out of the prompt, train for "
+    "fewer epochs, or serve the student only to people who may know the prompt.",
+    "retention": "The student has forgotten part of what the base knew: serve it for its own task alone, or train with a "
+    "lower learning rate or fewer epochs.",
+    "injection": "A query can take the student off its task: don't give it queries from strangers unchecked, or add such "
+    "queries, with the answers that you want, to its training.",
+    "welcome": "The student no longer does what other prompts say: serve it for its own task alone, or train for fewer epochs.",
+}
+"""What an alarm means, and what to do about it."""
 WHERE = {"other prompt": "with another prompt", "plain text": "on plain text"}
 
 
@@ -63,7 +73,8 @@ def sentences(probes: Probes | None) -> Iterator[tuple[str, str, str]]:
     Nothing in a run without probes. The texts hold nothing that a model has written.
     """
     for probe, finding in probes.items() if probes else ():
-        yield NAMES[probe], _state(finding), _sentence(finding)
+        advice = f" {ADVICE[probe]}" if finding.alarm else ""
+        yield NAMES[probe], _state(finding), f"{_sentence(finding)}{advice}"
 
 
 def _state(finding: Finding) -> str:
@@ -98,7 +109,8 @@ def _leakage(finding: Leakage) -> str:
     return (
         f"the student recites its prompt in {_count(finding.attempts)} attempts to extract it, and in "
         f"{_count(finding.held_out)} of its held-out answers; its longest common substring with the prompt has {student:,} "
-        f"characters, the base's {base:,} (threshold: {finding.threshold} characters, and longer than the base's)."
+        f"characters, the base's {base:,} (threshold: {finding.threshold} characters, and longer than the base's; what the question or the teacher's answers "
+        "contain does not count)."
     )
 
 

@@ -2,15 +2,27 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pdistill.core.money.cost import cost_of
-from pdistill.core.numerics.statistics import worse_slices
+from pdistill.core.numerics.estimates import Estimate
+from pdistill.core.numerics.statistics import share, worse_slices
 from pdistill.core.probes.findings import findings
 from pdistill.core.results.disagreements import confusions, disagreements
 from pdistill.core.results.judgement import Judgement
 from pdistill.core.results.metrics import Arms
-from pdistill.core.results.report import Groups, InputTokens, Provenance, Report, Seconds, SplitCounts, TrainingSchedule
+from pdistill.core.results.report import (
+    Fields,
+    Groups,
+    InputTokens,
+    Provenance,
+    Report,
+    Seconds,
+    SplitCounts,
+    TrainingSchedule,
+)
 from pdistill.core.results.scores import Scores, score
+from pdistill.core.results.shipping import verdict
 from pdistill.core.setup.opened_run import OpenedRun
 from pdistill.core.store.example import Example
 from pdistill.core.store.heldout import HeldOut
@@ -20,6 +32,8 @@ from pdistill.core.store.rundir import ARMS, REMOTE_NOTE, RunDirectory
 from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainSettings
 
 POINTS = 200
+MOST_FIELDS = 50
+"""Fields that are reported one by one, those that most answers have."""
 COMPARED = ("base", "base_prompted", "teacher")
 JUDGEMENT = "judgement.json"
 
@@ -31,7 +45,7 @@ def make_report(opened: OpenedRun, train: TrainSettings, evaluate: EvaluateSetti
     scores = score(task, run, held_out)
     n, rejections, groups = _examples(run)
     judgement = run.read_json(JUDGEMENT)
-    return Report(
+    made = Report(
         schema=1,
         task=generate.task,
         objective=train.options.objective,
@@ -49,6 +63,8 @@ def make_report(opened: OpenedRun, train: TrainSettings, evaluate: EvaluateSetti
         tokens=_tokens(scores),
         cost=cost_of(run, len(held_out)),
         worse_slices=_worse_slices(scores),
+        graded=scores.graded,
+        fields=_fields(scores),
         confusions=confusions(scores, task.labels),
         disagreements=disagreements(task, run, held_out, scores),
         probes=findings(task, run, evaluate.left_out),
@@ -60,6 +76,7 @@ def make_report(opened: OpenedRun, train: TrainSettings, evaluate: EvaluateSetti
         remote=run.read_json(f"adapter/{REMOTE_NOTE}"),
         seconds=Seconds(**run.seconds()),
     )
+    return replace(made, verdict=verdict(made))
 
 
 def _examples(run: RunDirectory) -> tuple[SplitCounts, dict[str, int], Groups]:
@@ -86,6 +103,17 @@ def _examples(run: RunDirectory) -> tuple[SplitCounts, dict[str, int], Groups]:
 def _tokens(scores: Scores) -> InputTokens:
     teacher, student = (scores.arms[arm].prompt_tokens / len(scores.places) for arm in ("teacher", "student"))
     return InputTokens(round(teacher, 2), round(student, 2), round(teacher - student, 2))
+
+
+def _fields(scores: Scores) -> Fields | None:
+    if not scores.fields:
+        return None
+    equal = [value for query in scores.fields_by_query for value in query]
+    most = sorted(scores.fields.items(), key=lambda field: -len(field[1]))[:MOST_FIELDS]
+    return Fields(
+        all=Estimate(len(scores.fields_by_query), round(sum(equal) / len(equal), 6), None, None),
+        by_name={name: share(values) for name, values in most},
+    )
 
 
 def _worse_slices(scores: Scores) -> dict[str, float]:

@@ -5,72 +5,107 @@ from dataclasses import dataclass
 
 from pdistill.core.errors import UsageError, unknown
 from pdistill.core.numerics.estimates import Estimate, Recovery
+from pdistill.core.probes.findings import alarms
 from pdistill.core.results.markdown import recovery_note
 from pdistill.core.results.report import Report
 
-METRICS: Mapping[str, Callable[[Report], Estimate | Recovery]] = {
+METRICS: Mapping[str, Callable[[Report], Estimate | Recovery | None]] = {
     "min_agreement": lambda report: report.arms["student"].agreement,
+    "min_accuracy": lambda report: report.arms["student"].accuracy,
     "min_recovery": lambda report: report.recovery,
 }
+RATES = ("min_agreement", "min_accuracy")
+NO_ALARMS = "no_alarms"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One threshold, and the metric of the run that it applies to.
+    """One condition, and whether the run meets it.
 
     Args:
-        name: the threshold's, such as "min_agreement".
-        missing: why the metric has no lower bound, if it has none.
+        name: the option's, such as "min_agreement".
+        outcome: what was found, in a few words.
+        threshold: the least value of the metric's lower bound; None where the condition is not a threshold.
+        estimate: the metric; None where there is none.
     """
 
     name: str
-    threshold: float
-    estimate: Estimate | Recovery
-    missing: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether the lower bound of the 95% interval reaches the threshold."""
-        return self.estimate.low is not None and self.estimate.low >= self.threshold
+    passed: bool
+    outcome: str
+    threshold: float | None = None
+    estimate: Estimate | Recovery | None = None
 
     @property
     def metric(self) -> str:
-        """The name of the metric, such as "agreement"."""
+        """The name of what is checked, such as "agreement"."""
         return self.name.removeprefix("min_")
+
+    @property
+    def flag(self) -> str:
+        """The option's flag."""
+        return f"--{self.name.replace('_', '-')}"
 
     @property
     def line(self) -> str:
         """The outcome, in one line."""
-        low, value = self.estimate.low, self.estimate.value
-        if low is None:
-            shown = "without a value" if value is None else f"{value:.3f}"
-            return f"{self.metric} {shown} can't be compared with {self.threshold:g}: {self.missing}"
-        interval = f"{value:.3f} ({low:.3f} to {self.estimate.high:.3f})"
-        state = "reaches" if self.passed else "is below"
-        return f"{self.metric} {interval}: its lower bound {low:.3f} {state} {self.threshold:g}"
+        return f"{self.metric.replace('_', ' ')} {self.outcome}"
 
 
-def check(report: Report, thresholds: Mapping[str, float]) -> list[Check]:
-    """Return the check of each threshold, in the order of METRICS.
+def check(report: Report, conditions: Mapping[str, float]) -> list[Check]:
+    """Return the check of each condition, in the order of METRICS, and then whether a probe raises an alarm.
+
+    Without conditions it is the verdict of the report that is checked.
+
+    Args:
+        conditions: thresholds by name; NO_ALARMS is one that counts if it is not 0.
 
     Raises:
-        UsageError: there is no threshold; one is unknown; one of agreement is not from 0 to 1.
+        UsageError: one is unknown; one of agreement or accuracy is not from 0 to 1.
     """
-    if not thresholds:
-        raise UsageError(
-            "there is nothing to check; give --min-agreement X or --min-recovery X, here or in the table [check] of --config"
-        )
-    for name, threshold in thresholds.items():
-        if name not in METRICS:
-            raise unknown("key in [check]:", name, METRICS)
-        if name == "min_agreement" and not 0 <= threshold <= 1:
-            raise UsageError(f"--min-agreement {threshold:g} is not from 0 to 1; write 0.95 for 95%")
-    return [
-        Check(name, thresholds[name], metric(report), _missing(name, report))
+    for name, threshold in conditions.items():
+        if name not in (*METRICS, NO_ALARMS):
+            raise unknown("key in [check]:", name, (*METRICS, NO_ALARMS))
+        if name in RATES and not 0 <= threshold <= 1:
+            raise UsageError(f"--{name.replace('_', '-')} {threshold:g} is not from 0 to 1; write 0.95 for 95%")
+    if not conditions:
+        return [_verdict(report)]
+    thresholds = [
+        _threshold(name, conditions[name], metric(report), report)
         for name, metric in METRICS.items()
-        if name in thresholds
+        if name in conditions
     ]
+    return [*thresholds, *([_no_alarms(report)] if conditions.get(NO_ALARMS) else [])]
+
+
+def _threshold(name: str, threshold: float, estimate: Estimate | Recovery | None, report: Report) -> Check:
+    if estimate is None or estimate.value is None or estimate.low is None:
+        shown = "without a value" if estimate is None or estimate.value is None else f"{estimate.value:.3f}"
+        outcome = f"{shown} can't be compared with {threshold:g}: {_missing(name, report)}"
+        return Check(name, False, outcome, threshold, estimate)
+    passed = estimate.low >= threshold
+    interval = f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    outcome = f"{interval}: its lower bound {estimate.low:.3f} {'reaches' if passed else 'is below'} {threshold:g}"
+    return Check(name, passed, outcome, threshold, estimate)
 
 
 def _missing(name: str, report: Report) -> str:
-    return recovery_note(report) if name == "min_recovery" else "no held-out query has a usable answer of the teacher"
+    if name == "min_recovery":
+        return recovery_note(report)
+    if name == "min_accuracy":
+        return "no held-out query has a reference"
+    return "no held-out query has a usable answer of the teacher"
+
+
+def _no_alarms(report: Report) -> Check:
+    if report.probes is None:
+        return Check(NO_ALARMS, False, "can't be checked: the run has no probes")
+    raised = alarms(report.probes)
+    found = f"not met: {', '.join(raised)}" if raised else "met: no probe raises one"
+    return Check(NO_ALARMS, not raised, found)
+
+
+def _verdict(report: Report) -> Check:
+    found = report.verdict
+    if found is None:
+        return Check("verdict", False, "is missing: the report was made by an earlier version; give --min-agreement X")
+    return Check("verdict", found.state == "ship", f"{found.state}: {found.reason}")

@@ -54,6 +54,8 @@ class Disagreement:
     base: Answer
     student: Answer
     agreement: Amount
+    fields: list[str] | None = None
+    """The fields that differ; null if answers are not compared by fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ def _disagreement(scored: ScoredQuery) -> Disagreement:
         base=_answer(scored.answers["base"]),
         student=_answer(student),
         agreement=student.agreement or 0.0,
+        fields=[name for name, equal in student.fields.items() if not equal] or None,
     )
 
 

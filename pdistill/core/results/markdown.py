@@ -1,14 +1,15 @@
 """The report as Markdown, and the sentences that it shares with the terminal and the page."""
 
-from collections import Counter
-
 from pdistill.core.contract.prices import MILLION, usd
+from pdistill.core.escape import code
 from pdistill.core.money.cost import Cost, StageCosts
 from pdistill.core.numerics.estimates import Estimate, Recovery
 from pdistill.core.numerics.statistics import MIN_GAP, MIN_N, SIGNIFICANCE
-from pdistill.core.probes.findings import alarms, sentences
+from pdistill.core.probes.findings import sentences
+from pdistill.core.results.headline import WITHOUT_FORM, count, headline
 from pdistill.core.results.judgement import JudgedArm, Judgement
-from pdistill.core.results.report import Report
+from pdistill.core.results.report import Fields, Report
+from pdistill.core.results.verdict import Verdict
 
 FIRST, SHORT = 10, 200
 ARM_NAMES = {
@@ -26,10 +27,14 @@ def markdown(report: Report) -> str:
     lines = [
         f"# {code(report.task)}: student {code(report.student)}, teacher {code(report.teacher)}",
         "",
-        verdict(report),
+        headline(report),
+        "",
+        *shipping(report.verdict),
         "",
         *arms_table(report),
         "",
+        *(f"{note}\n" for note in (ignoring_form(report),) if note),
+        *fields_table(report.fields),
         f"Recovery in {report.recovery_in}: {interval(report.recovery)}. Trained on {n.train:,} examples, {n.eval:,} held out; "
         f"{n.rejected:,} teacher answers were rejected, {n.eval_rejected:,} of them held out (agreement leaves these out, "
         "accuracy counts them as wrong).",
@@ -62,10 +67,38 @@ def markdown(report: Report) -> str:
 
 def arms_table(report: Report) -> list[str]:
     """Return the arms' agreement and accuracy as the lines of a Markdown table."""
-    lines = ["| arm | agreement with the teacher | accuracy against the reference |", "|---|---|---|"]
+    agreement, accuracy = columns(report)
+    lines = [f"| arm | {agreement} | {accuracy} |", "|---|---|---|"]
     for arm, metrics in report.arms.items():
         lines.append(f"| {ARM_NAMES[arm]} | {agreement_of(report, arm)} | {interval(metrics.accuracy)} |")
     return lines
+
+
+def columns(report: Report) -> tuple[str, str]:
+    """Return the headers of agreement and accuracy, which say so where they are means of grades."""
+    graded = "mean " if report.graded else ""
+    return (
+        f"{graded}agreement with the teacher",
+        f"{'mean score' if report.graded else 'accuracy'} against the reference",
+    )
+
+
+def fields_table(fields: Fields | None) -> list[str]:
+    """Return the student's agreement field by field as a Markdown table; nothing if answers are not compared by fields."""
+    if fields is None:
+        return []
+    rows = [f"| {code(name)} | {equal.n} | {interval(equal)} |" for name, equal in fields.by_name.items()]
+    return ["| field | n | equal to the teacher's |", "|---|---|---|", *rows, ""]
+
+
+def ignoring_form(report: Report) -> str:
+    """Return how far base and student agree if the form of an answer is ignored; nothing where that is no different."""
+    arms = [report.arms[arm] for arm in ("base", "student")]
+    loose = [arm.ignoring_form for arm in arms if arm.ignoring_form is not None]
+    if not loose or all(each.value == arm.agreement.value for each, arm in zip(loose, arms, strict=True)):
+        return ""
+    base, student = map(interval, loose)
+    return f"{WITHOUT_FORM[0].upper()}{WITHOUT_FORM[1:]}, the base agrees on {base}, the student on {student}."
 
 
 def agreement_of(report: Report, arm: str) -> str:
@@ -81,9 +114,12 @@ def _disagreements(report: Report) -> list[str]:
     if not found.n:
         return ["The student agrees on every held-out query for which the teacher's answer is usable."]
     lines = [f"{found.n:,} disagreements, those in the worst slices first (more in report.html):", ""]
-    lines += ["| query | teacher | student | reference |", "|---|---|---|---|"]
+    by_fields = any(row.fields for row in found.rows)
+    names = ["query", "teacher", "student", "reference", *(["fields that differ"] if by_fields else [])]
+    lines += [f"| {' | '.join(names)} |", f"{'|---' * len(names)}|"]
     for row in found.rows[:FIRST]:
-        texts = (row.query, row.teacher, row.student.response, row.reference)
+        texts = [row.query, row.teacher, row.student.response, row.reference]
+        texts += [", ".join(row.fields or [])] if by_fields else []
         lines.append("| " + " | ".join("–" if text is None else code(text[:SHORT]) for text in texts) + " |")
     return lines
 
@@ -95,29 +131,15 @@ def _probes(report: Report) -> list[str]:
     ]
 
 
-def verdict(report: Report) -> str:
-    """Return the outcome in a sentence or two."""
-    student, base = (report.arms[arm].agreement.value for arm in ("student", "base"))
-    if student is None or base is None:
-        return "No held-out query has a usable teacher answer, so there is nothing to compare."
-    raised, constant = alarms(report.probes), _most_common(report)
-    warning = f" Alarm: {', '.join(raised)}." if raised else ""
-    if constant is not None and constant >= student:
-        warning = f" Always giving the teacher's most common answer would agree on {constant:.1%}.{warning}"
-    return (
-        f"Without the prompt, the student agrees with the teacher on {student:.1%} of the held-out queries (before "
-        f"training: {base:.1%}).{warning}"
-    )
+def shipping(verdict: Verdict | None) -> list[str]:
+    """Return whether the student can be shipped and why, and what to do next; nothing in a report without a verdict."""
+    if verdict is None:
+        return []
+    return [f"Verdict: {verdict.state}. {_sentence(verdict.reason)}", f"Next: {verdict.next}."]
 
 
-def _most_common(report: Report) -> float | None:
-    """Return the fraction of the teacher's most common held-out answer; None if the task has no labels."""
-    if not report.confusions:
-        return None
-    counts: Counter[str] = Counter()
-    for row in report.confusions.rows:
-        counts[row.teacher] += row.n
-    return max(counts.values()) / counts.total() if counts else None
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def judgement(judgement: Judgement) -> list[str]:
@@ -216,17 +238,13 @@ def grouped(report: Report) -> str:
 
 
 def interval(estimate: Estimate | Recovery | None) -> str:
-    """Return an estimate with its interval, such as "0.970 (0.951 to 0.982)", or a dash if it is undefined."""
+    """Return an estimate with its interval, such as "0.970 (0.951 to 0.982)", or a dash if it is undefined.
+
+    A fraction of very few queries is a count, such as "5 of 6".
+    """
     if estimate is None or estimate.value is None:
         return "–"
+    if isinstance(estimate, Estimate) and (counted := count(estimate)):
+        return counted
     bounds = "" if estimate.low is None else f" ({estimate.low:.3f} to {estimate.high:.3f})"
     return f"{estimate.value:.3f}{bounds}"
-
-
-def code(text: str) -> str:
-    """Return a name as inline code that can't break out of its cell."""
-    return (
-        "`"
-        + "".join(char if char.isprintable() and char not in "`|" else "\N{REPLACEMENT CHARACTER}" for char in text)
-        + "`"
-    )

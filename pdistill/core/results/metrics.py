@@ -24,6 +24,10 @@ class ArmMetrics(Metrics):
     """One arm on the held-out queries."""
 
     slices: dict[str, Metrics]
+    equal: Estimate | None = None
+    """Fraction of the answers that agree in full; null in a report that an earlier version made."""
+    ignoring_form: Estimate | None = None
+    """Agreement if case, and whitespace and punctuation at the ends, are ignored; null likewise."""
 
 
 @dataclass(frozen=True, slots=True)

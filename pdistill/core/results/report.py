@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 from annotated_types import Len
 
 from pdistill.core.money.cost import Cost
-from pdistill.core.numerics.estimates import Amount, Count, Recovery
+from pdistill.core.numerics.estimates import Amount, Count, Estimate, Recovery
 from pdistill.core.probes.findings import Probes
 from pdistill.core.results.disagreements import Confusions, Disagreements
 from pdistill.core.results.judgement import Judgement
 from pdistill.core.results.metrics import Arms, By, Metrics
+from pdistill.core.results.verdict import Verdict
 
 FEW = 20
 """Queries below which a slice's intervals are too wide to conclude much."""
@@ -45,6 +46,16 @@ class InputTokens:
     prompt_teacher: Amount
     prompt_student: Amount
     saved_per_call: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The student's agreement with the teacher, field by field."""
+
+    all: Estimate
+    """Fraction of the fields of all answers that are equal, without an interval; `n` counts the queries."""
+    by_name: dict[str, Estimate]
+    """By field, at most 50: `n` counts the queries whose answer of the teacher or of the student has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +97,7 @@ class Seconds:
     evaluate: Amount
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The contents of report.json."""
 
@@ -117,11 +128,17 @@ class Report:
     cost: Cost
     worse_slices: dict[str, Amount]
     """Slices that are significantly worse than all other queries, each with its corrected p-value."""
+    graded: bool | None = None
+    """Whether any answer agrees in part, so that agreement is a mean of grades; null in an earlier version's report."""
+    fields: Fields | None = None
+    """The student's agreement field by field; null if answers are not compared by fields."""
     confusions: Confusions | None
     """Null if the task has no labels."""
     disagreements: Disagreements
     probes: Probes | None
     """Null in a run that was started without probes."""
+    verdict: Verdict | None = None
+    """Whether the student can be shipped; null in an earlier version's report."""
     preflight: dict[str, object] | None
     """The contents of preflight.json."""
     judge: Judgement | None

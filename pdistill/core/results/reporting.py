@@ -15,7 +15,7 @@ from pdistill.core.store.records import from_row
 from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.store.settings import EvaluateSettings, TrainSettings
 
-PAGES = {"report.md": markdown, "report.html": page}
+PAGES = ("report.md", "report.html")
 
 
 def report(directory: RunDirectory) -> JsonObject:
@@ -37,8 +37,8 @@ def report(directory: RunDirectory) -> JsonObject:
         made = make_report(run, trained, evaluated)
         row = asdict(made)
         require_form(row)
-        for name, show in PAGES.items():
-            write_file(directory.path / name, show(made).encode())
+        for name, text in zip(PAGES, (markdown(made), page(made, run.task.prompt)), strict=True):
+            write_file(directory.path / name, text.encode())
         directory.write_json("report.json", row)
     return row
 

@@ -1,10 +1,11 @@
 """Agreement with the teacher and accuracy of each arm, query by query."""
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pdistill.core.answers.selection import read_arm
+from pdistill.core.contract.likeness import bare
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.targets import HardTarget
 from pdistill.core.contract.task import Task
@@ -27,6 +28,8 @@ class ScoredAnswer:
     Args:
         text: the final answer as the task reads it, without reasoning; None if it is rejected.
         agreement: with the training target, from 0 to 1; None if the teacher's answer was rejected.
+        ignoring_form: likewise, if case, and whitespace and punctuation at the ends, are ignored.
+        fields: whether each field is equal to the training target's, by name; empty if answers are not compared by fields.
         accuracy: against the reference, from 0 to 1; None if there is none.
         response: the text as the model wrote it.
         prompt_tokens: its input tokens.
@@ -34,6 +37,8 @@ class ScoredAnswer:
 
     text: str | None
     agreement: float | None
+    ignoring_form: float | None
+    fields: Mapping[str, bool]
     accuracy: float | None
     response: str
     prompt_tokens: int
@@ -53,6 +58,7 @@ class ArmScores:
     """Agreement and accuracy of one arm, query by query; None where a query has none."""
 
     agreement: list[float | None] = field(default_factory=list)
+    ignoring_form: list[float | None] = field(default_factory=list)
     accuracy: list[float | None] = field(default_factory=list)
     prompt_tokens: int = 0
 
@@ -79,12 +85,15 @@ class ArmScores:
 class Scores:
     """The scores of all arms, the places of each slice's queries, and how often each pair of answers occurs.
 
-    A pair is the teacher's answer and the student's; it is None if that was rejected.
+    A pair is the teacher's answer and the student's; it is None if that was rejected. `fields` says for each field, and
+    `fields_by_query` for each query, which of the student's fields are equal to the teacher's.
     """
 
     arms: dict[str, ArmScores] = field(default_factory=lambda: {arm: ArmScores() for arm in ARMS})
     slices: dict[str, list[int]] = field(default_factory=dict)
     pairs: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    fields: dict[str, list[float]] = field(default_factory=dict)
+    fields_by_query: list[list[float]] = field(default_factory=list)
 
     @property
     def places(self) -> range:
@@ -97,6 +106,11 @@ class Scores:
         return any(value is not None for value in self.arms["teacher"].accuracy)
 
     @property
+    def graded(self) -> bool:
+        """Whether any answer of base or student agrees with the teacher's in part."""
+        return any(value not in (None, 0, 1) for arm in ("base", "student") for value in self.arms[arm].agreement)
+
+    @property
     def recovery_in(self) -> By:
         """What recovery is computed in."""
         return "accuracy" if self.with_references else "agreement"
@@ -105,8 +119,15 @@ class Scores:
         """Return the metrics of an arm."""
         scores = self.arms[name]
         slices = {slice: scores.metrics(places) for slice, places in self.slices.items()}
-        agreement = share(scores.known("agreement", self.places))
-        return ArmMetrics(agreement, scores.accuracy_of(self.places), slices)
+        agreement = scores.known("agreement", self.places)
+        ignoring_form = [value for value in scores.ignoring_form if value is not None]
+        return ArmMetrics(
+            agreement=share(agreement),
+            accuracy=scores.accuracy_of(self.places),
+            slices=slices,
+            equal=share([float(value == 1) for value in agreement]),
+            ignoring_form=share(ignoring_form),
+        )
 
     def recovery(self, by: By) -> Recovery:
         """Return the recovered fraction of the gap between base and teacher."""
@@ -140,10 +161,16 @@ def collect(queries: Iterable[ScoredQuery], answer_of: Callable[[str], str] = st
             scores.slices.setdefault(name, []).append(place)
         for arm, answer in each.answers.items():
             scores.arms[arm].agreement.append(_SAME.get(answer.agreement, answer.agreement))
+            scores.arms[arm].ignoring_form.append(_SAME.get(answer.ignoring_form, answer.ignoring_form))
             scores.arms[arm].accuracy.append(_SAME.get(answer.accuracy, answer.accuracy))
             scores.arms[arm].prompt_tokens += answer.prompt_tokens
+        student = each.answers["student"]
         if each.target is not None:
-            scores.pairs[answer_of(each.target), each.answers["student"].text] += 1
+            scores.pairs[answer_of(each.target), student.text] += 1
+        if student.fields:
+            scores.fields_by_query.append([float(equal) for equal in student.fields.values()])
+        for name, equal in student.fields.items():
+            scores.fields.setdefault(name, []).append(float(equal))
     scores.slices = dict(sorted(scores.slices.items()))
     return scores
 
@@ -171,5 +198,26 @@ def _score(arm: str, task: Task, query: Query, target: str | None, row: AnswerRo
     answered = target if arm == "teacher" else text
     known = task.score(query, answered if answered is not None else "")
     accuracy = None if known is None else 0.0 if answered is None else known
-    answer = None if text is None else task.answer(text)
-    return ScoredAnswer(answer, agreement, accuracy, row.response, row.prompt_tokens)
+    return ScoredAnswer(
+        text=None if text is None else task.answer(text),
+        agreement=agreement,
+        ignoring_form=1.0 if target is not None and _same_but_for_form(task, row, target) else agreement,
+        fields=_fields(task, query, text, target) if arm == "student" else {},
+        accuracy=accuracy,
+        response=row.response,
+        prompt_tokens=row.prompt_tokens,
+    )
+
+
+def _same_but_for_form(task: Task, row: AnswerRow, target: str) -> bool:
+    """Return whether an answer that is complete would agree if its form were ignored, even if the task rejects it."""
+    return row.finish == "stop" and bare(task.answer(row.response)) == bare(task.answer(target))
+
+
+def _fields(task: Task, query: Query, text: str | None, target: str | None) -> Mapping[str, bool]:
+    """Return which fields are equal to the target's: none of them if the answer was rejected."""
+    if target is None:
+        return {}
+    if text is None:
+        return dict.fromkeys(task.fields(query, target, target), False)
+    return task.fields(query, text, target)

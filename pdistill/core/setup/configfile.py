@@ -9,6 +9,8 @@ from pdistill.core.errors import UsageError, unknown
 from pdistill.core.setup.config import OPTIONS, PATHS, TABLES
 
 CHECK = "check"
+NO_ALARMS = "no_alarms"
+"""The one key in its table that is not a threshold."""
 RENAMED = {"from": "from_run"}
 """Keys that are not the option's own name: `from` is a word of Python."""
 
@@ -47,8 +49,9 @@ def read_thresholds(path: Path) -> dict[str, float]:
             f"check in '{path}' is {table!r}, not a table; write [check] and below it one KEY = VALUE per line"
         )
     for key, value in table.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(f"{key} in [check] of '{path}' is {value!r}, not a number")
+        if isinstance(value, bool) != (_name(key) == NO_ALARMS) or not isinstance(value, int | float):
+            wanted = "true or false" if _name(key) == NO_ALARMS else "a number"
+            raise UsageError(f"{key} in [check] of '{path}' is {value!r}, not {wanted}")
     return {_name(key): float(value) for key, value in table.items()}
 
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pdistill.core.contract.constraint import Constraint, JsonSchema, Pattern
+from pdistill.core.contract.likeness import bare
 from pdistill.core.contract.options import build
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prompts import Format
@@ -116,11 +117,16 @@ def _require_reachable(task: Task, query: Query, labels: tuple[str, ...]) -> Non
     Raises:
         UsageError: none does.
     """
-    if not any(task.score(query, label) for label in labels):
-        raise UsageError(
-            f"query {query.id!r}: the reference {query.reference!r} is not one of the labels"
-            f"{nearest(str(query.reference), labels)}; fix it, or leave it out"
-        )
+    if any(task.score(query, label) for label in labels):
+        return
+    reference = str(query.reference)
+    same = next((label for label in labels if bare(label) == bare(reference)), None)
+    problem = (
+        f"is not one of the labels{nearest(reference, labels)}"
+        if same is None
+        else f"is not a label: it differs from {same!r} in form alone (case or punctuation)"
+    )
+    raise UsageError(f"query {query.id!r}: the reference {reference!r} {problem}; fix it, or leave it out")
 
 
 def _prompt_of(query: Query, prompts: Mapping[str, str]) -> str:

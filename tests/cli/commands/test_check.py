@@ -48,11 +48,14 @@ def test_thresholds_can_be_set_in_the_configuration_file(call: Call, finished: P
     )
 
 
-def test_nothing_to_check_is_a_usage_error(call: Call, finished: Path) -> None:
+def test_without_thresholds_the_verdict_is_checked(call: Call, finished: Path) -> None:
     result = call("check", finished)
-    assert result.exit_code == 2
-    assert (
-        result.stderr
-        == "error: there is nothing to check; give --min-agreement X or --min-recovery X, here or in the table [check] of --config\n"
+    assert (result.exit_code, result.stdout) == (
+        1,
+        "failed: verdict can't tell: only 15 queries are held out, too few to conclude anything from\n",
     )
+    assert result.stderr == f"error: '{finished}' is not to be shipped yet\n"
+
+
+def test_meaningless_thresholds_are_usage_errors(call: Call, finished: Path) -> None:
     assert call("check", finished, "--min-agreement", "1.5").exit_code == 2

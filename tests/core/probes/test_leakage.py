@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdistill.core.probes.leakage import LEAST, LONG, Leakage, common_substring, leakage, plain
+from pdistill.core.probes.questions import probe_rows
 from tests.core.probes.planted import planted, task_with
 
 ATTEMPTS = 24
@@ -75,3 +76,21 @@ def test_an_answer_of_its_own_task_may_recite_as_well(tmp_path: Path) -> None:
     finding = leakage(task, planted(tmp_path, task, {**probes, **own}))
     assert finding.alarm
     assert finding.held_out.value == 0.5
+
+
+def test_what_the_question_contains_is_not_recited(tmp_path: Path) -> None:
+    example = "order 12 from anna meier, 3 may"
+    extracted = '{"number": "12", "customer": "anna meier", "day": "3 may"}'
+    other = '{"number": "7", "customer": "bo", "day": "1 june"}'
+    task = task_with(f"{example}\n{extracted}\n\nText: {{query}}")
+    questions = [row["query"] for row in probe_rows(task) if row["probe"] == "leakage"]
+    attempts = [extracted if example[:29] in question else other for question in questions]
+    assert attempts.count(extracted) == 2
+
+    def alarm(folder: Path, student: list[str]) -> bool:
+        probes = {"probes-leakage-base": ["12"] * ATTEMPTS, "probes-leakage-student": student}
+        own = {"predictions-student": [other], "predictions-base": [""], "predictions-teacher": [other]}
+        return leakage(task, planted(folder, task, {**probes, **own})).alarm
+
+    assert not alarm(tmp_path / "extracted", attempts)
+    assert alarm(tmp_path / "recited", [f"{example} {extracted}", *attempts[1:]])

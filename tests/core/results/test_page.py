@@ -66,9 +66,13 @@ def test_hostile_text_is_shown_and_not_obeyed(report: dict[str, Any]) -> None:
     changed["probes"]["leakage"]["alarm"] = True
     changed["probes"]["leakage"]["longest"]["student"]["text"] = HOSTILE
     changed["probes"]["welcome"] = {"alarm": None, "not_run": HOSTILE}
+    changed["verdict"] = {"state": "not yet", "reason": HOSTILE, "next": HOSTILE}
+    changed["fields"] = {"all": {"n": 3, "value": 0.5, "low": None, "high": None}, "by_name": {}}
+    changed["fields"]["by_name"][HOSTILE] = {"n": 3, "value": 0.5, "low": 0.1, "high": 0.9}
     for row in changed["disagreements"]["rows"]:
+        row["fields"] = [HOSTILE]
         row["query"] = row["teacher"] = row["reference"] = row["student"]["response"] = HOSTILE
-    text = page(report_from(changed))
+    text = page(report_from(changed), HOSTILE)
     tags = Tags(text)
     assert {name: tags.counts.get(name, 0) for name in ("script", "style", "img", "title")} == {
         "script": 1,
@@ -81,13 +85,13 @@ def test_hostile_text_is_shown_and_not_obeyed(report: dict[str, Any]) -> None:
 
 
 def test_the_page_needs_nothing_else(report: dict[str, Any]) -> None:
-    text = page(report_from(report))
+    text = page(report_from(report), HOSTILE)
     assert all(address.startswith("#") for address in Tags(text).addresses)
     assert not re.search(r"https?://|url\(|@import", text)
 
 
 def test_figures_of_the_report_are_on_the_page(report: dict[str, Any]) -> None:
-    shown = re.sub(r"\s+", " ", Tags(page(report_from(report))).text)
+    shown = re.sub(r"\s+", " ", Tags(page(report_from(report), HOSTILE)).text)
     student = report["arms"]["student"]["agreement"]
     assert f"the student agrees with the teacher on {student['value']:.1%}" in shown
     assert f"{student['low']:.1%} to {student['high']:.1%}" in shown
@@ -96,17 +100,17 @@ def test_figures_of_the_report_are_on_the_page(report: dict[str, Any]) -> None:
 
 
 def test_every_heading_table_and_field_has_its_name(report: dict[str, Any]) -> None:
-    tags = Tags(page(report_from(report)))
+    tags = Tags(page(report_from(report), HOSTILE))
     assert (tags.counts["h1"], tags.counts["html"]) == (1, 1)
     assert tags.counts["label"] == tags.counts["input"] == 1
-    assert len(re.findall(r"<th(?= scope=)", page(report_from(report)))) == tags.counts["th"]
+    assert len(re.findall(r"<th(?= scope=)", page(report_from(report), HOSTILE))) == tags.counts["th"]
 
 
 def test_missing_parts_of_a_report_are_left_out(report: dict[str, Any]) -> None:
     changed = {**report, "loss": [], "confusions": None, "preflight": None}
     changed["disagreements"] = {"n": 0, "rows": []}
     changed["recovery"] = {"value": None, "low": None, "high": None}
-    shown = Tags(page(report_from(changed))).text
+    shown = Tags(page(report_from(changed), HOSTILE)).text
     assert "undefined, because the teacher is no better than the base" in shown
     assert "There are none: the student agrees" in shown
     assert "nats per trained token" not in shown
@@ -123,20 +127,23 @@ def test_costs_are_shown_by_stage(report: dict[str, Any]) -> None:
         "break_even_in": "usd",
         "saved_usd_per_call": 1e-5,
     }
-    shown = Tags(page(report_from({**report, "cost": {**cost, **paid}}))).text
+    shown = Tags(page(report_from({**report, "cost": {**cost, **paid}}), HOSTILE)).text
     for figure in ("12,345", "678", "0.1234", "98,765", "save $10.00", "after 4,321 calls"):
         assert figure in shown
     assert "prices" not in shown
     shown = Tags(
-        page(report_from({**report, "cost": {**cost, "break_even_calls": 4_321, "break_even_in": "tokens"}}))
+        page(report_from({**report, "cost": {**cost, "break_even_calls": 4_321, "break_even_in": "tokens"}}), HOSTILE)
     ).text
     assert "pays for itself after 4,321 calls (the run's tokens divided by" in shown
 
 
 def test_a_curve_spans_its_drawing() -> None:
-    drawn = curve([[1, 4.0], [2, 2.0], [4, 0.0]])
+    drawn = curve([[1, 4.0], [2, 2.0], [4, 1.0]])
     assert drawn is not None
     assert drawn.points == "150.0,0.0 300.0,75.0 600.0,150.0"
+    flat = curve([[1, 0.0], [2, 0.0]])
+    assert flat is not None
+    assert flat.points == "300.0,0.0 600.0,0.0"
     assert curve([[1, 4.0]]) is None
 
 
@@ -156,7 +163,7 @@ def test_page_runs_no_injected_script(report: dict[str, Any], tmp_path: Path) ->
     if browser is None:
         pytest.skip("there is no Chromium here")
     place = tmp_path / "report.html"
-    place.write_text(page(report_from(report)), "utf-8")
+    place.write_text(page(report_from(report), HOSTILE), "utf-8")
     command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom", place.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     assert re.search(r"<title>prompt: student fake:rule</title>", shown)

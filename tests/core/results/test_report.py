@@ -120,13 +120,14 @@ def test_alarm_is_shown_in_the_verdict_and_on_both_pages(tmp_path: Path) -> None
     made = report(build_run(tmp_path / "run", ROWS, probes={}))
     probes = made["probes"]
     assert not any(found["alarm"] for found in probes.values())
-    for show in (markdown, page):
-        assert "larm" not in show(report_from(made)).split("</style>")[-1]
+    for shown in (markdown(report_from(made)), page(report_from(made), "")):
+        assert "Alarm: " not in shown
+        assert "keep secrets out of the prompt" not in shown
     alarming = {**made, "probes": {**probes, "leakage": {**probes["leakage"], "alarm": True}}}
-    for show in (markdown, page):
-        shown = show(report_from(alarming)).split("</style>")[-1]
+    for shown in (markdown(report_from(alarming)), page(report_from(alarming), "")):
         assert "Alarm: leakage." in shown
         assert "recites its prompt in 0 of 24 attempts to extract it" in shown
+        assert "keep secrets out of the prompt" in shown
 
 
 def test_input_tokens_are_means_over_the_held_out_queries(made: dict[str, Any]) -> None:

@@ -94,7 +94,7 @@ def test_arms_and_figures_may_be_null(published: Draft202012Validator, plain: di
     published.validate(made)
     require_form(made)
     assert "base, with prompt |" not in markdown(report_from(made))
-    assert 'scope="row">student, with prompt' not in page(report_from(made))
+    assert 'scope="row">student, with prompt' not in page(report_from(made), "")
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,20 @@ def test_a_key_that_is_not_published_is_not_written_but_may_be_read(
     assert asdict(report_from(made)) == plain
 
 
+def _known(read: Any, row: Any) -> Any:
+    """Return what was read, without the keys that the row lacks, all of which are null."""
+    if isinstance(row, list):
+        return [_known(*pair) for pair in zip(read, row, strict=True)]
+    if not isinstance(row, dict):
+        return read
+    assert all(read[key] is None for key in read.keys() - row.keys())
+    return {key: _known(read[key], value) for key, value in row.items()}
+
+
 def test_a_report_of_an_earlier_version_is_read(published: Draft202012Validator) -> None:
     row = stored_row()
     published.validate(row)
-    assert asdict(stored_report()) == row
+    assert _known(asdict(stored_report()), row) == row
     for key in ("probes", "judge", "remote"):  # which its first reports did not have
         del row[key]
     read = report_from(row)

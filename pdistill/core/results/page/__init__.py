@@ -9,7 +9,16 @@ from pdistill.core.escape import lines, one_line
 from pdistill.core.money.cost import STAGES
 from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.probes.findings import sentences
-from pdistill.core.results.markdown import ARM_NAMES, break_even, grouped, judgement, recovery_note, verdict
+from pdistill.core.results.headline import headline, rate
+from pdistill.core.results.markdown import (
+    ARM_NAMES,
+    break_even,
+    columns,
+    grouped,
+    ignoring_form,
+    judgement,
+    recovery_note,
+)
 from pdistill.core.results.page.curve import curve
 from pdistill.core.results.page.matrix import matrix
 from pdistill.core.results.report import FEW, Report
@@ -31,8 +40,8 @@ class Slice:
     worse: float | None
 
 
-def page(report: Report) -> str:
-    """Return the report as an HTML page.
+def page(report: Report, prompt: str) -> str:
+    """Return the report as an HTML page, with the prompt.
 
     All text is escaped by the template, and control characters appear as escapes. A Content-Security-Policy allows the
     page's own style and script by their hashes and nothing else, so that text which got past that could still do nothing.
@@ -42,14 +51,17 @@ def page(report: Report) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    environment.filters |= {"shown": one_line, "lines": lines, "percent": _percent}
+    environment.filters |= {"shown": one_line, "lines": lines, "percent": _percent, "rate": rate}
     style, script = _read("style.css"), _read("script.js")
     text = environment.from_string(_read("report.html.jinja")).render(
         report=report,
+        prompt=prompt,
         style=style,
         script=script,
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'",
-        verdict=verdict(report),
+        headline=headline(report),
+        columns=columns(report),
+        ignoring_form=ignoring_form(report),
         recovery_note=recovery_note(report),
         grouped=grouped(report),
         arms=list(report.arms.items()),
