@@ -64,6 +64,15 @@ def timeless(report: bytes) -> dict[str, Any]:
     return {key: value for key, value in json.loads(report).items() if key != "seconds"}
 
 
+def known(value: Any, earlier: Any) -> Any:
+    """Return a value of a report without the keys that the earlier version did not write."""
+    if isinstance(value, list) and isinstance(earlier, list):
+        return [known(*pair) for pair in zip(value, earlier, strict=True)]
+    if not isinstance(value, dict) or not isinstance(earlier, dict):
+        return value
+    return {key: known(value[key], earlier[key]) for key in value if key in earlier}
+
+
 def compared(files: Files) -> dict[str, Any]:
     """Return by file what is compared: all bytes, but for wording, seconds, and weights where the machine rounds otherwise.
 
@@ -84,6 +93,8 @@ def compared(files: Files) -> dict[str, Any]:
 def differing(run: Path, expected: Files) -> list[str]:
     """Return the files of a run that are not as expected, and those that are not in both."""
     here, there = compared(contents(run, without=set())), compared(expected)
+    if "report.json" in here.keys() & there.keys():
+        here["report.json"] = known(here["report.json"], there["report.json"])
     return [name for name in sorted(here.keys() | there.keys()) if here.get(name, "") != there.get(name, "")]
 
 
@@ -115,13 +126,14 @@ def test_what_was_asked_differently_is_still_told() -> None:
 
 
 @pytest.mark.parametrize("kind", ["plain", "samples", "local", *(slow(kind) for kind in KINDS[2:])])
-def test_the_report_is_made_again_to_the_byte(kind: str) -> None:
+def test_the_report_is_made_again_with_the_same_values(kind: str) -> None:
     run = unpack(kind, "complete", Path("run"))
     for name in SECONDS:
         (run / name).unlink()
     call("report", "run")
     assert all((run / name).stat().st_size > 0 for name in SECONDS)
-    assert (run / "report.json").read_bytes() == stored(kind)["complete"]["report.json"]
+    before = json.loads(stored(kind)["complete"]["report.json"])
+    assert known(json.loads((run / "report.json").read_bytes()), before) == before
 
 
 @pytest.mark.parametrize("kind", ["plain", "local"])

@@ -10,7 +10,7 @@ import pytest
 from pdistill.core import pipeline
 from pdistill.core.errors import BackendError, RunError, TaskError, UsageError
 from pdistill.core.results import reporting
-from pdistill.core.results.markdown import verdict
+from pdistill.core.results.headline import headline
 from pdistill.core.results.reporting import report_from
 from pdistill.core.setup.config import TRAIN_KEYS, Config
 from pdistill.core.store.rows import read_rows
@@ -285,4 +285,4 @@ def test_the_verdict_on_a_constant_teacher_has_its_baseline(
     fake_backend(teacher=lambda prompt, query: "animal", name="stuck")
     config = fake_config(tmp_path, tmp_path / "run", backend="stuck")
     report = pipeline.run(replace(config, queries=write_hashes(tmp_path / "hashes.jsonl", 60)))
-    assert "Always giving the teacher's most common answer would agree on 100.0%." in verdict(report_from(report))
+    assert "Always giving the teacher's most common answer would agree on 7 of 7." in headline(report_from(report))

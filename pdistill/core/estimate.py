@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdistill.core.contract.interfaces import TrainingDefaults, capabilities_of, prompt_tokens
+from pdistill.core.contract.jsontext import JsonObject
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.money.cost import Counts
 from pdistill.core.numerics.schedule import plan
 from pdistill.core.numerics.split import Groups, split_of
 from pdistill.core.probes.asking import question_for, sampling_of, scored_tokens, text_ids
-from pdistill.core.probes.questions import not_run, probe_rows
+from pdistill.core.probes.proportion import probes_of
+from pdistill.core.probes.questions import not_run
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.plan import Plan
 from pdistill.core.stages.preflight import MIN_SAMPLE, SAMPLE
@@ -65,7 +67,8 @@ def estimate(planned: Plan, config: Config) -> Estimate:
         Tokens(prompts.teacher, prompts.n * longest) if needed else Tokens()
         for prompts, needed in ((held_out, teacher_answers_again), (sample, settings.temperature > 0))
     )
-    probes = {arm: _probes(planned, arm) for arm in ("teacher", "base", "student")}
+    rows = probes_of(planned, config) or []
+    probes = {arm: _probes(planned, rows, arm) for arm in ("teacher", "base", "student")}
     counts: Counts = {
         "generate": {
             "teacher": Tokens(settings.samples * every.teacher, settings.samples * every.n * longest)
@@ -107,12 +110,12 @@ def _count(planned: Plan) -> tuple[_Prompts, _Prompts, _Prompts, "array[int]"]:
     return every, held_out, sample if held_out.n >= MIN_SAMPLE else _Prompts(), training
 
 
-def _probes(planned: Plan, arm: str) -> Tokens:
+def _probes(planned: Plan, rows: Sequence[JsonObject], arm: str) -> Tokens:
     """Return the most tokens that an arm's probes take."""
     task, student = planned.inputs.task, planned.student
     renderer = planned.teacher.renderer() if arm == "teacher" else student.renderer()
     left_out, tokens = not_run(task, student.id, capabilities_of(student)), Tokens()
-    for row in probe_rows(task):
+    for row in rows:
         probe = row["probe"]
         if arm not in PROBES[probe] or probe in left_out:
             continue

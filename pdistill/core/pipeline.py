@@ -63,7 +63,7 @@ def _generate(config: Config, progress: Progress, strict: bool) -> RunDirectory:
     check_same(config, fingerprint, directory)
     new_plan = None
     if directory.stored(GenerateSettings) is None:
-        new_plan = make_plan(config, inputs, specs, fingerprint.count)
+        new_plan = make_plan(config, inputs, specs, fingerprint)
         check_limit(new_plan.prices, {side: spec.id for side, spec in specs.items()}, config.max_cost)
     with directory.lock():
         if new_plan is not None:

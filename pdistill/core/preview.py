@@ -80,7 +80,7 @@ def preview(config: Config) -> Preview:
     specs = resolve_models(config, inputs.task)
     fingerprint = inputs.fingerprint()
     check_same(config, fingerprint, run)
-    planned = make_plan(config, inputs, specs, fingerprint.count)
+    planned = make_plan(config, inputs, specs, fingerprint)
     renderer, count, task = planned.student.renderer(), fingerprint.count, planned.inputs.task
     most = estimate(planned, config)
     return Preview(

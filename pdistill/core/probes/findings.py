@@ -10,6 +10,7 @@ from pdistill.core.probes.leakage import Leakage, leakage
 from pdistill.core.probes.not_run import NotRun
 from pdistill.core.probes.prompt_following import PromptFollowing, prompt_following
 from pdistill.core.probes.retention import Drift, Retention, retention
+from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import RunDirectory
 
 Finding = Leakage | Retention | Injection | PromptFollowing | NotRun
@@ -25,6 +26,9 @@ ADVICE = {
     "welcome": "The student no longer does what other prompts say: serve it for its own task alone, or train for fewer epochs.",
 }
 """What an alarm means, and what to do about it."""
+TOO_SMALL = (
+    "the run has too few queries for it: all probes together may take a quarter of the tokens of the teacher's pass"
+)
 WHERE = {"other prompt": "with another prompt", "plain text": "on plain text"}
 
 
@@ -32,7 +36,7 @@ WHERE = {"other prompt": "with another prompt", "plain text": "on plain text"}
 class Probes:
     """Side effects of training, beyond the task."""
 
-    leakage: Leakage
+    leakage: Leakage | NotRun
     retention: Retention | NotRun
     injection: Injection | NotRun
     welcome: PromptFollowing | NotRun
@@ -50,16 +54,15 @@ def findings(task: Task, run: RunDirectory, left_out: Mapping[str, str] | None) 
     """
     if left_out is None or not run.probes.exists():
         return None
+    asked = {row["probe"] for row in read_rows(run.check(run.probes))}
+    reasons = {probe: TOO_SMALL for probe in NAMES if probe not in asked} | dict(left_out)
+    not_run = {probe: NotRun(None, reason) for probe, reason in reasons.items()}
     return Probes(
-        leakage=leakage(task, run),
-        retention=_not_run("retention", left_out) or retention(run),
-        injection=_not_run("injection", left_out) or injection(task, run),
-        welcome=_not_run("welcome", left_out) or prompt_following(run),
+        leakage=not_run.get("leakage") or leakage(task, run),
+        retention=not_run.get("retention") or retention(run),
+        injection=not_run.get("injection") or injection(task, run),
+        welcome=not_run.get("welcome") or prompt_following(run),
     )
-
-
-def _not_run(probe: str, left_out: Mapping[str, str]) -> NotRun | None:
-    return NotRun(None, left_out[probe]) if probe in left_out else None
 
 
 def alarms(probes: Probes | None) -> list[str]:

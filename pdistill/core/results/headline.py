@@ -1,5 +1,7 @@
 """The outcome of a run in a sentence or two, at the top of the terminal's report, the page, report.md and the model card."""
 
+from dataclasses import replace
+
 from pdistill.core.numerics.estimates import Estimate
 from pdistill.core.probes.findings import alarms
 from pdistill.core.results.metrics import ArmMetrics
@@ -70,9 +72,9 @@ def _full(arm: ArmMetrics) -> str:
 
 def _constant(report: Report) -> str:
     constant, student = most_common_answer(report), report.arms["student"].agreement
-    if constant is None or student.value is None or constant < student.value or student.n < FEW:
+    if constant is None or student.value is None or constant < student.value:
         return ""
-    return f"Always giving the teacher's most common answer would agree on {constant:.1%}."
+    return f"Always giving the teacher's most common answer would agree on {rate(replace(student, value=constant))}."
 
 
 def _alarms(report: Report) -> str:

@@ -179,6 +179,7 @@ class Config:
     force: bool = option(
         False, "Continue even if there seems to be nothing to learn, or most answers are rejected", RUN
     )
+    no_probes: bool = option(False, "Skip the probes, which look for side effects of the training", RUN, "generate")
     max_cost: float | None = option(
         None, "Spending limit in USD for the whole run, across all stages and restarts", COST, above=0, metavar="USD"
     )

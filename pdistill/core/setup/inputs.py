@@ -44,22 +44,24 @@ class RunInputs:
         Raises:
             TaskError: there are no queries.
         """
-        state, count = sha256(), 0
+        state, count, characters = sha256(), 0, 0
         for query in self.queries():
             state.update(encode(query.as_row()))
             count += 1
+            characters += len(query.text)
         if not count:
             raise TaskError("there are no queries; the file or the task contains none")
         hashes = {Path(name).stem: sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
-        return Fingerprint({**hashes, "queries": state.hexdigest()}, count)
+        return Fingerprint({**hashes, "queries": state.hexdigest()}, count, characters)
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """The hashes of prompt, frame, queries and schema, and the number of queries."""
+    """The hashes of prompt, frame, queries and schema, the number of queries, and that of all their characters."""
 
     hashes: Mapping[str, str]
     count: int
+    characters: int
 
     def as_row(self) -> dict[str, str | int]:
         """Return the fingerprint as stored in run.json."""

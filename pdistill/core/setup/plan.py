@@ -10,7 +10,7 @@ from pdistill.core.contract.sampling import Allowed
 from pdistill.core.contract.task import Task
 from pdistill.core.errors import BackendError, RunError, UsageError
 from pdistill.core.setup.config import Config
-from pdistill.core.setup.inputs import RunInputs
+from pdistill.core.setup.inputs import Fingerprint, RunInputs
 from pdistill.core.setup.models import Models, ModelSpecs, open_models
 from pdistill.core.store.rundir import RunDirectory, find_run
 from pdistill.core.store.settings import GenerateSettings
@@ -27,6 +27,7 @@ class Plan:
         models: the models that `teacher` and `student` come from.
         prices: of their tokens, by side; None where they are unknown.
         notes: what the user should know before the run.
+        characters: of all queries.
     """
 
     inputs: RunInputs
@@ -36,10 +37,11 @@ class Plan:
     settings: GenerateSettings
     prices: Mapping[Side, Prices | None]
     notes: tuple[str, ...]
+    characters: int
 
 
-def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, count: int) -> Plan:
-    """Return the plan for `count` queries.
+def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, fingerprint: Fingerprint) -> Plan:
+    """Return the plan of a run with these inputs.
 
     Raises:
         UsageError: an unknown name, an invalid option or an unusable file.
@@ -62,7 +64,7 @@ def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, count: int) 
         student=models.student.id,
         format=task.format,
         seed=config.seed,
-        count=count,
+        count=fingerprint.count,
         samples=config.samples,
         select=config.select,
         min_confidence=config.min_confidence,
@@ -79,7 +81,16 @@ def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, count: int) 
     if task.format == "text" and task.student_frame != task.student_frame.rstrip():
         notes.append("the student's prompt ends in whitespace, after which many models answer worse; remove it")
     prices = {side: model.prices() for side, model in models.by_side.items()}
-    return Plan(replace(inputs, task=task), models, teacher, student, settings, prices, tuple(notes))
+    return Plan(
+        inputs=replace(inputs, task=task),
+        models=models,
+        teacher=teacher,
+        student=student,
+        settings=settings,
+        prices=prices,
+        notes=tuple(notes),
+        characters=fingerprint.characters,
+    )
 
 
 def _in_format(format: Format | None, task: Task, models: Models, teacher: Teacher, student: Student) -> Task:

@@ -2,10 +2,10 @@
 
 import shutil
 
-from pdistill.core.contract.jsontext import OptionValues
+from pdistill.core.contract.jsontext import JsonObject, OptionValues
 from pdistill.core.errors import RunError
 from pdistill.core.files import new_directory, write_file
-from pdistill.core.probes.questions import probe_rows
+from pdistill.core.probes.proportion import probes_of
 from pdistill.core.setup.config import GENERATE_KEYS, TRAIN_KEYS, Config
 from pdistill.core.setup.inputs import Fingerprint, RunInputs
 from pdistill.core.setup.models import row_options
@@ -16,25 +16,33 @@ from pdistill.core.store.rundir import HASHED, RunDirectory, differences
 from pdistill.core.store.settings import TrainOptions, TrainSettings
 from pdistill.core.version import versions
 
+SINCE = {"constrain": False, "no_probes": False}
+"""The values of options that older runs do not record."""
+
 
 def begin_run(plan: Plan, config: Config, fingerprint: Fingerprint, run: RunDirectory) -> None:
     """Guarantee that run.json, the copies of prompt, queries and start, and generate.json are stored, in this order."""
     if not run.exists:
         content = {"options": config.asked(), "hashes": fingerprint.as_row(), "versions": versions()}
         run.write_json("run.json", {"schema": 1, **content})
-    store(plan.inputs, run)
+    store(plan.inputs, probes_of(plan, config), run)
     if config.warm_start and not run.start.exists():
         with new_directory(run.start) as folder:
             shutil.copytree(earlier_student(config).adapter, folder, dirs_exist_ok=True)
     run.write_settings(plan.settings)
 
 
-def store(inputs: RunInputs, run: RunDirectory) -> None:
-    """Guarantee that the run directory holds its own copy of prompts, frame, schema, queries and the probes' questions."""
+def store(inputs: RunInputs, probes: list[JsonObject] | None, run: RunDirectory) -> None:
+    """Guarantee that the run directory holds its own copy of prompts, frame, schema, queries and the probes' questions.
+
+    Args:
+        probes: None: a run without probes.
+    """
     for name, text in inputs.texts().items():
         write_file(run.path / name, text.encode())
     write_rows(run.queries, (query.as_row() for query in inputs.queries()), run.seal)
-    write_rows(run.probes, probe_rows(inputs.task), run.seal)
+    if probes is not None:
+        write_rows(run.probes, probes, run.seal)
 
 
 def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> None:
@@ -47,7 +55,7 @@ def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> N
         return
     asked, options = run.asked(), config.asked()
     now = {key: options[key] for key in GENERATE_KEYS} | {key: fingerprint.hashes.get(key) for key in HASHED}
-    before = {"constrain": False, **asked["options"], **asked["hashes"]}  # older runs lack the key "constrain"
+    before = {**SINCE, **asked["options"], **asked["hashes"]}
     for values in (before, now):
         values["backend_options"] = row_options(values["backend_options"])
     differing = differences(before, now)

@@ -14,7 +14,7 @@ from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.errors import RunError, unknown
 from pdistill.core.files import digest, storage_error, write_file
 from pdistill.core.store.rowfile import AnswerFile, RowFile
-from pdistill.core.store.rows import append_row, read_log
+from pdistill.core.store.rows import append_row, read_log, read_rows
 from pdistill.core.store.settings import EvaluateSettings, StageSettings
 
 HASHED = {
@@ -87,7 +87,8 @@ class RunDirectory:
             return []
         evaluated = self.stored(EvaluateSettings)
         left_out = evaluated.left_out if evaluated else {}
-        due = (probe for probe, arms in PROBES.items() if arm in arms and probe not in left_out)
+        asked = {row["probe"] for row in read_rows(self.probes)}
+        due = (probe for probe, arms in PROBES.items() if arm in arms and probe in asked and probe not in left_out)
         return [probe for probe in due if not self.probe(probe, arm).complete]
 
     def metrics(self) -> RowFile:

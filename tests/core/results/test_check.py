@@ -4,6 +4,7 @@ import pytest
 
 from pdistill.core.errors import UsageError
 from pdistill.core.numerics.estimates import Estimate, Recovery
+from pdistill.core.probes.leakage import Leakage
 from pdistill.core.results.check import check
 from pdistill.core.results.metrics import ArmMetrics
 from pdistill.core.results.report import Report
@@ -58,6 +59,7 @@ def test_accuracy_is_checked_like_agreement_and_needs_references() -> None:
 def test_an_alarm_fails_the_check_and_so_does_a_run_without_probes() -> None:
     quiet = report()
     assert quiet.probes is not None
+    assert isinstance(quiet.probes.leakage, Leakage)
     (found,) = check(quiet, {"no_alarms": True})
     assert (found.passed, found.line) == (True, "no alarms met: no probe raises one")
     alarming = replace(quiet, probes=replace(quiet.probes, leakage=replace(quiet.probes.leakage, alarm=True)))

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pdistill.core.contract.queries import Query
 from pdistill.core.numerics.estimates import Estimate
+from pdistill.core.numerics.split import Split
 from pdistill.core.results.headline import headline, rate
 from pdistill.core.results.markdown import markdown
 from pdistill.core.results.page import page
@@ -17,7 +19,7 @@ from tests.run_builder import Outcome, build_run, outcomes
 QUERIES, WRONG = 100, 6
 
 
-def made(folder: Path, rows: list[Outcome], **options: object) -> Report:
+def made(folder: Path, rows: list[Outcome], **options: Any) -> Report:
     return report_from(report(build_run(folder / "run", rows, **options)))
 
 
@@ -26,7 +28,7 @@ def booking(query: Query) -> Outcome:
     target = json.dumps({"name": f"n{query.number}", "day": "monday"})
     wrong = query.number % 5 == 0 and query.number // 5 < WRONG
     said = json.dumps({"day": "friday" if wrong else "monday", "name": f"n{query.number}"})
-    split = "train" if query.number % 5 else "eval"
+    split: Split = "train" if query.number % 5 else "eval"
     return Outcome(query, target, split, {"student": said, "base": "I don't know"})
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pdistill.core.contract.queries import Query
+from pdistill.core.numerics.split import Split
 from pdistill.core.numerics.statistics import needed, share
 from pdistill.core.results.report import Report
 from pdistill.core.results.reporting import report, report_from
@@ -13,7 +15,7 @@ from pdistill.core.results.verdict import Verdict
 from tests.run_builder import LABELS, Outcome, build_run, outcomes
 
 
-def made(folder: Path, queries: int, said: Callable[[int, str], str], **options: object) -> Report:
+def made(folder: Path, queries: int, said: Callable[[int, str], str], **options: Any) -> Report:
     """Return the report of a run in which every fifth query is held out.
 
     Args:
@@ -21,7 +23,8 @@ def made(folder: Path, queries: int, said: Callable[[int, str], str], **options:
     """
 
     def outcome(query: Query) -> Outcome:
-        target, split = LABELS[query.number % 3], "train" if query.number % 5 else "eval"
+        target = LABELS[query.number % 3]
+        split: Split = "train" if query.number % 5 else "eval"
         query = Query(query.text, query.id, None, ("early",) if query.number < queries / 2 else (), number=query.number)
         return Outcome(query, target, split, {"student": said(query.number // 5, target)})
 
