@@ -21,7 +21,7 @@ from pdistill.core.results.markdown import (
     ignoring_form,
     interval,
     judgement,
-    recovery_note,
+    recovery_of,
     remote_student,
     shipping,
 )
@@ -104,14 +104,10 @@ def _arms(report: Report) -> "Table":
 
 def _notes(report: Report) -> list[str]:
     n = report.n
-    recovery = recovery_note(report)
-    if report.recovery.value is not None:
-        missing = f" ({recovery})" if report.recovery.low is None else ""
-        recovery = f"{interval(report.recovery)}{missing}"
     answered = n.train + n.eval + n.rejected
     reasons = ", ".join(f"{count:,} {one_line(reason)}" for reason, count in report.rejections.items())
     notes = [
-        f"Recovery in {report.recovery_in}, (student - base) / (teacher - base): {recovery}.",
+        f"Recovery in {report.recovery_in}, (student - base) / (teacher - base): {recovery_of(report)}.",
         "The teacher decodes greedily, so its agreement with itself is 1 by definition."
         if report.greedy_teacher
         else "The teacher's agreement with itself compares a second sample with the first.",

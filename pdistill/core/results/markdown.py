@@ -8,7 +8,7 @@ from pdistill.core.numerics.statistics import MIN_GAP, MIN_N, SIGNIFICANCE
 from pdistill.core.probes.findings import sentences
 from pdistill.core.results.headline import WITHOUT_FORM, count, headline
 from pdistill.core.results.judgement import JudgedArm, Judgement
-from pdistill.core.results.report import Fields, Report
+from pdistill.core.results.report import FEW, Fields, Report
 from pdistill.core.results.verdict import Verdict
 
 FIRST, SHORT = 10, 200
@@ -35,7 +35,7 @@ def markdown(report: Report) -> str:
         "",
         *(f"{note}\n" for note in (ignoring_form(report),) if note),
         *fields_table(report.fields),
-        f"Recovery in {report.recovery_in}: {interval(report.recovery)}. Trained on {n.train:,} examples, {n.eval:,} held out; "
+        f"Recovery in {report.recovery_in}: {recovery_of(report)}. Trained on {n.train:,} examples, {n.eval:,} held out; "
         f"{n.rejected:,} teacher answers were rejected, {n.eval_rejected:,} of them held out (agreement leaves these out, "
         "accuracy counts them as wrong).",
         "",
@@ -210,9 +210,19 @@ def remote_student(report: Report) -> str:
     return f"The student is sampled on the service; its adapter is unchecked: {code(str(note['reason']))}"
 
 
+def recovery_of(report: Report) -> str:
+    """Return the recovery with its interval, or why one of them is missing."""
+    note = recovery_note(report)
+    if report.recovery.value is None or report.arms["student"].agreement.n < FEW:
+        return note
+    return interval(report.recovery) + (f" ({note})" if report.recovery.low is None else "")
+
+
 def recovery_note(report: Report) -> str:
     """Return what the recovery means, or why it or its interval is missing, without a full stop."""
     recovery, by = report.recovery, report.recovery_in
+    if report.arms["student"].agreement.n < FEW:
+        return "too few held-out queries"
     if recovery.value is None:
         return "undefined, because the teacher is no better than the base"
     if recovery.low is None:

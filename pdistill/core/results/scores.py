@@ -215,9 +215,8 @@ def _same_but_for_form(task: Task, row: AnswerRow, target: str) -> bool:
 
 
 def _fields(task: Task, query: Query, text: str | None, target: str | None) -> Mapping[str, bool]:
-    """Return which fields are equal to the target's: none of them if the answer was rejected."""
+    """Return which fields are equal to the target's: none of them if the answer was rejected, or has no fields at all."""
     if target is None:
         return {}
-    if text is None:
-        return dict.fromkeys(task.fields(query, target, target), False)
-    return task.fields(query, text, target)
+    own = {} if text is None else task.fields(query, text, target)
+    return own or dict.fromkeys(task.fields(query, target, target), False)

@@ -12,6 +12,8 @@ LEAST_AGREEMENT = 0.9
 """Agreement that the lower bound of the student's 95% interval must reach."""
 FEW_EXAMPLES = 1_000
 """Training examples below which more queries are the first thing to try."""
+MOST_TIMES = 20
+"""How many times as many held-out queries are worth proposing."""
 OFTEN_REJECTED = 0.2
 """Fraction of rejected teacher answers from which the prompt is the first thing to fix."""
 
@@ -54,7 +56,7 @@ def _too_few(report: Report) -> Verdict | None:
         return None
     return Verdict(
         "can't tell",
-        f"{_queries(n)} held out, too few to conclude anything from",
+        f"{n} held-out {'query is' if n == 1 else 'queries are'} too few",
         f"use at least {5 * FEW} queries, so that {FEW} of them are held out",
     )
 
@@ -114,7 +116,7 @@ def _open(report: Report) -> Verdict | None:
         "can't tell",
         f"the interval of its agreement, {agreement.low:.1%} to {agreement.high:.1%}, contains {LEAST_AGREEMENT:.0%}",
         _improvement(report)
-        if enough is None or report.graded
+        if enough is None or enough > MOST_TIMES * agreement.n or report.graded
         else f"hold out about {enough:,} queries in place of {agreement.n:,}: if the value stays, that decides it",
     )
 
@@ -140,10 +142,6 @@ def most_common_answer(report: Report) -> float | None:
     for row in report.confusions.rows:
         counts[row.teacher] += row.n
     return max(counts.values()) / sum(counts.values()) if counts else None
-
-
-def _queries(n: int) -> str:
-    return f"only {n} {'query is' if n == 1 else 'queries are'}"
 
 
 OBJECTIONS: tuple[Callable[[Report], Verdict | None], ...] = (

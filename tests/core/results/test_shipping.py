@@ -54,7 +54,7 @@ def test_without_probes_that_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("queries", "wrong", "state", "reason", "next"),
     [
-        (50, 0, "can't tell", "only 10 queries are held out", "use at least 100 queries"),
+        (50, 0, "can't tell", "10 held-out queries are too few", "use at least 100 queries"),
         (
             500,
             40,
