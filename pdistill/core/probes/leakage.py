@@ -59,7 +59,7 @@ def leakage(task: Task, run: RunDirectory) -> Leakage:
 
     A piece is a substring of at least LEAST characters that the answer has in common with the prompt, ignoring case and
     whitespace. It must be longer than everything that the base, which has never seen the prompt, has in common with it.
-    What stands in the question itself does not count: a student that extracts or repeats it has not recited it. What the
+    What the question itself contains does not count: a student that extracts or repeats it has not recited it. What the
     teacher's own answers contain does not count below LONG, since the task requires it.
     """
     prompt = plain(task.prompt)

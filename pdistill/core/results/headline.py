@@ -8,7 +8,7 @@ from pdistill.core.results.metrics import ArmMetrics
 from pdistill.core.results.report import FEW, Report
 from pdistill.core.results.shipping import most_common_answer
 
-WITHOUT_FORM = "ignoring case, and white space and punctuation at the ends"
+WITHOUT_FORM = "ignoring case, and whitespace and punctuation at the ends"
 
 
 def headline(report: Report) -> str:

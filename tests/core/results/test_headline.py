@@ -62,7 +62,7 @@ def test_a_rejected_answer_has_none_of_the_fields(tmp_path: Path) -> None:
     assert (shown.fields.all.n, shown.fields.all.value) == (20, pytest.approx(36 / 40))
 
 
-def test_grades_that_are_no_fields_are_called_a_mean(tmp_path: Path) -> None:
+def test_grades_without_fields_are_called_a_mean(tmp_path: Path) -> None:
     def close(query: Query) -> Outcome:
         return Outcome(query, "abcd", "train" if query.number % 5 else "eval", {"student": "abcx"})
 
@@ -77,10 +77,10 @@ def test_the_base_is_shown_at_its_best(tmp_path: Path) -> None:
         return Outcome(query, "fruit", "train" if query.number % 5 else "eval", {"base": " Fruit.\n"})
 
     shown = made(tmp_path, outcomes(map(str, range(QUERIES)), formal))
-    assert "(before training: 100.0%, ignoring case, and white space and punctuation at the ends)" in headline(shown)
+    assert "(before training: 100.0%, ignoring case, and whitespace and punctuation at the ends)" in headline(shown)
     base = shown.arms["base"]
     assert (base.agreement.value, base.ignoring_form and base.ignoring_form.value) == (0.0, 1.0)
-    assert "Ignoring case, and white space and punctuation at the ends, the base agrees on 1.000" in markdown(shown)
+    assert "Ignoring case, and whitespace and punctuation at the ends, the base agrees on 1.000" in markdown(shown)
 
 
 def test_few_held_out_queries_are_counted_and_said_first(tmp_path: Path) -> None:
