@@ -132,7 +132,9 @@ def build_run(
         options: as of Config, which by default are those of a task of three labels on the fake backend.
     """
     values: dict[str, Any] = {"prompt": path.parent / "prompt.txt", "queries": path.parent / "queries.jsonl"}
-    config = Config(**{**values, "labels": LABELS, "backend": "fake", "run_dir": path, **options})
+    config = Config(
+        **{**values, "labels": LABELS, "backend": "fake", "run_dir": path, "no_probes": probes is None, **options}
+    )
     path.mkdir(parents=True, exist_ok=True)
     run, reached = RunDirectory(path), STAGES.index(until)
     _open(run, config, rows, prompt_text, probes)

@@ -78,7 +78,13 @@ def test_answers_to_the_probes_are_reused_too(finished: tuple[Config, dict[str, 
 
 def test_run_started_without_probes_resumes_without_them(tmp_path: Path) -> None:
     run = pipeline.generate(fake_config(tmp_path, tmp_path / "run"))
-    run.probes.unlink()
+    asked = run.asked()
+    del asked["options"]["no_probes"]  # which runs without probes do not have
+    run.write_json("run.json", asked)
+    for path in run.path.glob("probes*"):
+        path.unlink()
+    seals = run.path / "seals.jsonl"
+    seals.write_text("".join(line for line in seals.read_text().splitlines(keepends=True) if "probes" not in line))
     pipeline.train(run, {})
     pipeline.evaluate(run)
     report = reporting.report(run)

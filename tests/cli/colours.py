@@ -56,7 +56,7 @@ def build_colours(folder: Path, files: Path, *, learnt: bool = True, **options: 
     (drafts / ADAPTER).mkdir(parents=True)
     (drafts / ADAPTER / "adapter_weights.json").write_text(weights)
     rows = list(_outcomes(drafts))
-    run = build_run(folder, rows, prompt_text=PROMPT, same_model=True, labels=LABELS, **paths, **options)
+    run = build_run(folder, rows, prompt_text=PROMPT, same_model=True, labels=LABELS, **paths, **options, probes={})
     (run.adapter / "adapter_weights.json").write_text(weights)
     report(run)
     return run

@@ -84,7 +84,7 @@ def _examples(run: RunDirectory) -> tuple[SplitCounts, dict[str, int], Groups]:
     parts: Counter[tuple[str, bool]] = Counter()
     reasons: Counter[str] = Counter()
     followers: Counter[str] = Counter()
-    for example in read_records(Example, run.examples):
+    for example in read_records(Example, run.check(run.examples)):
         parts[example.split, example.rejected is None] += 1
         if example.rejected is not None:
             reasons[example.rejected] += 1
@@ -126,7 +126,7 @@ def _worse_slices(scores: Scores) -> dict[str, float]:
 
 def _loss(run: RunDirectory) -> Iterator[list[float]]:
     """Yield the training curve as [step, loss in nats per token]: at most POINTS, each a mean over consecutive steps."""
-    rows = read_log(run.metrics().path)
+    rows = read_log(run.check(run.metrics().path))
     size = -(-len(rows) // POINTS) or 1
     for start in range(0, len(rows), size):
         part = rows[start : start + size]

@@ -11,6 +11,7 @@ from pdistill.core.contract.optionfields import check_ranges, documented, option
 from pdistill.core.contract.options import build
 from pdistill.core.contract.prompts import Format
 from pdistill.core.contract.targets import Select
+from pdistill.core.errors import UsageError
 from pdistill.core.setup.checks import check_together
 
 Objective = Literal["hard"]
@@ -208,7 +209,13 @@ class Config:
 
     @property
     def directory(self) -> Path:
-        """The run's directory."""
+        """The run's directory.
+
+        Raises:
+            UsageError: none is given, and the name of task or prompt is not that of a directory in runs/.
+        """
+        if self.run_dir is None and self.name in ("", ".", ".."):
+            raise UsageError(f"the prompt's file name '{self.prompt}' gives the run no name; give --run-dir DIR")
         return self.run_dir or Path("runs") / self.name
 
     def asked(self) -> JsonObject:

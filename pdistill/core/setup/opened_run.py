@@ -55,10 +55,11 @@ def reopen(directory: RunDirectory, backend_options: BackendOptions | None = Non
         backend_options: backend options that do not change any row, such as prices.
 
     Raises:
-        RunError: there is no run, it cannot be read, or an option would change rows.
+        RunError: there is no run, it cannot be read, a file of it is missing or was changed, or an option would change rows.
         UsageError: the task is no longer installed, or an option is invalid.
     """
     settings = directory.settings(GenerateSettings)
+    directory.check_all()
     inputs = stored_inputs(directory, settings.format)
     config = with_options(config_of(directory), backend_options or {}, inputs.task)
     return OpenedRun(directory, config, settings, inputs.task, inputs.queries)

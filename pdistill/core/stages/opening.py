@@ -3,7 +3,7 @@
 import shutil
 
 from pdistill.core.contract.jsontext import JsonObject, OptionValues
-from pdistill.core.errors import RunError
+from pdistill.core.errors import RunError, UsageError
 from pdistill.core.files import new_directory, write_file
 from pdistill.core.probes.proportion import probes_of
 from pdistill.core.setup.config import GENERATE_KEYS, TRAIN_KEYS, Config
@@ -16,6 +16,8 @@ from pdistill.core.store.rundir import HASHED, RunDirectory, differences
 from pdistill.core.store.settings import TrainOptions, TrainSettings
 from pdistill.core.version import versions
 
+BEGUN = "run.json.part"
+"""What a run that was stopped while it wrote its first file leaves."""
 SINCE = {"constrain": False, "no_probes": False}
 """The values of options that older runs do not record."""
 
@@ -50,8 +52,10 @@ def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> N
 
     Raises:
         RunError: it was made with others; the error lists the keys that differ.
+        UsageError: there is no run, but something else in its directory.
     """
     if not run.exists:
+        _require_free(run)
         return
     asked, options = run.asked(), config.asked()
     now = {key: options[key] for key in GENERATE_KEYS} | {key: fingerprint.hashes.get(key) for key in HASHED}
@@ -63,6 +67,22 @@ def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> N
         raise RunError(
             f"the run in '{run.path}' was made with other options: {', '.join(differing)}; take another --run-dir, "
             f"with --from {run.path} to reuse the answers that are the same"
+        )
+
+
+def _require_free(run: RunDirectory) -> None:
+    """Guarantee that a new run takes no directory that holds something else.
+
+    Raises:
+        UsageError: it is not empty.
+    """
+    try:
+        names = sorted(path.name for path in run.path.iterdir() if path.name != BEGUN)
+    except OSError:  # it does not exist, or can't be used, which is said where it is locked
+        return
+    if names:
+        raise UsageError(
+            f"'{run.path}' is not empty and holds no run (there is '{names[0]}'); give --run-dir a new or an empty directory"
         )
 
 

@@ -17,6 +17,9 @@ from pdistill.core.store.rowfile import RowWriter
 from pdistill.core.store.rows import append_row, read_log
 from pdistill.core.store.rundir import RunDirectory
 
+CHECKPOINTS = "checkpoints.jsonl"
+SERVICE = "://"
+"""In a URI: it names something that a service has, and that it allows or refuses by itself."""
 MAX_IN_FLIGHT = 2
 """Batches that are in flight before waiting for the oldest."""
 MAX_TRIES = 3
@@ -162,12 +165,15 @@ class _Loop:
 
 
 def _note_checkpoint(run: RunDirectory, checkpoint: Checkpoint) -> None:
-    append_row(run.path / "checkpoints.jsonl", checkpoint.as_row())
+    append_row(run.path / CHECKPOINTS, checkpoint.as_row())
 
 
 def _last_checkpoint(run: RunDirectory, student: Student) -> Checkpoint | None:
     """Return the checkpoint that training resumes from; frees the space of earlier ones."""
-    checkpoints = [Checkpoint.from_row(row) for row in read_log(run.path / "checkpoints.jsonl")]
+    checkpoints = [Checkpoint.from_row(row) for row in read_log(run.path / CHECKPOINTS)]
+    for checkpoint in checkpoints:
+        if SERVICE not in checkpoint.state:
+            run.within(checkpoint.state, CHECKPOINTS)
     for checkpoint in checkpoints[:-1]:
         student.release(checkpoint.state)
     return checkpoints[-1] if checkpoints else None

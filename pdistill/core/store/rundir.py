@@ -24,6 +24,9 @@ HASHED = {
     "json_schema": "another JSON schema",
     "prompts": "other prompts",
 }
+SEALS = "seals.jsonl"
+MADE_AGAIN = ("examples.", "predictions-", "probes-")
+"""How the names of sealed files begin that their stage makes again if they are missing."""
 REMOTE_NOTE = "remote.json"
 """The name of the note in adapter/ on a student that a service trained."""
 ARMS = ("teacher", "base", "base_prompted", "student", "student_prompted")
@@ -231,23 +234,60 @@ class RunDirectory:
         """Record the hash of a file that is about to be completed, so that later stages detect edits."""
         name, sha256 = part.name.removesuffix(".part"), digest(part)
         if self._seals().get(name) != sha256:
-            append_row(self.path / "seals.jsonl", {"file": name, "sha256": sha256})
+            append_row(self.path / SEALS, {"file": name, "sha256": sha256})
 
     def check(self, path: Path) -> Path:
         """Return `path`, which is guaranteed to be unchanged since it was sealed.
 
         Raises:
-            RunError: it is missing or was changed.
+            RunError: it is missing, was changed, or was never sealed.
         """
-        sealed = self._seals().get(path.name)
-        if not path.exists():
-            raise RunError(f"'{path}' is missing; restore it, or start a new run with --run-dir")
-        if sealed is not None and sealed != digest(path):
-            raise RunError(f"'{path}' was changed after it was complete; restore it, or start a new run with --run-dir")
+        self._check(path, self._seals().get(path.name))
         return path
 
+    def check_all(self) -> None:
+        """Guarantee that every file which was sealed is there and unchanged, and so are the probes where the run has them.
+
+        A file may be missing only if its stage makes it again.
+
+        Raises:
+            RunError: one is missing or was changed, or the seals are missing.
+        """
+        seals = self._seals()
+        expected = [
+            self.queries.name,
+            *([self.probes.name] if self.asked()["options"].get("no_probes") is False else []),
+        ]
+        for name in dict.fromkeys([*expected, *seals]):
+            path = self.within(name, SEALS)
+            if path.exists() or not name.startswith(MADE_AGAIN):
+                self._check(path, seals.get(name))
+
+    def within(self, name: str, source: str) -> Path:
+        """Return the path of a file or directory of the run that one of its files names.
+
+        Args:
+            source: the name of the file that names it.
+
+        Raises:
+            RunError: it is not in the run.
+        """
+        path = self.path / name
+        if not path.resolve().is_relative_to(self.path.resolve()) or path.resolve() == self.path.resolve():
+            raise RunError(f"{self.path / source} names {name!r}, which is not in the run; don't use this run")
+        return path
+
+    def _check(self, path: Path, sealed: str | None) -> None:
+        advice = "restore it, or start a new run with --run-dir"
+        if not path.exists():
+            raise RunError(f"'{path}' is missing; {advice}")
+        if sealed is None:
+            raise RunError(f"{self.path / SEALS} has no hash of {path.name}, so it may have been changed; {advice}")
+        if sealed != digest(path):
+            raise RunError(f"'{path}' was changed after it was complete; {advice}")
+
     def _seals(self) -> dict[str, str]:
-        return {row["file"]: row["sha256"] for row in read_log(self.path / "seals.jsonl")}
+        return {row["file"]: row["sha256"] for row in read_log(self.path / SEALS)}
 
 
 def find_run(name: str) -> RunDirectory:

@@ -34,6 +34,7 @@ def test_a_run_is_opened_from_its_directory_alone(run: RunDirectory) -> None:
 def test_some_queries_are_picked_and_none_after_them_is_read(run: RunDirectory) -> None:
     lines = run.queries.read_bytes().splitlines(keepends=True)
     run.queries.write_bytes(b"".join(lines[:12]) + b"damaged\n")
+    run.seal(run.queries)
     opened = reopen(run)
     assert [query.number for query in opened.picked([2, 5, 11])] == [2, 5, 11]
     with pytest.raises(RunError, match=r"queries\.jsonl, line 13: not a row"):

@@ -38,6 +38,6 @@ def test_an_example_that_is_none_names_its_line(run: RunDirectory) -> None:
     lines = run.examples.read_bytes().splitlines(keepends=True)
     lines[7] = b'{"number": 7}\n'
     run.examples.write_bytes(b"".join(lines))
-    (run.path / "seals.jsonl").unlink()  # as in a run whose seals are lost
+    run.seal(run.examples)
     with pytest.raises(RunError, match=r"examples.jsonl, line 8: not a row"):
         HeldOut(run)
