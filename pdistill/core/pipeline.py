@@ -73,7 +73,7 @@ def _generate(config: Config, progress: Progress, strict: bool) -> RunDirectory:
             if not directory.adapter.exists():
                 report_preflight(directory, strict, progress)
             return directory
-        opened = replace(reopen(directory), config=config)
+        opened = replace(reopen(directory, config.backend_options), config=config)
         with directory.timed("generate"):
             generate_examples(opened, progress, strict)
     counts = rejections(directory)

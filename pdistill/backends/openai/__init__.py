@@ -33,7 +33,11 @@ class OpenAIOptions:
         "{}", """JSON object with more fields for every request, such as '{"reasoning_effort": "low"}'"""
     )
     base_url: str | None = option(
-        None, "Address of the service", default_text="OPENAI_BASE_URL, or OpenAI's own", changes_rows=False
+        None,
+        "Address of the service",
+        default_text="OPENAI_BASE_URL, or OpenAI's own",
+        changes_rows=False,
+        address_of=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     )
     window: int = option(32, "Concurrent requests", minimum=1, changes_rows=False)
     timeout: float = option(

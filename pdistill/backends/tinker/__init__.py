@@ -25,7 +25,11 @@ class TinkerOptions:
     train_mlp: bool = option(True, "Whether LoRA students adapt the MLP layers")
     train_output: bool = option(False, "Whether LoRA students adapt the output layer")
     base_url: str | None = option(
-        None, "Address of the service", default_text="TINKER_BASE_URL, or the client's own", changes_rows=False
+        None,
+        "Address of the service",
+        default_text="TINKER_BASE_URL, or the client's own",
+        changes_rows=False,
+        address_of=("TINKER_BASE_URL", "TINKER_API_KEY"),
     )
     window: int = option(256, "Concurrent requests", minimum=1, changes_rows=False)
     timeout: float = option(

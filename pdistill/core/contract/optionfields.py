@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Stage = Literal["generate", "train", "input"]
 KEY = "option"
+ADDRESS = "address_of"
 
 
 class OptionSpec(NamedTuple):
@@ -101,15 +102,18 @@ def option(
     metavar: str = "",
     repeatable: bool = False,
     changes_rows: bool = True,
+    address_of: tuple[str, str] | None = None,
 ) -> T:
     """Return a dataclass field that declares an option, see OptionSpec.
 
     Args:
         default: a dict is copied for each instance.
         changes_rows: False for an option that can't change an answer or a weight, such as a number of concurrent requests.
+        address_of: for the address of a service: the environment variables that hold its address and the user's key. Where
+            the key is set, an address that only a stored run names must be confirmed.
     """
     spec = OptionSpec(help, section, stage, default_text, above, minimum, maximum, flag, metavar, repeatable)
-    metadata = {KEY: spec, "changes_rows": changes_rows}
+    metadata = {KEY: spec, "changes_rows": changes_rows, ADDRESS: address_of}
     if isinstance(default, dict):
         return field(default_factory=lambda: copy(default), metadata=metadata)
     return field(default=default, metadata=metadata)

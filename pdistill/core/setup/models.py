@@ -1,12 +1,15 @@
 """The models of a run: from the user's options to teacher, student and their backends."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pdistill.core.contract.interfaces import SIDES, Backend, MachineSettings, Resolved, Side, Student, Teacher
 from pdistill.core.contract.jsontext import JsonObject, OptionValues
+from pdistill.core.contract.optionfields import ADDRESS
 from pdistill.core.contract.options import as_text, build
 from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prices import Prices
@@ -15,6 +18,7 @@ from pdistill.core.errors import RunError, UsageError
 from pdistill.core.setup.config import Config
 from pdistill.core.store.rundir import differences
 
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 BackendOptions = OptionValues
 """Options by name, as texts or TOML values; a name that begins with "teacher." or "student." applies to one side."""
 
@@ -105,6 +109,31 @@ def row_options(options: BackendOptions) -> dict[str, str]:
     declared = [item for entry in installed().backends for item in fields(entry.options)]
     harmless = {item.name for item in declared if not item.metadata.get("changes_rows", True)}
     return {key: as_text(value) for key, value in options.items() if key.rpartition(".")[2] not in harmless}
+
+
+def check_addresses(config: Config, backends: Collection[str], given: Collection[str]) -> None:
+    """Guarantee that the user's key goes to no address that only the run itself names.
+
+    An address is the user's own if it is given now or holds in the environment, or if it is on this machine.
+
+    Args:
+        backends: the names of those that are used.
+        given: the names of the backend options that are given now.
+
+    Raises:
+        UsageError: the address is another.
+    """
+    for name in sorted(backends):
+        for item in fields(installed().backends[name].options):
+            variable, secret = item.metadata.get(ADDRESS) or ("", "")
+            for key, value in config.backend_options.items():
+                if not variable or key.rpartition(".")[2] != item.name or key in given or not os.environ.get(secret):
+                    continue
+                if os.environ.get(variable) != value and urlsplit(str(value)).hostname not in THIS_MACHINE:
+                    raise UsageError(
+                        f"the run in '{config.directory}' names the address {value!r}, to which {secret} would be sent; if "
+                        f"you trust it, set {variable} to that address"
+                    )
 
 
 def with_options(config: Config, now: BackendOptions, task: Task) -> Config:

@@ -9,7 +9,14 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.contract.task import Task
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.inputs import config_of, stored_inputs
-from pdistill.core.setup.models import BackendOptions, Models, open_models, resolve_models, with_options
+from pdistill.core.setup.models import (
+    BackendOptions,
+    Models,
+    check_addresses,
+    open_models,
+    resolve_models,
+    with_options,
+)
 from pdistill.core.store.rundir import RunDirectory
 from pdistill.core.store.settings import GenerateSettings
 
@@ -21,6 +28,7 @@ class OpenedRun:
     Args:
         config: the options that it was started with, and the backend options that are given now.
         queries: returns the queries, always in the same order.
+        given: the names of the backend options that are given now.
     """
 
     directory: RunDirectory
@@ -28,6 +36,7 @@ class OpenedRun:
     settings: GenerateSettings
     task: Task
     queries: Callable[[], Iterator[Query]]
+    given: frozenset[str]
 
     def picked(self, numbers: Sequence[int]) -> Iterator[Query]:
         """Yield the queries with these numbers, which are in ascending order; reads no query after the last of them."""
@@ -42,10 +51,12 @@ class OpenedRun:
             resolved: what a stage resolved when it was first opened; None: resolve now.
 
         Raises:
-            UsageError: a backend is no longer installed.
+            UsageError: a backend is no longer installed, or the run alone names an address to which the user's key would go.
         """
         config = replace(self.config, teacher=self.settings.teacher, student=student or self.settings.student)
-        return open_models(resolve_models(config, self.task), resolved)
+        specs = resolve_models(config, self.task)
+        check_addresses(config, {spec.backend for spec in specs.values()}, self.given)
+        return open_models(specs, resolved)
 
 
 def reopen(directory: RunDirectory, backend_options: BackendOptions | None = None) -> OpenedRun:
@@ -61,5 +72,6 @@ def reopen(directory: RunDirectory, backend_options: BackendOptions | None = Non
     settings = directory.settings(GenerateSettings)
     directory.check_all()
     inputs = stored_inputs(directory, settings.format)
-    config = with_options(config_of(directory), backend_options or {}, inputs.task)
-    return OpenedRun(directory, config, settings, inputs.task, inputs.queries)
+    now = backend_options or {}
+    config = with_options(config_of(directory), now, inputs.task)
+    return OpenedRun(directory, config, settings, inputs.task, inputs.queries, frozenset(now))

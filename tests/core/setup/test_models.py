@@ -15,6 +15,7 @@ from pdistill.core.errors import RunError, UsageError
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.models import (
     ModelSpec,
+    check_addresses,
     open_models,
     resolve_model,
     resolve_models,
@@ -163,3 +164,24 @@ def test_options_that_are_given_later_may_change_no_row() -> None:
         with_options(config, {"chunk": "4"}, FileTask())
     with pytest.raises(UsageError, match="unknown option of backend fake: 'chnk'"):
         with_options(config, {"chnk": "4"}, FileTask())
+
+
+def test_a_key_goes_to_no_address_that_only_the_run_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(CONFIG, backend_options={"base_url": "https://other.example/v1"})
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    check_addresses(config, ["openai"], ())
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    check_addresses(config, ["fake"], ())
+    check_addresses(config, ["openai"], ["base_url"])
+    with pytest.raises(
+        UsageError, match="names the address 'https://other.example/v1', to which OPENAI_API_KEY would be"
+    ):
+        check_addresses(config, ["openai"], ())
+    with pytest.raises(UsageError, match="set OPENAI_BASE_URL to that address"):
+        check_addresses(
+            replace(config, backend_options={"teacher.base_url": "http://127.0.0.1.example"}), ["openai"], ()
+        )
+    check_addresses(replace(config, backend_options={"base_url": "http://127.0.0.1:8000/v1"}), ["openai"], ())
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://other.example/v1")
+    check_addresses(config, ["openai"], ())
