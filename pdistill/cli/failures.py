@@ -25,8 +25,8 @@ def failed(error: BaseException, args: Sequence[str]) -> int:
     Args:
         args: the command line without the program's name.
     """
-    if isinstance(error, BrokenPipeError):
-        return 1
+    if isinstance(error, BrokenPipeError):  # the reader, such as head, wants no more
+        return 0
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
         _ignore_signals()
         _write(_stopped(args))

@@ -1,6 +1,7 @@
 """The command `pdistill`; each of its commands is imported when it is invoked."""
 
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -60,6 +61,11 @@ def pdistill() -> None:
 def main() -> None:
     """Run the command line of this process, and exit with its exit code."""
     signal.signal(signal.SIGTERM, _stop)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # it was closed before the process began
+            setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, mode), "utf-8"))
+    if os.environ.get("COLUMNS", "").strip("0") == "":
+        os.environ.pop("COLUMNS", None)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace" if stream is sys.stdin else "backslashreplace")

@@ -134,3 +134,23 @@ def test_no_command_shows_the_help(call: Callable[..., Result]) -> None:
     result = call()
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("Usage: pdistill")
+
+
+@pytest.mark.parametrize("arguments", ["backends", "--help", "report {run}", "report {run} --json"])
+def test_a_reader_that_stops_reading_fails_nothing(arguments: str, finished: Path) -> None:
+    command = f"{sys.executable} -m pdistill {arguments.format(run=finished)} | head -n 1"
+    ended = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr, len(ended.stdout.splitlines())) == (0, "", 1)
+
+
+@pytest.mark.parametrize(("redirection", "code"), [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0)])
+def test_closed_streams_fail_nothing(redirection: str, code: int, finished: Path) -> None:
+    command = f"{sys.executable} -m pdistill report {finished} {redirection}"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (code, "")
+
+
+def test_no_columns_are_as_wide_as_the_default(finished: Path) -> None:
+    command = [sys.executable, "-m", "pdistill", "report", str(finished)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "0"})
+    assert max(map(len, ended.stdout.splitlines())) > 60

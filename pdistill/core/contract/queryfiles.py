@@ -16,6 +16,8 @@ from pdistill.core.errors import UsageError, nearest, unknown
 
 COLUMNS = ("query", "messages", "id", "reference", "slices", "group", "prompt")
 """The columns of a query file; `messages` replaces `query` and is a conversation whose last turn is the query."""
+LONGEST_CELL = 2**31 - 1
+"""Characters of a CSV cell; Python's own limit is lower than a long document."""
 ENDINGS = (".txt", ".jsonl", ".csv", ".parquet")
 
 """A row of a query file, by the names in COLUMNS."""
@@ -42,8 +44,33 @@ def read_queries(path: Path, columns: Mapping[str, str] | None = None) -> Iterat
         yield from (Query(line) for line in read_lines(path) if line.strip())
         return
     rows = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix]
+    seen = set(names.values())
     for where, row in rows(path):
+        for key in row.keys() - seen:
+            _check_name(key, row, names, where)
+            seen.add(key)
         yield query_of(_renamed(row, names, where), where)
+
+
+def _check_name(key: str, row: Row, names: Mapping[str, str], where: str) -> None:
+    """Guarantee that a column is not one of COLUMNS in another spelling, which would be lost without a word.
+
+    Raises:
+        UsageError: it is: it differs in case, in whitespace, or in an s at its end.
+    """
+    meant = next((column for column in COLUMNS if _plain(column) == _plain(key)), key)
+    if meant != key and meant not in row and meant not in names:
+        raise UsageError(
+            f"{where}: the column {key!r} is not '{meant}'; rename it, or give --column {meant}={_quoted(key)}"
+        )
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold().removesuffix("s")
+
+
+def _quoted(name: str) -> str:
+    return name if name.isidentifier() else repr(name)
 
 
 def read_lines(path: Path) -> Iterator[str]:
@@ -199,8 +226,13 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Row]]:
 
 def _csv(path: Path) -> Iterator[tuple[str, Row]]:
     """Yield the rows of a file with a header line; empty cells are missing values, slices are separated by commas."""
+    csv.field_size_limit(LONGEST_CELL)
     rows = csv.DictReader((f"{line}\n" for line in read_lines(path)), strict=True)
     try:
+        names = rows.fieldnames or []
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"{path}, line {rows.line_num}: the column {twice!r} is there twice; rename one of them")
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():

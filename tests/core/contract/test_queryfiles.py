@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pyarrow
@@ -133,3 +134,31 @@ def test_one_newline_at_the_end_of_a_prompt_file_is_dropped(tmp_path: Path, cont
     path = tmp_path / "prompt.txt"
     path.write_bytes(content.encode())
     assert read_text(path) == text
+
+
+@pytest.mark.parametrize("key", ["Reference", " reference", "references", "REFERENCE "])
+def test_a_column_in_another_spelling_is_not_lost(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "queries.jsonl"
+    path.write_text(json.dumps({"query": "a", key: "b"}) + "\n")
+    with pytest.raises(UsageError, match=f"line 1: the column '{key}' is not 'reference'; rename it, or give --column"):
+        list(read_queries(path))
+    assert next(iter(read_queries(path, {"reference": key}))).reference == "b"
+
+
+def test_a_column_beside_its_own_spelling_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "queries.jsonl"
+    path.write_text('{"query": "a", "reference": "b", "References": ["c"], "note": 1}\n')
+    assert [query.reference for query in read_queries(path)] == ["b"]
+
+
+def test_a_csv_column_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "queries.csv"
+    path.write_text("query,reference,query\na,b,c\n")
+    with pytest.raises(UsageError, match="line 1: the column 'query' is there twice"):
+        list(read_queries(path))
+
+
+def test_a_long_csv_cell_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "queries.csv"
+    path.write_text(f"query\n{'a' * 200_000}\n")
+    assert [len(query.text) for query in read_queries(path)] == [200_000]
