@@ -14,6 +14,7 @@ from tests.served import PROGRAM, address_of
 
 pytestmark = pytest.mark.slow
 
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_server_and_finishes_the_answer(tmp_path: Path, number: signal.Signals) -> None:
     run = run_student(tmp_path / "job", "llama", "{query}")

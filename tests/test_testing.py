@@ -11,7 +11,7 @@ import pytest
 from pdistill.backends.fake import FakeBackend, FakeOptions
 from pdistill.backends.fake.answers import Echo, Rule
 from pdistill.backends.fake.linear import LinearModel
-from pdistill.backends.fake.renderer import FakeRenderer
+from pdistill.backends.fake.renderer import END, FakeRenderer, encode
 from pdistill.backends.fake.sampler import FakeSampler
 from pdistill.backends.fake.student import FakeStudent, FakeTrainer
 from pdistill.core.contract.batches import Batch
@@ -170,6 +170,12 @@ BREAKS = [
         FakeRenderer,
         "target_ids",
         lambda real: lambda self, prompt, text: real(self, prompt, text)[:-1],
+    ),
+    (
+        "renders_targets_as_in_conversations",
+        FakeRenderer,
+        "target_ids",
+        lambda real: lambda self, prompt, text: [*(encode(letter)[0] for letter in text), END],
     ),
     ("tells_renderers_apart", FakeRenderer, "identity", lambda real: lambda self: {}),
     ("answers_do_not_depend_on_order", Rule, "answer", restless),

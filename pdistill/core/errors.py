@@ -5,6 +5,7 @@ PdistillError
 ├── RunError         a run directory that is locked, damaged or was made with other options
 ├── BackendError     a model, package, key or device that is missing or failed
 │   ├── ContextError     a request that does not fit the model's context
+│   ├── TargetError      an answer that a model's tokenizer has no tokens for
 │   └── BrokenOffError   a training run that a service broke off; it can resume from its last checkpoint
 ├── TaskError        a task whose queries or answers can't be used
 └── PluginError      plugins that contradict each other
@@ -12,7 +13,7 @@ PdistillError
 Messages are lower case, without a full stop; they name the offending value, the valid choices and the next command.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -72,6 +73,28 @@ class ContextError(BackendError):
         return (
             f"query {self.name!r} does not fit: {self._reason}; shorten the prompt, leave the query out, or use a model with "
             "a longer context"
+        )
+
+
+class TargetError(BackendError):
+    """A text that no answer of a model can be, as its tokenizer has no ids for it.
+
+    Args:
+        model: the model's name.
+        target: the text.
+        ids: what the tokenizer makes of it, with an end token.
+    """
+
+    def __init__(self, model: str, target: str, ids: Sequence[int]) -> None:
+        super().__init__(model, target, ids)
+        self.model = model
+        self.target = target
+        self.ids = ids
+
+    def __str__(self) -> str:
+        return (
+            f"the tokenizer of model '{self.model}' has no tokens for the answer {self.target[:40]!r}: it has a special token "
+            "or a character that the tokenizer changes; write it differently in the prompt or in --labels"
         )
 
 

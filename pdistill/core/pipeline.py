@@ -21,6 +21,7 @@ from pdistill.core.stages.examples import rejections, training_rows
 from pdistill.core.stages.generate import generate_examples
 from pdistill.core.stages.opening import begin_run, check_as_begun, check_same, train_options
 from pdistill.core.stages.preflight import base_made_by, report_preflight
+from pdistill.core.stages.renderable import check_student, check_teacher
 from pdistill.core.stages.train import train_student
 from pdistill.core.stages.training import Training
 from pdistill.core.store.example import Example
@@ -64,6 +65,9 @@ def _generate(config: Config, progress: Progress, strict: bool) -> RunDirectory:
     new_plan = None
     if directory.stored(GenerateSettings) is None:
         new_plan = make_plan(config, inputs, specs, fingerprint)
+        task, planned = new_plan.inputs.task, new_plan.settings
+        check_teacher(task, inputs.queries(), new_plan.teacher, planned.constrain)
+        check_student(task, inputs.queries, new_plan.student, planned.max_tokens)
         check_limit(new_plan.prices, {side: spec.id for side, spec in specs.items()}, config.max_cost)
     with directory.lock():
         if new_plan is not None:
@@ -143,6 +147,8 @@ def train(
         lora = Lora(rank=options.rank, seed=settings.seed, start=start)
         if stored is None and isinstance(student, Remote):
             student.check_available(lora)
+        if stored is None and models.student.id != settings.student:
+            check_student(opened.task, opened.queries, student, settings.max_tokens)
         budget = open_budget(directory, models.by_side, max_cost, backend_options or {}, progress, "student")
         with directory.timed("train"), training_rows(directory, opened.task, student.renderer()) as rows:
             if stored is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
 from pdistill.core.contract.interfaces import Sampler, Scorer, Student, Teacher, TokenScores, capabilities_of
-from pdistill.core.contract.prompts import Text
+from pdistill.core.contract.prompts import Message, Messages, Text
 from pdistill.core.contract.sampling import Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
 from pdistill.testing.bench import EXAMPLES, GREEDY, QUERIES, Bench, answers, bare_prompt, full_prompt
@@ -29,6 +29,27 @@ def renders_targets(bench: Bench) -> None:
         )
         ends.add(ids[-1])
     assert len(ends) == 1, f"target_ids() end with {sorted(ends)}; always end with the same single end token"
+
+
+def renders_targets_as_in_conversations(bench: Bench) -> None:
+    """Target ids are those of the answer in a conversation that continues, where its ids begin with the prompt's."""
+    renderer = bench.student().renderer()
+    prompt = bare_prompt(renderer, QUERIES[0])
+    if not isinstance(prompt, Messages):
+        return
+    asked = list(renderer.prompt_ids(prompt))
+    for target in ("animal", "two words"):
+        turns = (*prompt.messages, Message("assistant", target), Message("user", QUERIES[1]))
+        whole = list(renderer.prompt_ids(Messages(turns)))
+        if whole[: len(asked)] != asked:
+            continue
+        after, answer = whole[len(asked) :], list(renderer.target_ids(prompt, target))
+        sizes = range(1, len(after) + 1)
+        size = next((n for n in sizes if "".join(renderer.pieces(after[:n])).strip() == target), None)
+        assert size is None or answer[:size] == after[:size], (
+            f"target_ids() of {target!r} are {answer}, but in a conversation the same answer has the ids {after[:size]}; "
+            "return what the chat template puts after the prompt"
+        )
 
 
 def renders_prompts(bench: Bench) -> None:
@@ -260,4 +281,11 @@ TEACHER_CHECKS: tuple[Callable[[Bench], None], ...] = (
     refuses_models_that_are_not_there,
     resolves_once,
 )
-CHECKS = (renders_targets, renders_prompts, tells_renderers_apart, scores_tokens, *TEACHER_CHECKS)
+CHECKS = (
+    renders_targets,
+    renders_targets_as_in_conversations,
+    renders_prompts,
+    tells_renderers_apart,
+    scores_tokens,
+    *TEACHER_CHECKS,
+)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from tokenizers import normalizers
 
 from pdistill.backends.local.backend import LocalBackend
 from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.contract.prompts import Message, Messages, Text, framed, teacher_prompt
-from pdistill.core.errors import BackendError
+from pdistill.core.errors import BackendError, TargetError
+from tests.backends.chat_families import FAMILIES, tokenizer_of
 from tests.backends.tiny_models import chat_tokenizer, gpt2_tokenizer, make
 
 
@@ -117,3 +119,83 @@ def test_identity_tells_vocabularies_and_templates_apart(chat: TemplateRenderer,
     assert chat.identity()["vocabulary"] != text.identity()["vocabulary"]
     assert chat.identity()["template"] != TemplateRenderer(other, "tiny").identity()["template"]
     assert chat.identity() == TemplateRenderer(chat_tokenizer(), "tiny").identity()
+
+
+ROLES = [["user"], ["user", "assistant", "user"], ["system", "user"], ["system", "user", "assistant", "user"]]
+
+
+@pytest.mark.parametrize("target", ["repair", "An answer: «r é 日», {x}\n\n  1. fix"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_answer_has_the_ids_of_the_templates_own_finished_conversation(name: str, target: str) -> None:
+    family, tokenizer = FAMILIES[name], tokenizer_of(name)
+    renderer = TemplateRenderer(tokenizer, name)
+    for roles in ROLES if family.system else ROLES[:2]:
+        turns = tuple(Message(role, f"The pump is broken ({at})") for at, role in enumerate(roles))  # type: ignore[arg-type]
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        text = tokenizer.apply_chat_template(
+            [*messages, {"role": "assistant", "content": target}], tokenize=False, enable_thinking=False
+        )
+        own = tokenizer(text, add_special_tokens=False)["input_ids"]
+        asked, answer = renderer.prompt_ids(Messages(turns)), renderer.target_ids(Messages(turns), target)
+        end = tokenizer.convert_tokens_to_ids(family.end)
+        if own[: len(asked)] != list(asked):  # Mistral's third template forgets the system message once it is answered
+            assert (name, roles[0]) == ("mistral-v3", "system")
+            asked = own[: len(own) - len(answer)]
+        joined = [*asked, *answer]
+        assert joined[-1] == end
+        assert own[: len(joined)] == joined or [*own, end] == joined
+        assert renderer.text(answer[:-1]).strip() == target
+
+
+def test_an_answer_that_the_tokenizer_changes_is_refused_by_name() -> None:
+    renderer = TemplateRenderer(tokenizer_of("mistral-v1"), "mine")
+    with pytest.raises(TargetError, match=r"the tokenizer of model 'mine' has no tokens for the answer 'a<s>b'"):
+        renderer.target_ids(framed("{query}", "x", "chat"), "a<s>b")
+    tokenizer = chat_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    with pytest.raises(TargetError, match="has no tokens"):
+        TemplateRenderer(tokenizer, "mine").target_ids(framed("{query}", "x", "chat"), "cafe\u0301")
+
+
+def test_a_template_that_treats_a_finished_conversation_differently_gets_the_answer_alone() -> None:
+    tokenizer = chat_tokenizer()
+    prompt = framed("{query}", "x", "chat")
+    plain = TemplateRenderer(tokenizer, "tiny").target_ids(prompt, "de")
+    for added in ("{{ '<think>\\n' if add_generation_prompt }}", "{{ 'thought: ' if not add_generation_prompt }}"):
+        other = chat_tokenizer()
+        other.chat_template = str(other.chat_template) + added
+        assert TemplateRenderer(other, "tiny").target_ids(prompt, "de") == plain
+
+
+def test_an_answer_to_a_long_prompt_is_split_as_after_the_whole_of_it() -> None:
+    tokenizer = tokenizer_of("mistral-v1")
+    prompt = teacher_prompt("Name the kind of request. " * 200, "The pump is broken", "chat")
+    assert isinstance(prompt, Messages)
+    messages = [{"role": turn.role, "content": turn.content} for turn in prompt.messages]
+    whole = tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": "fix"}], tokenize=False)
+    renderer = TemplateRenderer(tokenizer, "mistral")
+    assert [*renderer.prompt_ids(prompt), *renderer.target_ids(prompt, "fix")] == tokenizer(
+        whole, add_special_tokens=False
+    )["input_ids"]
+
+
+def test_an_answer_is_read_from_the_final_channel() -> None:
+    renderer = TemplateRenderer(tokenizer_of("gpt-oss"), "oss")
+
+    def ids(text: str) -> list[int]:
+        return list(renderer.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    assert renderer.answer(ids("<|channel|>final<|message|>repair")) == "repair"
+    thought = "<|channel|>analysis<|message|>a pump<|end|><|start|>assistant<|channel|>final<|message|>fix"
+    assert renderer.answer(ids(thought)) == "fix"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("gpt-oss", "<|channel|>commentary to=tool<|message|>{}"), ("llama-3", "fix<|header|>tool")]
+)
+def test_other_special_tokens_are_not_glued_away(name: str, text: str) -> None:
+    renderer = TemplateRenderer(tokenizer_of(name), name)
+    answer = renderer.answer(renderer.tokenizer(text, add_special_tokens=False)["input_ids"])
+    assert answer == text
+    assert renderer.holds_special_tokens(answer)
+    assert not renderer.holds_special_tokens("fix tool")

@@ -24,7 +24,7 @@ from pdistill.backends.local.training.trainer import STATES_FOLDER, WEIGHTS_FOLD
 from pdistill.backends.local.vllm import engine as vllm_engine
 from pdistill.backends.local.vllm.engine import CannotRunError
 from pdistill.backends.local.vllm.sampler import VllmSampler
-from pdistill.backends.rendering import TemplateRenderer
+from pdistill.backends.rendering import RunDay, TemplateRenderer
 from pdistill.core.contract.exporter import ExportSpec
 from pdistill.core.contract.interfaces import ADAPTER, Capability, Lora, StateURI, WeightsURI
 from pdistill.core.contract.prices import FREE, Prices
@@ -43,6 +43,7 @@ class LocalBackend:
         self.default_model: str | None = None
         self.options = options
         self._machine: Machine | None = None
+        self.day = RunDay()
         self._opened: dict[str, OpenedModel] = {}
 
     def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -51,10 +52,11 @@ class LocalBackend:
         Raises:
             BackendError: the device or the engine is not available.
         """
+        stored = self.day.with_stored(stored)
         self._machine = machine.probe(self.options) if stored is None else machine.from_row(stored)
         machine.check_device(self._machine.device)
         machine.apply(self._machine)
-        return self._machine.row()
+        return self.day.added_to(self._machine.row())
 
     def prices(self, model: str) -> Prices:
         """Return prices of 0."""
@@ -104,7 +106,10 @@ class OpenedModel:
         """Return the model's renderer, without loading weights."""
         if self._renderer is None:
             tokenizer = load_tokenizer(self.source)
-            self._renderer = TemplateRenderer(tokenizer, self.source.name, self.backend.options.thinking)
+            day = self.backend.day.of(tokenizer)
+            embeddings = getattr(self.source.config.get_text_config(), "vocab_size", None)
+            thinking = self.backend.options.thinking
+            self._renderer = TemplateRenderer(tokenizer, self.source.name, thinking, day, embeddings)
         return self._renderer
 
     def base(self) -> Any:
@@ -165,6 +170,7 @@ class LocalTeacher:
         self.capabilities: frozenset[Capability] = frozenset({"generate", "score", "constrain-labels"})
         if opened.backend.resolved.engine == "vllm":
             self.capabilities |= GRAMMARS
+        self.context = opened.source.context
         self.opened = opened
 
     def renderer(self) -> TemplateRenderer:
@@ -183,6 +189,7 @@ class LocalStudent:
     def __init__(self, opened: OpenedModel, directory: Path) -> None:
         self.id = opened.source.name
         self.capabilities: frozenset[Capability] = frozenset({"generate", "score", "train-hard"})
+        self.context = opened.source.context
         self.defaults = training_defaults(opened.source)
         self.opened = opened
         self.directory = directory

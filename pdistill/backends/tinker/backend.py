@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.backends.remote.background import Background
-from pdistill.backends.rendering import TemplateRenderer
+from pdistill.backends.rendering import RunDay, TemplateRenderer
 from pdistill.backends.tinker import TinkerOptions, local_copy
 from pdistill.backends.tinker.connection import Connection, check_served, no_retries, open_connection
 from pdistill.backends.tinker.export import read_note
@@ -34,15 +34,18 @@ class TinkerBackend:
         self.default_model: str | None = MODEL
         self.options = options
         self._served: dict[str, ServedModel] = {}
+        self._day = RunDay()
 
     def resolve(self, stored: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Return the stored or current version of the client; nothing else depends on this machine."""
+        stored = self._day.with_stored(stored)
         if stored is not None:
-            return dict(stored)
+            return self._day.added_to(dict(stored))
         try:
-            return {"client": version("tinker")}
+            client = version("tinker")
         except PackageNotFoundError:
-            return {"client": "not installed"}
+            client = "not installed"
+        return self._day.added_to({"client": client})
 
     def prices(self, model: str) -> Prices | None:
         """Return the published prices, overridden by those in the options; None if one is unknown.
@@ -67,20 +70,22 @@ class TinkerBackend:
         return TinkerStudent(self._model(model), directory)
 
     def _model(self, name: str) -> "ServedModel":
-        return self._served.setdefault(name, ServedModel(name, self.options))
+        return self._served.setdefault(name, ServedModel(name, self.options, self._day))
 
 
 class ServedModel:
     """One model that the service serves."""
 
-    def __init__(self, name: str, options: TinkerOptions) -> None:
+    def __init__(self, name: str, options: TinkerOptions, day: RunDay) -> None:
         self.name = name
         self.options = options
+        self._day = day
 
     @cached_property
     def renderer(self) -> TemplateRenderer:
         """Turns prompts into token ids."""
-        return TemplateRenderer(load_tokenizer(self.name, self.options.tokenizer), self.name, self.options.thinking)
+        tokenizer = load_tokenizer(self.name, self.options.tokenizer)
+        return TemplateRenderer(tokenizer, self.name, self.options.thinking, self._day.of(tokenizer))
 
     def check_available(self, *, trained: bool) -> None:
         """Guarantee that the service is reachable, accepts the key and serves the model.

@@ -206,9 +206,7 @@ class TinkerSampler:
         return bool(tokens) and tokens[-1] in self._end_tokens(item.request.prompt)
 
     def _text(self, item: TokenRequest, tokens: Sequence[int]) -> str:
-        shown = list(tokens[:-1] if self._model_ended(item, tokens) else tokens)
-        decode = self._renderer.tokenizer.decode
-        return str(decode(shown, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return self._renderer.answer(tokens[:-1] if self._model_ended(item, tokens) else tokens)
 
     def _check(self, item: TokenRequest, answer: int) -> None:
         """Guarantee that a request fits; the prefix it shares with the previous request is reported as the prompt."""

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import WeightsURI
-from pdistill.core.contract.prompts import Prompt
+from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.contract.sampling import Completion, Sampling
 
 
@@ -27,13 +27,17 @@ class ExportSpec:
     merge: bool
 
 
+Asked = str | Messages
+"""The input of an export: one user message, or the turns of a conversation, the last of which is the user's."""
+
+
 class LoadedExport(Protocol):
-    """An export as its users have it: loaded without pdistill, its input is one user message."""
+    """An export as its users have it: loaded without pdistill, its input is one user message or a conversation."""
 
-    def prompt_ids(self, query: str) -> TokenIds:
-        """Return the token ids of one user message."""
+    def prompt_ids(self, query: Asked) -> TokenIds:
+        """Return the token ids of one user message, or of a conversation."""
 
-    def answers(self, queries: Sequence[str]) -> Iterator[tuple[int, Completion]]:
+    def answers(self, queries: Sequence[Asked]) -> Iterator[tuple[int, Completion]]:
         """Yield (index in `queries`, answer) for every query, as they finish."""
 
 

@@ -32,6 +32,8 @@ Resolved = Mapping[str, MachineSettings]
 """The machine settings of each side whose backend was opened."""
 StateURI = NewType("StateURI", str)
 WeightsURI = NewType("WeightsURI", str)
+DATE = "date"
+"""The key of machine settings for the day that chat templates write, which belongs to the run: later stages are given it."""
 ADAPTER = WeightsURI("adapter")
 
 
@@ -102,6 +104,14 @@ class Renderer(Protocol):
 
     def identity(self) -> Mapping[str, str]:
         """Return what distinguishes this renderer from others: hashes of vocabulary and template, the thinking mode."""
+
+
+@runtime_checkable
+class SpecialTokens(Protocol):
+    """A renderer that knows the special tokens of its model, which no answer is to hold."""
+
+    def holds_special_tokens(self, text: str) -> bool:
+        """Return whether a special token is written out in a text."""
 
 
 class Sampler(Protocol):
@@ -228,7 +238,11 @@ class Backend(Protocol):
     default_model: str | None
 
     def resolve(self, stored: MachineSettings | None) -> MachineSettings:
-        """Return what depends on the machine (device, dtype, threads, chunk size): detected, or as stored."""
+        """Return what depends on the machine (device, dtype, threads, chunk size): detected, or as stored.
+
+        It is called again, with what it returned, once the models' renderers are made. Where only DATE is stored, the rest is
+        detected.
+        """
 
     def teacher(self, model: str) -> Teacher:
         """Return the model as a teacher.
@@ -258,6 +272,11 @@ def prompt_tokens(renderer: Renderer | None, prompt: Prompt) -> int:
         return len(renderer.prompt_ids(prompt))
     texts = [message.content for message in prompt.messages] if isinstance(prompt, Messages) else [prompt.text]
     return sum(len(text.encode("utf-8", "surrogatepass")) + MESSAGE_FRAME_TOKENS for text in texts)
+
+
+def context_of(model: Teacher | Student) -> int | None:
+    """Return the most tokens that a model can hold; None where its backend does not say."""
+    return getattr(model, "context", None)
 
 
 def capabilities_of(model: Teacher | Student) -> frozenset[Capability]:

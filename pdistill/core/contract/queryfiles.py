@@ -161,6 +161,11 @@ def _conversation(row: Row, where: str) -> tuple[str, tuple[Message, ...]]:
             f"{where}: 'messages' must be a list of user and assistant turns, each with role and content, not "
             f"{_shown(turns)}; the system message is --prompt"
         )
+    calling = next((turn for turn in turns if turn.get("tool_calls") or turn.get("function_call")), None)
+    if calling is not None:
+        raise UsageError(
+            f"{where}: a turn of 'messages' calls a tool, which no prompt here can show: {_shown(calling)}; leave the row out"
+        )
     if turns[-1]["role"] != "user":
         raise UsageError(f"{where}: the last of 'messages' must have the role 'user': it is the query")
     return turns[-1]["content"], tuple(Message(turn["role"], turn["content"]) for turn in turns[:-1])

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from pdistill.core.contract.exporter import Exporter, ExportSpec, LoadedExport
+from pdistill.core.contract.exporter import Asked, Exporter, ExportSpec, LoadedExport
 from pdistill.core.contract.interfaces import ADAPTER, RemoteStudent
-from pdistill.core.contract.prompts import QUERY_FIELD
+from pdistill.core.contract.prompts import QUERY_FIELD, Message, Messages
 from pdistill.core.contract.queries import Query
 from pdistill.core.delivery.ask import TrainedStudent, trained_student
 from pdistill.core.delivery.card import ADAPTER_CONFIG, Parity, card
@@ -120,7 +120,7 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport,
     renderer, task = trained.student.renderer(), trained.task
     queries = [query for query, _ in HeldOut(run)]
     for query in queries:
-        if list(exported.prompt_ids(query.tagged)) != list(renderer.prompt_ids(task.student_prompt(query))):
+        if list(exported.prompt_ids(as_asked(query))) != list(renderer.prompt_ids(task.student_prompt(query))):
             raise BackendError(
                 f"no chat template can be made for this student: the prompt of query {query.id!r} would have other tokens "
                 "than in the run; nothing was exported"
@@ -128,13 +128,18 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport,
     recorded = list(read_records(AnswerRow, run.check(run.predictions("student").path)))
     progress.begin("compare", len(queries), 0, "answers")
     equal = stopped = 0
-    for place, answer in exported.answers([query.tagged for query in queries]):
+    for place, answer in exported.answers([as_asked(query) for query in queries]):
         text, cut = trained.sampling.cut(answer.text)
         same = (text, "stop" if cut else answer.finish) == (recorded[place].response, recorded[place].finish)
         equal, stopped = equal + same, stopped + (same and cut)
         progress.advance()
     progress.end()
     return Parity(len(queries), equal, stopped)
+
+
+def as_asked(query: Query) -> Asked:
+    """Return a query as users of the student ask it: its text, or all turns of its conversation."""
+    return Messages((*query.earlier, Message("user", query.tagged))) if query.earlier else query.tagged
 
 
 def adapter_hashes(run: RunDirectory) -> dict[str, str]:

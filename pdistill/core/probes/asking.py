@@ -12,7 +12,7 @@ from pdistill.core.contract.prices import Tokens
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling, request_seed
 from pdistill.core.contract.task import Task
-from pdistill.core.errors import ContextError
+from pdistill.core.errors import ContextError, TargetError
 from pdistill.core.money.budget import Meter
 from pdistill.core.probes.questions import prompt_of, question_of
 from pdistill.core.progress import Progress
@@ -141,7 +141,10 @@ def question_for(task: Task, row: Row, arm: str, seed: int = 0) -> Question:
 
 def text_ids(renderer: Renderer, question: Question, row: Row) -> TokenIds:
     """Return the ids of the text that is scored after the question, without an end token."""
-    return renderer.target_ids(question.request.prompt, row["rest"])[:-1]
+    try:
+        return renderer.target_ids(question.request.prompt, row["rest"])[:-1]
+    except TargetError as error:
+        return error.ids[:-1]
 
 
 def scored_tokens(renderer: Renderer | None, question: Question, target: TokenIds) -> Tokens:

@@ -171,8 +171,7 @@ class Model:
         self, spec: ModelSpec, stored: MachineSettings | None = None, backend: "_Opener | None" = None
     ) -> None:
         self.spec = spec
-        self.resolved: MachineSettings | None = None
-        """The machine settings, once `teacher` or `student` was called."""
+        self._first: MachineSettings | None = None
         self._stored = stored
         self._opener = backend or _Opener(spec)
 
@@ -205,9 +204,14 @@ class Model:
         """
         return self._opener.backend().prices(self.spec.model)
 
+    @property
+    def resolved(self) -> MachineSettings | None:
+        """The machine settings, once `teacher` or `student` was called."""
+        return None if self._first is None else dict(self._opener.backend().resolve(self._first))
+
     def _backend(self) -> Backend:
         backend = self._opener.backend()
-        self.resolved = dict(backend.resolve(self._stored))
+        self._first = dict(backend.resolve(self._stored))
         return backend
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from pdistill.core.contract.interfaces import Resolved
+from pdistill.core.contract.interfaces import DATE, Resolved
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.task import Task
 from pdistill.core.setup.config import Config
@@ -48,7 +48,7 @@ class OpenedRun:
 
         Args:
             student: the model that is trained, where it is not the one that the run was started with.
-            resolved: what a stage resolved when it was first opened; None: resolve now.
+            resolved: what a stage resolved when it was first opened; None: resolve now, but for the day.
 
         Raises:
             UsageError: a backend is no longer installed, or the run alone names an address to which the user's key would go.
@@ -56,7 +56,8 @@ class OpenedRun:
         config = replace(self.config, teacher=self.settings.teacher, student=student or self.settings.student)
         specs = resolve_models(config, self.task)
         check_addresses(config, {spec.backend for spec in specs.values()}, self.given)
-        return open_models(specs, resolved)
+        day = {side: {DATE: row[DATE]} for side, row in self.settings.resolved.items() if DATE in row}
+        return open_models(specs, day if resolved is None else resolved)
 
 
 def reopen(directory: RunDirectory, backend_options: BackendOptions | None = None) -> OpenedRun:

@@ -1,46 +1,64 @@
 """The examples: made from the responses, and rendered as rows of tokens for training."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
 from pdistill.core.answers.selection import Selection, read_target
 from pdistill.core.contract.batches import Batch, HardRow, hard_batch, hard_row
-from pdistill.core.contract.interfaces import Renderer
+from pdistill.core.contract.interfaces import Renderer, SpecialTokens, Student, Teacher, context_of
+from pdistill.core.contract.prompts import Prompt
 from pdistill.core.contract.queries import Query
-from pdistill.core.contract.targets import HardTarget, Rejected
+from pdistill.core.contract.targets import SPECIAL, TOO_LONG, UNSAYABLE, HardTarget, Rejected
 from pdistill.core.contract.task import Task
-from pdistill.core.errors import TaskError
+from pdistill.core.errors import TargetError, TaskError
 from pdistill.core.numerics.split import split_of
 from pdistill.core.setup.opened_run import OpenedRun
+from pdistill.core.stages.renderable import fits
 from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.example import Example
 from pdistill.core.store.rows import RowIndex, read_records, write_rows
 from pdistill.core.store.rundir import RunDirectory
 
 
-def write_examples(run: OpenedRun, groups: Iterable[tuple[Query, str]]) -> None:
+def write_examples(
+    run: OpenedRun,
+    groups: Iterable[tuple[Query, str]],
+    teacher: Callable[[], Teacher],
+    student: Callable[[], Student],
+) -> None:
     """Guarantee that examples.jsonl holds one row per query: its split, and its target or why it has none.
 
     Args:
         groups: the queries, each with its group.
+        teacher: makes the model that answered; an answer with one of its special tokens is rejected.
+        student: makes the model that is to learn them; a target that it can't give is rejected.
     """
     directory = run.directory
     if not directory.examples.exists():
-        rows = (example.as_row() for example in _examples(run, groups))
+        rows = (example.as_row() for example in _examples(run, groups, teacher(), student()))
         write_rows(directory.examples, rows, directory.seal)
 
 
-def _examples(run: OpenedRun, groups: Iterable[tuple[Query, str]]) -> Iterator[Example]:
+def _examples(
+    run: OpenedRun, groups: Iterable[tuple[Query, str]], teacher: Teacher, student: Student
+) -> Iterator[Example]:
+    answered_by = teacher.renderer()
+    renderer, context = student.renderer(), context_of(student)
     settings, directory = run.settings, run.directory
     selection = Selection(settings.select, settings.min_confidence)
     responses = read_records(AnswerRow, directory.check(directory.responses(settings.samples).path))
     for query, group in groups:
-        samples = [read_target(run.task, query, row) for row in islice(responses, settings.samples)]
+        samples = [
+            _with_special_tokens(answered_by, row) or read_target(run.task, query, row)
+            for row in islice(responses, settings.samples)
+        ]
         split = split_of(group, settings.seed)
         target, confidence = selection.pick(run.task, query, samples, split)
+        if isinstance(target, HardTarget):
+            target = _learnable(renderer, context, run.task.student_prompt(query), target)
         yield Example(
             number=query.number,
             id=query.id,
@@ -50,6 +68,22 @@ def _examples(run: OpenedRun, groups: Iterable[tuple[Query, str]]) -> Iterator[E
             rejected=target.reason if isinstance(target, Rejected) else None,
             confidence=confidence if settings.samples > 1 else None,
         )
+
+
+def _with_special_tokens(renderer: object, row: AnswerRow) -> Rejected | None:
+    """Return the rejection of an answer that holds special tokens of its model, where the renderer knows them."""
+    if row.finish == "stop" and isinstance(renderer, SpecialTokens) and renderer.holds_special_tokens(row.response):
+        return SPECIAL
+    return None
+
+
+def _learnable(renderer: Renderer, context: int | None, prompt: Prompt, target: HardTarget) -> HardTarget | Rejected:
+    """Return the target, or a rejection where the student has no tokens for it or its context no room."""
+    try:
+        ids = renderer.target_ids(prompt, target.text)
+    except TargetError:
+        return UNSAYABLE
+    return target if context is None or fits(renderer, prompt, len(ids), context) else TOO_LONG
 
 
 def rejections(run: RunDirectory) -> Counter[str]:

@@ -35,7 +35,8 @@ def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
     def budget() -> Budget:
         return open_budget(directory, models.by_side, config.max_cost, config.backend_options, progress, *SIDES)
 
-    reuse = Reusable(find_run(str(config.from_run)) if config.from_run else None, settings)
+    earlier = find_run(str(config.from_run)) if config.from_run else None
+    reuse = Reusable(earlier, settings, cache(lambda: models.teacher.teacher().renderer()))
     groups = Groups(run.queries)
     preflight = Preflight(run, groups, strict, budget, progress)
     if preflight.due:
@@ -45,7 +46,7 @@ def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
     else:
         report_preflight(directory, strict, progress)
     _collect_responses(run, models.teacher.teacher, preflight, reuse, budget, progress)
-    write_examples(run, groups)
+    write_examples(run, groups, models.teacher.teacher, lambda: models.student.student(directory.path))
 
 
 def _collect_responses(

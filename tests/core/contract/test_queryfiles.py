@@ -83,6 +83,11 @@ def test_a_conversation_ends_in_the_query(tmp_path: Path) -> None:
         ('{"query": "a", "slices": "x"}', "line 2: 'slices' must be a list of strings, not \"x\""),
         ('{"query": "a", "slices": [1]}', "line 2: 'slices' must be a list of strings"),
         ('{"query": "a", "messages": [1]}', "line 2: 'query' and 'messages' are mutually exclusive"),
+        (
+            '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, '
+            '{"role": "user", "content": "b"}]}',
+            "line 2: a turn of 'messages' calls a tool, which no prompt here can show",
+        ),
         ('{"messages": []}', "line 2: 'messages' must be a list of user and assistant turns"),
         ('{"messages": [{"role": "system", "content": "a"}]}', "the system message is --prompt"),
         ('{"messages": [{"role": "assistant", "content": "a"}]}', "the last of 'messages' must have the role 'user'"),

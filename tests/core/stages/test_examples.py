@@ -2,15 +2,18 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pdistill.backends.fake.renderer import FakeRenderer
+from pdistill.backends.fake.student import FakeStudent
+from pdistill.core.contract.prompts import Prompt
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.targets import UNSURE
-from pdistill.core.errors import RunError, TaskError
+from pdistill.core.errors import RunError, TargetError, TaskError
 from pdistill.core.numerics.split import split_of
 from pdistill.core.setup.opened_run import reopen
 from pdistill.core.stages.examples import rejections, training_rows, write_examples
@@ -36,8 +39,14 @@ def made(folder: Path, **options: Any) -> RunDirectory:
     rows = outcomes((f"{at**9:x}" for at in range(60)), sampled)
     run = build_run(folder, rows, until="generate", samples=4, temperature=1.0, **options)
     run.examples.unlink()
-    write_examples(reopen(run), ((row.query, row.query.id) for row in rows))
+    _write(run, ((row.query, row.query.id) for row in rows))
     return run
+
+
+def _write(run: RunDirectory, groups: Iterable[tuple[Query, str]]) -> None:
+    opened = reopen(run)
+    models = opened.models()
+    write_examples(opened, groups, models.teacher.teacher, lambda: models.student.student(run.path))
 
 
 def examples(run: RunDirectory) -> list[Example]:
@@ -67,7 +76,7 @@ def test_the_split_is_that_of_the_group(tmp_path: Path, plain: RunDirectory) -> 
     run = made(tmp_path / "run", seed=5)
     assert [each.split for each in examples(run)] == [split_of(str(number), 5) for number in range(60)]
     run.examples.unlink()
-    write_examples(reopen(run), ((query, "one") for query in read_records(Query, run.queries)))
+    _write(run, ((query, "one") for query in read_records(Query, run.queries)))
     assert {(each.group, each.split) for each in examples(run)} == {("one", split_of("one", 5))}
 
 
@@ -86,7 +95,7 @@ def test_unsure_examples_are_not_trained_on_and_are_counted(tmp_path: Path, plai
 
 def test_examples_that_are_there_stay(plain: RunDirectory) -> None:
     before = plain.examples.read_bytes()
-    write_examples(reopen(plain), [])
+    _write(plain, [])
     assert plain.examples.read_bytes() == before
 
 
@@ -128,4 +137,38 @@ def test_edited_responses_are_an_error(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**row, "response": "fruit"}) + "\n" for row in rows))
     with pytest.raises(RunError, match=r"responses.jsonl' was changed after it was complete"):
-        write_examples(reopen(run), [])
+        _write(run, [])
+
+
+def test_targets_that_the_student_can_not_give_are_rejected_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def target_ids(self: FakeRenderer, prompt: Prompt, target: str) -> list[int]:
+        if target == "fruit":
+            raise TargetError("rule", target, [])
+        return [1] * (20 if target == "other" else 2)
+
+    monkeypatch.setattr(FakeRenderer, "target_ids", target_ids)
+    monkeypatch.setattr(FakeStudent, "context", 30, raising=False)
+    monkeypatch.setattr(FakeRenderer, "prompt_ids", lambda self, prompt: [1] * 12)
+    targets = ("animal", "fruit", "other")
+    rows = outcomes((f"{at**9:x}" for at in range(9)), lambda query: Outcome(query, targets[query.number % 3]))
+    run = build_run(tmp_path / "run", rows, until="generate")
+    run.examples.unlink()
+    _write(run, ((row.query, row.query.id) for row in rows))
+    assert rejections(run) == {"not sayable by the student's tokenizer": 3, "longer than the student's context": 3}
+    assert {example.target for example in examples(run)} == {"animal", None}
+
+
+def test_an_answer_with_a_special_token_of_its_model_is_rejected_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeRenderer, "holds_special_tokens", lambda self, text: "<|tool|>" in text, raising=False)
+    rows = outcomes(
+        (f"{at**9:x}" for at in range(8)),
+        lambda query: Outcome(query, responses=("animal",) if query.number % 2 else ("<|tool|>animal",)),
+    )
+    run = build_run(tmp_path / "run", rows, until="generate")
+    run.examples.unlink()
+    _write(run, ((row.query, row.query.id) for row in rows))
+    assert rejections(run) == {"special tokens in the answer": 4}

@@ -18,7 +18,7 @@ def export_template(renderer: TemplateRenderer, prompt: Prompt) -> str:
         prompt: the student's prompt, with `{query}` in place of the query.
 
     Raises:
-        BackendError: the student's prompt is more than one user message.
+        BackendError: the student's prompt is more than one user message, or its model begins answers with special tokens.
     """
     if not isinstance(prompt, Messages):
         return _text_template(renderer, prompt.text)
@@ -27,11 +27,17 @@ def export_template(renderer: TemplateRenderer, prompt: Prompt) -> str:
         raise BackendError(
             f"can't export this student: its prompt must be one user message, and it has the messages {roles}"
         )
+    if renderer.answer_start:
+        start = renderer.tokenizer.decode(list(renderer.answer_start))
+        raise BackendError(
+            f"can't export this student: its model writes {start!r} before an answer, which transformers and its server don't "
+            "tell from the answer; ask it with pdistill sample"
+        )
     return _chat_template(renderer, prompt.messages[0].content)
 
 
 def _chat_template(renderer: TemplateRenderer, frame: str) -> str:
-    """Return the model's own template after lines that set its arguments and put user messages into the frame."""
+    """Return the model's own template after lines that set its arguments and put the last user message into the frame."""
     lines = [
         f"{{% set enable_thinking = {str(renderer.thinking).lower()} %}}",
         "{% set add_generation_prompt = add_generation_prompt or (messages and messages[-1]['role'] == 'user') %}",
@@ -39,14 +45,17 @@ def _chat_template(renderer: TemplateRenderer, frame: str) -> str:
     if frame != QUERY_FIELD:
         framed = f"dict(message, content={_pieces(frame)} | join(message['content']))"
         lines += [
-            "{% set framed = namespace(messages=[]) %}",
+            "{% set framed = namespace(messages=[], last=0) %}",
+            "{% for message in messages %}",
+            "{% if message['role'] == 'user' %}{% set framed.last = loop.index %}{% endif %}",
+            "{% endfor %}",
             "{% for message in messages %}",
             "{% set framed.messages = framed.messages + "
-            f"[{framed} if message['role'] == 'user' and message['content'] is string else message] %}}",
+            f"[{framed} if loop.index == framed.last and message['content'] is string else message] %}}",
             "{% endfor %}",
             "{% set messages = framed.messages %}",
         ]
-    return "\n".join([*lines, str(renderer.tokenizer.get_chat_template())])
+    return "\n".join([*lines, renderer.dated_template()])
 
 
 def _text_template(renderer: TemplateRenderer, frame: str) -> str:

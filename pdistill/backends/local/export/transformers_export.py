@@ -11,8 +11,10 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from pdistill.backends.local.model.adapter import CONFIG_FILE
+from pdistill.backends.local.model.adapter import CONFIG_FILE, TIED_WARNING
 from pdistill.core.contract.batches import TokenIds
+from pdistill.core.contract.exporter import Asked
+from pdistill.core.contract.prompts import Message
 from pdistill.core.contract.sampling import Completion
 
 BATCH_ROWS = 16
@@ -32,15 +34,16 @@ class TransformersExport:
 
     def __init__(self, directory: Path, device: str) -> None:
         self.tokenizer = Tokenizers.from_pretrained(directory)
+        self._special = {token for token, added in self.tokenizer.added_tokens_decoder.items() if added.special}
         self.settings = Settings.from_pretrained(directory)
         self.model = _load(directory).to(device).eval()
 
-    def prompt_ids(self, query: str) -> TokenIds:
-        """Return the ids of one user message, rendered with the export's own chat template."""
-        return list(self.tokenizer.apply_chat_template(_message(query), return_dict=False))
+    def prompt_ids(self, query: Asked) -> TokenIds:
+        """Return the ids of one user message, or of a conversation, rendered with the export's own chat template."""
+        return list(self.tokenizer.apply_chat_template(_turns(query), return_dict=False))
 
     @torch.inference_mode()
-    def answers(self, queries: Sequence[str]) -> Iterator[tuple[int, Completion]]:
+    def answers(self, queries: Sequence[Asked]) -> Iterator[tuple[int, Completion]]:
         """Yield (index in `queries`, answer) as they finish; only messages of equal length share a batch."""
         by_length: dict[int, list[int]] = defaultdict(list)
         prompts = [self.prompt_ids(query) for query in queries]
@@ -61,7 +64,7 @@ class TransformersExport:
     def _completion(self, tokens: list[int], prompt_tokens: int) -> Completion:
         ends = set(self.settings.eos_token_id)
         end = next((position for position, token in enumerate(tokens) if token in ends), None)
-        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
+        text = self.tokenizer.decode(tokens[:end], skip_special_tokens=not self._special.intersection(tokens[:end]))
         return Completion(
             text, "length" if end is None else "stop", prompt_tokens, len(tokens[:end]) + (end is not None)
         )
@@ -77,8 +80,10 @@ def _load(directory: Path) -> Any:
     model = Models.from_pretrained(inside if inside.is_dir() else base, dtype=torch.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT uses names that transformers has deprecated
+        warnings.filterwarnings("ignore", TIED_WARNING)
         return PeftModel.from_pretrained(model, directory)
 
 
-def _message(query: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": query}]
+def _turns(query: Asked) -> list[dict[str, str]]:
+    messages = (Message("user", query),) if isinstance(query, str) else query.messages
+    return [{"role": message.role, "content": message.content} for message in messages]

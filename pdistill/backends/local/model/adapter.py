@@ -25,6 +25,7 @@ from pdistill.core.errors import BackendError
 M = TypeVar("M", bound=nn.Module)
 
 WEIGHTS_FILE, CONFIG_FILE = "adapter_model.safetensors", "adapter_config.json"
+TIED_WARNING = "Model has `tie_word_embeddings=True` and a tied layer"
 BUILTIN_BASE = "pdistill/builtin"
 """The base that an adapter of the built-in model names: the same on every machine."""
 
@@ -76,14 +77,18 @@ def merge(base: PreTrainedModel, folder: Path) -> Any:
     layers: list[Any] = [module for module in student.modules() if isinstance(module, LoraLayer)]
     for layer in layers:
         inner = layer.get_base_layer()
-        merged = inner.weight.float() + layer.get_delta_weight("default").float()
-        inner.weight = nn.Parameter(merged.to(inner.weight.dtype), requires_grad=False)
-    return student.unload().eval().requires_grad_(False)
+        weight = inner.weight.float() + layer.get_delta_weight("default").float()
+        inner.weight = nn.Parameter(weight.to(inner.weight.dtype), requires_grad=False)
+    merged = student.unload().eval().requires_grad_(False)
+    if merged.get_output_embeddings().weight is not merged.get_input_embeddings().weight:
+        merged.config.get_text_config().tie_word_embeddings = merged.config.tie_word_embeddings = False
+    return merged
 
 
 def _add_adapter(base: PreTrainedModel, config: LoraConfig) -> PeftModel:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT uses names that transformers has deprecated
+        warnings.filterwarnings("ignore", TIED_WARNING)  # `merge` unties them
         return get_peft_model(shared_copy(base), config).eval()
 
 

@@ -38,8 +38,7 @@ class StopRules:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""
-        decode = self.renderer.tokenizer.decode
-        return str(decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return self.renderer.answer(tokens)
 
 
 def end_tokens(configured: int | Sequence[int] | None, renderer: TemplateRenderer) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """Generates answers with vLLM: requests pass through its queue, and each answer is yielded as soon as it has ended."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
@@ -11,7 +12,7 @@ from pdistill.backends.local.vllm.engine import VllmEngine
 from pdistill.backends.rendering import TemplateRenderer
 from pdistill.core.contract.batches import TokenIds
 from pdistill.core.contract.interfaces import TokenScores
-from pdistill.core.contract.prompts import Prompt, Text
+from pdistill.core.contract.prompts import Prompt
 from pdistill.core.contract.sampling import Allowed, Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
 
@@ -110,7 +111,7 @@ class VllmSampler:
             "max_tokens": sampling.max_tokens,
             "seed": request.seed if sampling.temperature else None,
             "stop_token_ids": sorted(self.ends),
-            "structured_outputs": _structured_outputs(request.prompt, sampling.allowed),
+            "structured_outputs": _structured_outputs(self.renderer, request.prompt, sampling.allowed),
             "output_kind": RequestOutputKind.CUMULATIVE if stop_rules.by_text else RequestOutputKind.FINAL_ONLY,
         }
 
@@ -131,18 +132,22 @@ def _grammar_errors(allowed: Allowed | None) -> Iterator[None]:
         raise BackendError(f"vLLM can't constrain its decoding to this ({reason}); leave out --constrain") from None
 
 
-def _structured_outputs(prompt: Prompt, allowed: Allowed | None) -> Any:
-    """Return vLLM's constraint for what is allowed; an answer to a plain text begins with a space."""
+def _structured_outputs(renderer: TemplateRenderer, prompt: Prompt, allowed: Allowed | None) -> Any:
+    """Return vLLM's constraint for what is allowed, with the whitespace that an answer begins with."""
     if allowed is None:
         return None
     from vllm.sampling_params import StructuredOutputsParams
 
     if allowed.json_schema is not None:
         return StructuredOutputsParams(json=allowed.json_schema)
-    spaced = isinstance(prompt, Text) and not prompt.text[-1:].isspace()
     if allowed.pattern is not None:
-        return StructuredOutputsParams(regex=f" ?({allowed.pattern})" if spaced else allowed.pattern)
-    return StructuredOutputsParams(choice=[f" {label}" if spaced else label for label in allowed.labels or ()])
+        space = re.escape(_written(renderer, prompt, "x").partition("x")[0])
+        return StructuredOutputsParams(regex=f"({space})?({allowed.pattern})" if space else allowed.pattern)
+    return StructuredOutputsParams(choice=[_written(renderer, prompt, label) for label in allowed.labels or ()])
+
+
+def _written(renderer: TemplateRenderer, prompt: Prompt, answer: str) -> str:
+    return renderer.written(renderer.target_ids(prompt, answer)[:-1])
 
 
 def _completion(output: Any, stop_rules: StopRules) -> Completion | None:
