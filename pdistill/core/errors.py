@@ -6,6 +6,7 @@ PdistillError
 ├── BackendError     a model, package, key or device that is missing or failed
 │   ├── ContextError     a request that does not fit the model's context
 │   ├── TargetError      an answer that a model's tokenizer has no tokens for
+│   ├── RefusedError     more requests than a run can do without that a service refuses
 │   └── BrokenOffError   a training run that a service broke off; it can resume from its last checkpoint
 ├── TaskError        a task whose queries or answers can't be used
 └── PluginError      plugins that contradict each other
@@ -96,6 +97,25 @@ class TargetError(BackendError):
             f"the tokenizer of model '{self.model}' has no tokens for the answer {self.target[:40]!r}: it has a special token "
             "or a character that the tokenizer changes; write it differently in the prompt or in --labels"
         )
+
+
+class RefusedError(BackendError):
+    """More requests than a run can do without that a service refuses.
+
+    Args:
+        number: the number of a query that is refused.
+        before: the message up to the query's name.
+        after: the message after it.
+    """
+
+    def __init__(self, number: int, before: str, after: str) -> None:
+        super().__init__(number, before, after)
+        self.number = number
+        self.name = str(number)
+        self._before, self._after = before, after
+
+    def __str__(self) -> str:
+        return f"{self._before}{self.name!r}{self._after}"
 
 
 class BrokenOffError(BackendError):

@@ -14,12 +14,14 @@ import openai
 
 from pdistill.backends.openai import OpenAIOptions
 from pdistill.backends.openai.connection import Connection
-from pdistill.backends.openai.failures import detail, is_filtered, is_too_long
+from pdistill.backends.openai.failures import detail, may_belong_to_request
+from pdistill.backends.openai.http import RETRIED
 from pdistill.backends.openai.messages import as_chat, cut_at_stop_texts, parse_answer, request_fields
 from pdistill.backends.openai.parameters import Parameters
+from pdistill.backends.openai.refusals import NoChoicesError, Outcome, Refusals, refused
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
-from pdistill.core.errors import BackendError, ContextError
+from pdistill.core.errors import BackendError
 
 MAX_REQUESTS, MAX_BYTES = 50_000, 100 << 20
 """Limits of one batch; OpenAI accepts 50,000 requests and 200 MB."""
@@ -63,17 +65,21 @@ class BatchSampler:
         self._always_chat = options.api == "chat"
         self._extra = dict(options.extra_fields())
         self._parameters = {chat: Parameters(chat) for chat in (True, False)}
+        self._left_out: dict[str, frozenset[str]] = {}
+        self._refusals = Refusals(connection.url)
 
     def generate(self, requests: Iterable[Request], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
         """Yield an answer for every request, once its batch has ended.
 
         Raises:
-            ContextError: a request does not fit in the model's context.
-            BackendError: the service refuses the request or fails.
+            ContextError: none of the requests fits in the model's context.
+            RefusedError: the service refuses most of the requests.
+            BackendError: the service fails, or refuses the batch.
         """
         pulled = iter(requests)
         while share := self._next_batch(pulled, sampling):
             yield from self._answers(share, sampling)
+        self._refusals.check_answered()
 
     def _next_batch(self, requests: Iterator[Request], sampling: Sampling) -> dict[str, BatchRequest]:
         """Return the requests of the next batch by `custom_id`; empty at the end."""
@@ -97,10 +103,17 @@ class BatchSampler:
 
     def _line(self, one: BatchRequest, sampling: Sampling) -> bytes:
         """Return a request as a line of the batch file; `stop_at_newline` is not sent, answers are cut at the newline here."""
-        fields = self._parameters[one.chat].fields(sampling, one.request.seed, list(sampling.stop))
+        fields = self._fields(one, sampling)
         body = {"model": self._model, **one.content, **fields, **self._extra}
         line = {"custom_id": one.name, "method": "POST", "url": ENDPOINTS[one.chat], "body": body}
         return json.dumps(line).encode() + b"\n"
+
+    def _fields(self, one: BatchRequest, sampling: Sampling) -> dict[str, Any]:
+        return self._parameters[one.chat].fields(sampling, one.request.seed, list(sampling.stop), self._without(one))
+
+    def _without(self, one: BatchRequest) -> frozenset[str]:
+        """Return the fields that a request is sent without."""
+        return self._left_out.get(one.name, frozenset()) | self._parameters[one.chat].left_out
 
     def _answers(self, share: dict[str, BatchRequest], sampling: Sampling) -> Iterator[tuple[Key, Completion]]:
         waiting = dict(share)
@@ -123,10 +136,12 @@ class BatchSampler:
         """Yield the answers of an ended batch to waiting requests, and remove these from `waiting`."""
         for line in self._file_lines(batch.output_file_id, batch.error_file_id):
             one = waiting.get(line["custom_id"])
-            completion = self._parse_line(one, line, sampling) if one else None
-            if one and completion is not None:
+            outcome = self._parse_line(one, line, sampling) if one else None
+            if one and outcome is not None:
                 del waiting[one.name]
-                yield one.request.key, completion
+                if outcome.refusal is None:
+                    self._parameters[one.chat].left_out |= self._without(one)
+                yield from self._refusals.passed(one.request.key, outcome)
 
     def _earlier_batches(self) -> list[Any]:
         """Return the batches that were submitted for this model before, newest first."""
@@ -194,30 +209,33 @@ class BatchSampler:
                     continue
                 yield from (json.loads(line) for line in content.splitlines() if line.strip())
 
-    def _parse_line(self, one: BatchRequest, line: Line, sampling: Sampling) -> Completion | None:
-        """Return the answer in a line of an output file; None if the request should be sent again.
+    def _parse_line(self, one: BatchRequest, line: Line, sampling: Sampling) -> Outcome | None:
+        """Return the outcome in a line of an output file; None if the request should be sent again.
 
         Raises:
-            ContextError: the request does not fit the model's context.
-            BackendError: the service refuses the request.
+            BackendError: the service refuses the key, or the account has no credit.
         """
         response = line.get("response") or {}
         status, body = response.get("status_code", 0), response.get("body") or {}
         if status == 200:
             answer = json.loads(json.dumps(body), object_hook=lambda fields: SimpleNamespace(**fields))
-            return cut_at_stop_texts(parse_answer(answer, one.request.prompt, sampling, self._connection), sampling)
-        if not 400 <= status < 500 or status in (408, 409, 429):
+            if getattr(answer, "error", None):
+                return None
+            try:
+                completion = parse_answer(answer, one.request.prompt, sampling, self._connection)
+            except NoChoicesError as error:
+                return refused(error)
+            return Outcome(cut_at_stop_texts(completion, sampling))
+        if not 400 <= status < 500 or status in RETRIED:
             return None
-        error = _status_error(status, body)
-        if is_filtered(error):
-            self._connection.notices.warn("filter", f"the service refused to answer a query ({detail(error)})")
-            return Completion("", "error")
-        if is_too_long(error):
-            raise ContextError.told(one.request.key.number, detail(error))
-        all_fields = Parameters(one.chat).fields(sampling, one.request.seed, list(sampling.stop))
-        if self._parameters[one.chat].learn(error, all_fields):
+        told = _status_error(status, body)
+        name = self._parameters[one.chat].refused(told, self._fields(one, sampling))
+        if name is not None:
+            self._left_out[one.name] = self._without(one) | {name}
             return None
-        raise self._connection.to_backend_error(error)
+        if not may_belong_to_request(told):
+            raise self._connection.to_backend_error(told)
+        return refused(told)
 
     def _call(self, work: Any) -> Any:
         try:

@@ -1,5 +1,6 @@
 """A connection to one service: every request is retried, and address, key and model are checked first."""
 
+import json
 import os
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,16 +14,17 @@ from pdistill.backends.openai import OpenAIOptions
 from pdistill.backends.openai.failures import (
     ADDRESS_VARIABLE,
     KEY_VARIABLE,
-    QUOTA_CODE,
     clean,
     detail,
     is_model_missing,
     to_backend_error,
 )
+from pdistill.backends.openai.http import RETRIED, RetryingClient
 from pdistill.backends.remote.background import Background
+from pdistill.backends.remote.environment import check_environment, proxy_variable
 from pdistill.backends.remote.notices import Notices
 from pdistill.backends.remote.probe import unreachable_reason
-from pdistill.backends.remote.sender import RetryingSender
+from pdistill.backends.remote.sender import GIVEN_UP, RetryingSender
 from pdistill.core.errors import BackendError, nearest
 
 T = TypeVar("T")
@@ -40,45 +42,13 @@ _answered: set[str] = set()
 """Addresses where a server has answered this process: from then on, outages are waited out for `patience` seconds."""
 
 
-class RetryingClient(httpx.AsyncClient):
-    """An HTTP client that retries transient failures until the service is given up.
-
-    Args:
-        sender: sends every request.
-        window: maximum number of requests in flight.
-    """
-
-    def __init__(self, sender: RetryingSender, window: int) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=window)
-        super().__init__(follow_redirects=True, limits=limits)
-        self._sender = sender
-
-    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Return the response, with its body read.
-
-        Raises:
-            BackendError: the service was given up while this request was being retried.
-            httpx.TransportError: there was no answer within `patience` seconds.
-        """
-
-        async def attempt() -> httpx.Response:
-            if self._sender.failure is not None:
-                raise BackendError(self._sender.failure)
-            response = await httpx.AsyncClient.send(self, request, **options)
-            if response.status_code == 429 and QUOTA_CODE in (await response.aread()).decode(errors="replace"):
-                response.headers["x-should-retry"] = "false"
-            return response
-
-        return await self._sender.send(attempt)
-
-
 class Connection:
     """The client of one service; its requests run on a background thread while the connection is open."""
 
     def __init__(self, options: OpenAIOptions, background: Background) -> None:
         self.url = address(options)
         self.notices = Notices(clean)
-        self.sender = RetryingSender(options.patience, options.timeout, self.notices)
+        self.sender = RetryingSender(options.patience, options.timeout, self.notices, retried=RETRIED, isolating=True)
         self.background = background
         waits: Any = httpx.Timeout(None, connect=CONNECT_SECONDS)
         # newer versions of the openai client accept an httpx client too, but their types don't say so
@@ -109,6 +79,8 @@ class Connection:
                 raise BackendError(self._no_model(model, names, f" ({error.status_code}: {detail(error)})")) from None
             if error.status_code in (401, 402, 403, 429) or error.status_code >= 500:
                 raise self.to_backend_error(error) from None
+        except json.JSONDecodeError:
+            raise BackendError(self._no_model(model, names, " (its answer is not JSON)")) from None
         except (openai.OpenAIError, ValueError) as error:
             raise self.to_backend_error(error) from None
 
@@ -118,9 +90,9 @@ class Connection:
         request: Coroutine[Any, Any, Any] = resource.create(**fields)
         return request
 
-    def to_backend_error(self, error: BaseException) -> BackendError:
-        """Return a client error as a one-line error that suggests the next command."""
-        return to_backend_error(error, self.url, self.sender.failure)
+    def to_backend_error(self, error: BaseException, *, answered: bool = False) -> BackendError:
+        """Return a client error as a one-line error that suggests the next command; see failures."""
+        return to_backend_error(error, self.url, self.sender.failure or given_up(error), answered=answered)
 
     def close(self) -> None:
         """Close the connections."""
@@ -136,8 +108,10 @@ class Connection:
         if self.url not in _answered:
             reason = unreachable_reason(listing)
             if reason is not None:
+                proxy = proxy_variable(listing)
+                start = f"it is asked through the proxy in {proxy}: check that, or unset it" if proxy else "start it"
                 raise BackendError(
-                    f"can't reach the service at {self.url}: {clean(reason).lower()}; start it, check the network, or set "
+                    f"can't reach the service at {self.url}: {clean(reason).lower()}; {start}, check the network, or set "
                     f"{ADDRESS_VARIABLE} or -B teacher.base_url=URL to its address"
                 )
             _answered.add(self.url)
@@ -167,13 +141,20 @@ class Connection:
         return self.background.submit(work).result()
 
 
+def given_up(error: BaseException) -> str | None:
+    """Return why the request that got this error is not retried any more; None if it was not retried."""
+    response = getattr(error, "response", None)
+    return None if response is None else response.extensions.get(GIVEN_UP)
+
+
 @contextmanager
 def open_connection(options: OpenAIOptions) -> Iterator[Connection]:
     """Yield a connection, which is closed at the end.
 
     Raises:
-        BackendError: the key is missing or malformed, or the address is not valid.
+        BackendError: the key is missing or malformed, or the address or a variable of the environment is not valid.
     """
+    check_environment()
     with Background() as background:
         connection = Connection(options, background)
         try:

@@ -2,8 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import openai
 
@@ -20,11 +19,9 @@ TOO_LONG = re.compile(
     r"more than the model's context|prompt is too long",
     re.IGNORECASE,
 )
-FILTERED = ("content_filter", "content_policy_violation", "responsibleaipolicyviolation")
-UNSUPPORTED = re.compile(
-    r"unsupported|not supported|does not support|unknown|unexpected|unrecogni[sz]ed|not permitted|extra_forbidden",
-    re.IGNORECASE,
-)
+WORDS = ("message", "msg", "detail", "error", "status_msg", "title", "reason")
+"""Keys under which services put the words of an error, the most telling first."""
+MARKUP = re.compile(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 
 
 def clean(text: str) -> str:
@@ -41,32 +38,35 @@ def is_model_missing(error: openai.APIStatusError) -> bool:
 
 
 def is_too_long(error: openai.APIStatusError) -> bool:
-    """Return whether the service says that the request exceeds the model's context."""
+    """Return whether the service says, in words that are known, that the request exceeds the model's context."""
     return error.status_code in (400, 413, 422) and bool(TOO_LONG.search(_full_text(error)))
 
 
-def is_filtered(error: openai.APIStatusError) -> bool:
-    """Return whether the service's content filter refused this one query."""
-    return error.status_code in (400, 403) and any(code in _full_text(error).lower() for code in FILTERED)
+def is_unpaid(error: BaseException) -> bool:
+    """Return whether the service says that the account has no credit."""
+    return isinstance(error, openai.APIStatusError) and (error.status_code == 402 or QUOTA_CODE in _full_text(error))
 
 
-def unsupported_field(error: openai.APIStatusError, names: Mapping[str, Any]) -> str | None:
-    """Return the field of a request that the service does not support for this model; None if the error is about something else."""
-    message = _full_text(error)
-    if error.status_code not in (400, 422) or not UNSUPPORTED.search(message):
-        return None
-    param = getattr(error, "param", None)
-    if param in names:
-        return str(param)
-    return next((name for name in names if re.search(rf"\b{name}\b", message)), None)
+def may_belong_to_request(error: openai.APIStatusError) -> bool:
+    """Return whether an error may belong to its request alone: all may but those about the key or the account."""
+    return error.status_code != 401 and not is_unpaid(error)
 
 
-def to_backend_error(error: BaseException, url: str, failure: str | None) -> BackendError:
+def refused_fields(error: openai.APIStatusError, names: Iterable[str]) -> list[str]:
+    """Return the fields of a request that the service's refusal names, and so may be about."""
+    if error.status_code not in (400, 422) or is_too_long(error):
+        return []
+    param, message = getattr(error, "param", None), _full_text(error)
+    return [name for name in names if param == name or re.search(rf"\b{name}\b", message)]
+
+
+def to_backend_error(error: BaseException, url: str, failure: str | None, *, answered: bool = False) -> BackendError:
     """Return a client error as a one-line error that suggests the next command.
 
     Args:
         url: the service's address.
         failure: why the sender has given up on the service, if it has.
+        answered: whether the service has answered requests with this key: then the key is not called a wrong one.
     """
     if failure is not None:
         return BackendError(
@@ -76,18 +76,19 @@ def to_backend_error(error: BaseException, url: str, failure: str | None) -> Bac
     if isinstance(error, BackendError):
         return error
     status, message = getattr(error, "status_code", None), detail(error)
-    if status in (401, 403):
+    if status in (401, 403) and not answered:
         return BackendError(
             f"the service at {url} refuses the key ({status}: {message}); set {KEY_VARIABLE} to a valid key, and run the command "
             "again"
         )
-    if status == 402 or (isinstance(error, openai.APIStatusError) and QUOTA_CODE in _full_text(error)):
+    if is_unpaid(error):
         return BackendError(
             f"the account at {url} has no credit or an unpaid bill ({status}: {message}); fix that, and run the command again"
         )
     number = f" ({status})" if status is not None else ""
     if status is not None and 400 <= status < 500:
-        return BackendError(f"the service at {url} refuses the request{number}: {message}")
+        since = " now, after it has answered others" if answered else ""
+        return BackendError(f"the service at {url} refuses the request{since}{number}: {message}")
     return BackendError(
         f"the service at {url} failed{number}: {message}; run the command again, everything done so far is saved"
     )
@@ -95,15 +96,28 @@ def to_backend_error(error: BaseException, url: str, failure: str | None) -> Bac
 
 def detail(error: BaseException) -> str:
     """Return the first line of an error's message, without secrets and truncated."""
-    body = getattr(error, "body", None)
-    message = (
-        next((body[key] for key in ("message", "detail", "error") if body.get(key)), "")
-        if isinstance(body, dict)
-        else ""
-    )
-    text = message if isinstance(message, str) and message else str(message or error)
-    line = clean(next(iter(text.strip().splitlines()), type(error).__name__)).rstrip(".")
+    return said(getattr(error, "body", None)) or shortened(str(error)) or type(error).__name__
+
+
+def said(value: object) -> str:
+    """Return what a service says in the JSON of an error, whose form differs from service to service; empty if nothing."""
+    return shortened(_words(value))
+
+
+def shortened(text: str) -> str:
+    """Return the first line of a service's words, without secrets and truncated."""
+    line = clean(next(iter(text.strip().splitlines()), "")).rstrip(".")
     return line if len(line) <= MAX_DETAIL_CHARACTERS else f"{line[:MAX_DETAIL_CHARACTERS]}..."
+
+
+def _words(value: object) -> str:
+    if isinstance(value, str):
+        return " ".join(MARKUP.sub(" ", value).split()) if value.lstrip().startswith("<") else value.strip()
+    if isinstance(value, list):
+        return next(filter(None, map(_words, value)), "")
+    if not isinstance(value, Mapping):
+        return ""
+    return next(filter(None, (_words(value.get(key)) for key in (*WORDS, "code", "type"))), "")
 
 
 def _full_text(error: openai.APIStatusError) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -16,6 +16,10 @@ from pdistill.backends.remote.retry import retry
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 30.0
 MAX_RETRY_AFTER_SECONDS = 60.0
 """Upper limits of the first pause, of every pause, and of a Retry-After that is respected."""
+
+TOO_MANY_REQUESTS = 429
+GIVEN_UP = "pdistill.given_up"
+"""Key of the extension of a response that says why its request is not retried any more."""
 
 NUMBER = re.compile(r"\d+(\.\d+)?")
 TIMES = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
@@ -40,6 +44,9 @@ class RetryingSender:
         timeout: seconds after which a request without an answer is sent again.
         notices: logs the retries.
         pauses: the upper limits, in seconds, of the first pause before a retry and of every later one.
+        retried: the statuses below 500 that are retried.
+        isolating: whether a status that remains may belong to its request alone: then `failure` is left to the caller, who
+            finds it in the response's extensions as `GIVEN_UP`.
     """
 
     def __init__(
@@ -48,8 +55,13 @@ class RetryingSender:
         timeout: float,
         notices: Notices,
         pauses: tuple[float, float] = (FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS),
+        retried: Container[int] = (TOO_MANY_REQUESTS,),
+        *,
+        isolating: bool = False,
     ) -> None:
         self._pauses = pauses
+        self._retried = retried
+        self._isolating = isolating
         self._patience = patience
         self._timeout = timeout
         self._notices = notices
@@ -71,7 +83,7 @@ class RetryingSender:
             lambda: self._send_until_answered(attempt),
             lambda outcome: (
                 isinstance(outcome, httpx.TransportError)
-                or (isinstance(outcome, httpx.Response) and is_transient(outcome))
+                or (isinstance(outcome, httpx.Response) and is_transient(outcome, self._retried))
             ),
             wait=wait_retry_after(wait_random_exponential(*self._pauses)),
             stop=lambda state: state.idle_for >= self._patience or isinstance(_error(state), NoAnswerError),
@@ -110,18 +122,26 @@ class RetryingSender:
         self._notices.warn(f"retry {_kind(state)}", f"the service {_problem(state)}; retrying in {pause:.1f} s")
 
     def _give_up(self, state: RetryCallState, seconds: float) -> httpx.Response:
-        self.failure = f"the service {_problem(state)}, even after retrying for {seconds:.0f} s"
+        failure = f"the service {_problem(state)}, even after retrying for {seconds:.0f} s"
+        if not self._isolating or _response(state) is None:
+            self.failure = failure
         assert state.outcome is not None
         response: httpx.Response = state.outcome.result()
+        response.extensions[GIVEN_UP] = failure
         return response
 
 
-def is_transient(response: httpx.Response) -> bool:
-    """Return whether the same request may succeed a little later."""
-    if response.headers.get("x-should-retry") == "false":
-        return False
-    status: int = response.status_code
-    return status == 429 or status >= 500
+def is_transient(response: httpx.Response, retried: Container[int] = (TOO_MANY_REQUESTS,)) -> bool:
+    """Return whether the same request may succeed a little later: what x-should-retry says, or else the status.
+
+    Args:
+        response: the response.
+        retried: the statuses below 500 that are retried.
+    """
+    told = response.headers.get("x-should-retry")
+    if told in ("true", "false") and not response.is_success:
+        return bool(told == "true")
+    return response.status_code in retried or response.status_code >= 500
 
 
 def wait_retry_after(default: Callable[[RetryCallState], float]) -> Callable[[RetryCallState], float]:

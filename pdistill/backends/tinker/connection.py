@@ -9,6 +9,7 @@ from typing import Any
 
 from pdistill.backends.packages import needing
 from pdistill.backends.remote.background import run_blocking
+from pdistill.backends.remote.environment import check_environment, proxy_variable
 from pdistill.backends.remote.notices import Notices, Relay
 from pdistill.backends.remote.probe import unreachable_reason
 from pdistill.backends.remote.sender import RetryingSender
@@ -126,8 +127,10 @@ class Connection:
         """Guarantee that an HTTP server answers at the address within 6 seconds."""
         reason = unreachable_reason(f"{self.url}/api/v1/healthz")
         if reason is not None:
+            proxy = proxy_variable(self.url)
+            through = f"it is asked through the proxy in {proxy}: check that, or unset it, " if proxy else ""
             raise BackendError(
-                f"can't reach the Tinker service at {self.url}: {clean(reason).lower()}; check the network, or set "
+                f"can't reach the Tinker service at {self.url}: {clean(reason).lower()}; {through}check the network, or set "
                 f"{ADDRESS_VARIABLE} to its address"
             )
 
@@ -143,6 +146,7 @@ class Connection:
 @contextmanager
 def open_connection(options: TinkerOptions) -> Iterator[Connection]:
     """Yield a connection, which is closed at the end; meanwhile the client's log messages become notices."""
+    check_environment()
     connection = Connection(options)
     status = "interrupted"
     with Relay("tinker", connection.notices, excluding=ROUTINE_WARNING):

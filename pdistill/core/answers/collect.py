@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from pdistill.core.contract.interfaces import Sampler
 from pdistill.core.contract.prompts import prompt_hash
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
-from pdistill.core.errors import ContextError
+from pdistill.core.errors import BackendError, ContextError, RefusedError
 from pdistill.core.money.budget import Meter
 from pdistill.core.progress import Progress
 from pdistill.core.store.answerrow import AnswerRow
@@ -29,19 +29,32 @@ class Question:
         return self.request.key
 
     def row(self, completion: Completion) -> AnswerRow:
-        """Return the answer to the question as a row to be stored."""
-        return AnswerRow(
-            number=self.query.number,
-            id=self.query.id,
-            query=self.query.text,
-            prompt=prompt_hash(self.request.prompt),
-            response=completion.text,
-            finish=completion.finish,
-            prompt_tokens=completion.prompt_tokens,
-            tokens=completion.tokens,
-            sample=self.request.key.sample,
-        )
+        """Return the answer to the question as a row to be stored.
 
+        Raises:
+            BackendError: the completion holds a value of another type than it should.
+        """
+        try:
+            return AnswerRow(
+                number=self.query.number,
+                id=self.query.id,
+                query=self.query.text,
+                prompt=prompt_hash(self.request.prompt),
+                response=completion.text,
+                finish=completion.finish,
+                prompt_tokens=completion.prompt_tokens,
+                tokens=completion.tokens,
+                sample=self.request.key.sample,
+                reason=completion.reason,
+            )
+        except TypeError as error:
+            raise BackendError(
+                f"the backend's answer to query {self.query.id!r} can't be stored: {error}; nothing was written for it"
+            ) from None
+
+
+NAMED = 3
+"""Queries without an answer that are named while the run continues."""
 
 Reuse = Callable[[Question], AnswerRow | None]
 
@@ -62,6 +75,7 @@ class Answers:
         meter: charges the requests and answers to the budget, and enforces its limit.
         progress: receives every answer.
         reuse: returns a stored answer that makes the request unnecessary, or None.
+        unanswerable: the ids of the queries that got no answer.
     """
 
     questions: Callable[[], Iterable[Question]]
@@ -70,6 +84,7 @@ class Answers:
     meter: Meter
     progress: Progress
     reuse: Reuse = no_reuse
+    unanswerable: list[str] = field(default_factory=list)
 
     def collect(self, sampler: Sampler) -> None:
         """Guarantee that every question has a stored answer.
@@ -123,6 +138,17 @@ class Answers:
         """Append the answers in one write."""
         self.rows.add(answers)
         self.progress.advance(len(answers), self.meter.budget.note())
+        for answer in answers:
+            if answer.reason is not None and not answer.reused:
+                self._tell(answer)
+
+    def _tell(self, answer: AnswerRow) -> None:
+        """Name a query that got no answer; from the fourth on, only where they are listed."""
+        self.unanswerable.append(answer.id)
+        if len(self.unanswerable) <= NAMED:
+            self.progress.say(f"no answer to query {answer.id!r} ({answer.reason}); it is rejected, the run continues")
+        else:
+            self.progress.say(f"more queries have no answer; each row of {self.rows.name} says why")
 
 
 class _Stream:
@@ -164,10 +190,10 @@ class _Stream:
 
 @contextmanager
 def naming_the_query(questions: Mapping[Key, Question]) -> Iterator[None]:
-    """Guarantee that a ContextError raised in the block names its query."""
+    """Guarantee that an error about one query that is raised in the block names it."""
     try:
         yield
-    except ContextError as error:
+    except (ContextError, RefusedError) as error:
         ids = (question.query.id for key, question in questions.items() if key.number == error.number)
         error.name = next(ids, error.name)
         raise

@@ -103,12 +103,14 @@ class Completion:
         finish: "stop" where the model ended it, "length" where it was cut off, "error" where the backend gave up.
         prompt_tokens: tokens of the prompt and query together.
         tokens: tokens of the answer, including its end token. Where it was sampled twice, both counts include both.
+        reason: why there is no answer, in the service's words, where the finish is "error".
     """
 
     text: str
     finish: Finish
     prompt_tokens: int = 0
     tokens: int = 0
+    reason: str | None = None
 
 
 def request_seed(seed: int, query_id: str, sample: int) -> int:

@@ -142,7 +142,7 @@ def _unusable(sample: Sample, reasons: Counter[str]) -> list[str]:
         return []
     reason, times = reasons.most_common(1)[0]
     answer = next(
-        row.response.strip()
+        row.reason or row.response.strip()
         for query in sample.queries
         for row in sample.samples[query.number]
         if read_target(sample.task, query, row) == Rejected(reason)

@@ -1,12 +1,15 @@
 """A stored answer: the row of responses.jsonl, predictions-ARM.jsonl and the files of the probes."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Self, get_args
 
 from pdistill.core.contract.interfaces import TokenScores
 from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion, Finish, Key
+
+TEXTS, COUNTS = ("id", "query", "prompt", "response"), ("number", "sample", "prompt_tokens", "tokens")
+FINISHES = get_args(Finish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,10 @@ class AnswerRow:
         sample: the number of the sample.
         scores: the log-probabilities of a given text, where the request was to score one.
         reused: whether it was copied from another run or stage, at no cost.
+        reason: why there is no answer, in the service's words, where it gave some.
+
+    Raises:
+        TypeError: a value is of another type; so nothing untyped is stored, and nothing untyped is read.
     """
 
     number: int
@@ -36,6 +43,17 @@ class AnswerRow:
     sample: int = 0
     scores: TokenScores | None = None
     reused: bool = False
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in TEXTS:
+            _check(name, getattr(self, name), str)
+        for name in COUNTS:
+            _check(name, getattr(self, name), int)
+        if self.reason is not None:
+            _check("reason", self.reason, str)
+        if self.finish not in FINISHES:
+            raise TypeError(f"finish is {self.finish!r:.40}, not one of {', '.join(FINISHES)}")
 
     @property
     def key(self) -> Key:
@@ -45,7 +63,7 @@ class AnswerRow:
     @property
     def completion(self) -> Completion:
         """The answer as the model generated it."""
-        return Completion(self.response, self.finish, self.prompt_tokens, self.tokens)
+        return Completion(self.response, self.finish, self.prompt_tokens, self.tokens, self.reason)
 
     def reused_for(self, query: Query) -> Self:
         """Return the row as a reused answer to this query."""
@@ -80,7 +98,14 @@ class AnswerRow:
             row["top_logprobs"] = [_rounded(position) for position in self.scores.top_logprobs]
         if self.reused:
             row["reused"] = True
+        if self.reason is not None:
+            row["reason"] = self.reason
         return row
+
+
+def _check(name: str, value: object, kind: type) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r:.40}, which is not of type {kind.__name__}")
 
 
 def _rounded(logprobs: tuple[float, ...]) -> list[float]:

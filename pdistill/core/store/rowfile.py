@@ -16,7 +16,7 @@ from pdistill.core.contract.sampling import Key
 from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
 from pdistill.core.store.answerrow import AnswerRow
-from pdistill.core.store.rows import decode, encode, record
+from pdistill.core.store.rows import decode, encode, record, unreadable
 
 
 class RowFile:
@@ -54,6 +54,13 @@ class RowFile:
         except OSError as error:
             raise storage_error(error, path) from None
 
+    def check(self, row: Row) -> None:
+        """Guarantee that a stored row is one of this file.
+
+        Raises:
+            TypeError, KeyError, ValueError, AttributeError: it is not.
+        """
+
     def open(self, size: int) -> "RowWriter":
         """Return a writer that knows which of `size` rows are stored already.
 
@@ -77,6 +84,14 @@ class AnswerFile(RowFile):
     def place_of(self, key: Key) -> int:
         """Return the position of an answer in the complete file."""
         return key.number * self._samples + key.sample
+
+    def check(self, row: Row) -> None:
+        """Guarantee that a stored row is an answer, all values of which have their types.
+
+        Raises:
+            TypeError, KeyError, ValueError, AttributeError: it is not.
+        """
+        AnswerRow.from_row(row)
 
     def answers(self) -> Iterator[AnswerRow]:
         """Yield the stored answers, in order of arrival where the file is not complete.
@@ -124,6 +139,11 @@ class RowWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+    @property
+    def name(self) -> str:
+        """The name of the complete file."""
+        return self._rows.path.name
 
     def keep(self, last: int) -> None:
         """Drop all rows but the first `last` in order of arrival."""
@@ -201,8 +221,9 @@ class RowWriter:
                 row = decode(line, self._rows.part, at)
                 try:
                     self._note(self._rows.place(row), len(line))
-                except (KeyError, TypeError):
-                    raise RunError(f"{self._rows.part}, line {at}: not a row of this file; restore it") from None
+                    self._rows.check(row)
+                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    raise unreadable(self._rows.part, at, error) from None
         self._file.truncate(self._end)
         self._file.seek(self._end)
 

@@ -69,8 +69,8 @@ def record(kind: type[R], row: Row, path: Path, at: int) -> R:
     """
     try:
         return kind.from_row(row)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise _not_a_row(path, at) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise unreadable(path, at, error) from None
 
 
 def decode(line: bytes, path: Path, at: int) -> JsonObject:
@@ -81,7 +81,7 @@ def decode(line: bytes, path: Path, at: int) -> JsonObject:
     """
     row = _parsed(line)
     if row is None:
-        raise _not_a_row(path, at)
+        raise unreadable(path, at)
     return row
 
 
@@ -95,7 +95,7 @@ def read_at(file: BinaryIO, offset: int, path: Path) -> JsonObject:
     row = _parsed(file.readline())
     if row is None:
         file.seek(0)
-        raise _not_a_row(path, file.read(offset).count(b"\n") + 1)
+        raise unreadable(path, file.read(offset).count(b"\n") + 1)
     return row
 
 
@@ -111,9 +111,19 @@ def _parsed(line: bytes) -> JsonObject | None:
     return row if isinstance(row, dict) and line.endswith(b"\n") else None
 
 
-def _not_a_row(path: Path, at: int) -> RunError:
+def unreadable(path: Path, at: int, why: Exception | None = None) -> RunError:
+    """Return the error for a line that is not a row of its file; it says how the row can be asked for again.
+
+    Args:
+        path: the file.
+        at: the number of the line, from 1.
+        why: the error that reading it raised, if it is JSON.
+    """
+    reason = f" ({why})" if isinstance(why, TypeError) and "__init__" not in str(why) else ""
+    again = f"delete this line of {path.name}, and run the command again: only its row is asked for again; or "
     return RunError(
-        f"{path}, line {at}: not a row; the file was edited or damaged; restore it, or start a new run with --run-dir"
+        f"{path}, line {at}: not a row{reason}; the file was edited or damaged; "
+        f"{again if path.suffix == '.part' else ''}restore it, or start a new run with --run-dir"
     )
 
 

@@ -134,10 +134,15 @@ def test_student_is_refused_before_the_run_starts(toy: Toy, tmp_path: Path) -> N
 
 
 def test_query_that_does_not_fit_is_named(toy: Toy, tmp_path: Path) -> None:
-    flags(tmp_path)
     queries = tmp_path / "long.jsonl"
-    queries.write_text('{"id": "short", "query": "a dog"}\n{"id": "long one", "query": "' + "a dog " * 3000 + '"}\n')
-    said = failed(tmp_path, f"--queries={queries}").stderr
+    flags(tmp_path)
+    long = '{"id": "long one", "query": "' + "a dog " * 3000 + '"}\n'
+    queries.write_text('{"id": "short", "query": "a dog"}\n' + long)
+    result = CliRunner().invoke(pdistill, ["generate", *flags(tmp_path), f"--queries={queries}", "--force"])
+    assert result.exit_code == 0, result.output
+    assert "no answer to query 'long one' (400: This model's maximum context length is 4096 tokens" in result.stderr
+    queries.write_text(long)
+    said = failed(tmp_path / "other", f"--queries={queries}").stderr
     assert "error: query 'long one' does not fit: This model's maximum context length is 4096 tokens. However" in said
     assert "shorten the prompt, leave the query out, or use a model with a longer context" in said
 
@@ -151,19 +156,33 @@ def test_query_refused_by_the_filter_is_rejected(toy: Toy, tmp_path: Path) -> No
     assert CliRunner().invoke(pdistill, ["generate", *flags(tmp_path)]).exit_code == 0
     errors = {row["query"].split()[0] for row in rows(tmp_path) if row["finish"] == "error"}
     assert errors == {"cats"}
+    assert {row["reason"] for row in rows(tmp_path) if row["finish"] == "error"} == {"400: The response was filtered"}
     rejected = [row["rejected"] for row in rows(tmp_path, "examples.jsonl") if row["rejected"]]
     assert rejected == ["the backend gave no answer"] * 5
 
 
-def test_unsupported_temperature(toy: Toy, tmp_path: Path) -> None:
-    said = (
-        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported."
-    )
-    toy.reply = lambda body: (
-        refusal(400, said, param="temperature", code="unsupported_value") if body["temperature"] != 1 else None
-    )
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.",
+        "`temperature` is deprecated for this model.",
+    ],
+)
+def test_temperature_that_the_model_does_not_take(toy: Toy, tmp_path: Path, words: str) -> None:
+    toy.reply = lambda body: refusal(400, words) if body.get("temperature", 1) != 1 else None
     assert f"model '{MODEL}' does not support this temperature" in (shown := failed(tmp_path).stderr)
     assert "use --temperature 1" in shown
+
+
+def test_both_temperature_and_top_p_where_the_model_takes_one(toy: Toy, tmp_path: Path) -> None:
+    toy.reply = lambda body: (
+        refusal(400, "`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
+        if "temperature" in body and "top_p" in body
+        else None
+    )
+    shown = failed(tmp_path, "--temperature=0.7", "--top-p=0.9").stderr
+    assert f"model '{MODEL}' does not support both temperature and top_p" in shown
+    assert "remove --top-p" in shown
 
 
 @pytest.mark.parametrize(

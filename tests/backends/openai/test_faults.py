@@ -66,3 +66,34 @@ def test_model_list_is_retried(proxy: Callable[..., Proxy], tmp_path: Path) -> N
     watched = proxy(plan=at(Fault(503), **{"/v1/models": (1,)}))
     pipeline.generate(small_config(tmp_path))
     assert 503 in [seen.status for seen in watched.of_kind("/v1/models")]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        (408, {"error": "timeout"}),
+        (409, {"error": "conflict"}),
+        (425, {"error": "too early"}),
+        (200, {"error": {"message": "Provider returned error", "code": 502}}),
+        (200, {"error": "overloaded"}),
+        (200, {"choices": [{"error": {"message": "upstream", "code": 504}, "finish_reason": "error"}]}),
+        (200, b'{"choices": [{"mess'),
+        (200, b"<html><body>Bad gateway</body></html>"),
+        (503, b"<html><head><title>503</title></head><body>Unavailable</body></html>"),
+    ],
+    ids=str,
+)
+def test_failure_that_passes_is_waited_out(toy: Toy, tmp_path: Path, reply: Any) -> None:
+    pipeline.generate(small_config(tmp_path / "whole"))
+    before = len(toy.asked)
+    toy.reply = lambda body: reply if (len(toy.asked) - before) in (3, 9, 20) else None
+    pipeline.generate(small_config(tmp_path / "faulty", backend_options={"teacher.window": 1}))
+    for name in ("responses.jsonl", "examples.jsonl"):
+        assert (tmp_path / "faulty/run" / name).read_bytes() == (tmp_path / "whole/run" / name).read_bytes()
+
+
+def test_page_at_a_wrong_address_is_not_waited_for(toy: Toy, tmp_path: Path) -> None:
+    toy.names, toy.reply = None, lambda body: (200, b"<html>Welcome</html>")
+    with pytest.raises(BackendError, match="its API is not OpenAI-compatible"):
+        pipeline.generate(small_config(tmp_path))
+    assert len(toy.asked) == 1

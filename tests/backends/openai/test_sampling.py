@@ -8,7 +8,7 @@ import pytest
 
 from pdistill.backends.openai import OpenAIOptions, create
 from pdistill.core.contract.prompts import Message, Messages, Prompt, Text
-from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
+from pdistill.core.contract.sampling import Completion, Finish, Key, Request, Sampling
 from tests.backends.openai.toy import MODEL, Body, Reply, Toy, refusal
 
 CHAT = Messages((Message("system", "Be short."), Message("user", "a dog")))
@@ -23,6 +23,14 @@ def ask(
     requests = [Request(Key(number), prompt, seed) for number in range(times)]
     with create(OpenAIOptions(**options)).teacher(MODEL).sampler() as sampler:
         return [answer for _, answer in sampler.generate(requests, sampling)]
+
+
+PARTS = [
+    {"type": "thinking", "thinking": [{"type": "text", "text": "hm, antlers"}]},
+    {"type": "text", "text": "an "},
+    {"type": "text", "text": "elk"},
+]
+"""An answer as Mistral's reasoning models give it."""
 
 
 def said(**choice: Any) -> Reply:
@@ -111,23 +119,86 @@ def test_text_answer_is_the_first_line(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("choice", "text", "finish"),
+    ("choice", "text", "finish", "reason"),
     [
         (
             {"message": {"content": "an elk", "reasoning_content": "hm, antlers"}, "finish_reason": "stop"},
             "an elk",
             "stop",
+            None,
         ),
-        ({"message": {"content": None, "reasoning_content": "hm"}, "finish_reason": "length"}, "", "length"),
-        ({"message": {"content": ""}, "finish_reason": "stop"}, "", "stop"),
-        ({"message": {"content": "an"}, "finish_reason": "content_filter"}, "an", "error"),
-        ({"message": {"content": None, "refusal": "I can't"}, "finish_reason": "stop"}, "I can't", "error"),
-        ({"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"}, "", "error"),
+        ({"message": {"content": None, "reasoning_content": "hm"}, "finish_reason": "length"}, "", "length", None),
+        ({"message": {"content": ""}, "finish_reason": "stop"}, "", "stop", None),
+        (
+            {"message": {"content": "an"}, "finish_reason": "content_filter"},
+            "an",
+            "error",
+            "ended with 'content_filter'",
+        ),
+        (
+            {"message": {"content": None, "refusal": "I can't"}, "finish_reason": "stop"},
+            "I can't",
+            "error",
+            "refused: I can't",
+        ),
+        (
+            {"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"},
+            "",
+            "error",
+            "ended with 'tool_calls'",
+        ),
+        ({"message": {"content": "elk"}, "finish_reason": "STOP"}, "elk", "stop", None),
+        ({"message": {"content": "elk"}, "finish_reason": ""}, "elk", "stop", None),
+        ({"message": {"content": "elk"}, "finish_reason": None}, "elk", "stop", None),
+        ({"message": {"content": "elk"}, "finish_reason": "model_length"}, "elk", "length", None),
+        ({"message": {"content": PARTS}, "finish_reason": "stop"}, "an elk", "stop", None),
+        (
+            {"message": {"content": {"a": 1}}, "finish_reason": "stop"},
+            "",
+            "error",
+            "the answer is {'a': 1}, not a text",
+        ),
     ],
 )
-def test_answers_are_parsed(toy: Toy, choice: Body, text: str, finish: str) -> None:
+def test_answers_are_parsed(toy: Toy, choice: Body, text: str, finish: Finish, reason: str | None) -> None:
     toy.reply = lambda body: said(**choice)
-    assert ask() == [Completion(text, finish, 7, 3)]  # type: ignore[arg-type]
+    assert ask() == [Completion(text, finish, 7, 3, reason)]
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": "7", "completion_tokens": 3.0}, {"prompt_tokens": -1}, [], None])
+def test_token_counts_that_are_none_are_estimated(toy: Toy, usage: Any) -> None:
+    choice = {"message": {"content": "x"}, "finish_reason": "stop"}
+    toy.reply = lambda body: (200, {"choices": [choice], "usage": usage})
+    (answer,) = ask()
+    assert (type(answer.prompt_tokens), type(answer.tokens)) == (int, int)
+    assert answer.prompt_tokens > 7
+
+
+@pytest.mark.parametrize(
+    ("words", "sampling", "kept"),
+    [
+        ("`temperature` and `top_p` cannot both be specified for this model.", Sampling(0.7), {"temperature": 0.7}),
+        ("`temperature` and `top_p` cannot both be specified for this model.", Sampling(1.0, 0.9), {"top_p": 0.9}),
+        ("temperature: this model takes none", Sampling(1.0), {"top_p": 1.0}),
+    ],
+)
+def test_neutral_values_that_are_refused_are_left_out(
+    toy: Toy, words: str, sampling: Sampling, kept: dict[str, float]
+) -> None:
+    both = "both" in words
+    toy.reply = lambda body: refusal(400, words) if "temperature" in body and ("top_p" in body or not both) else None
+    ask(sampling=sampling, times=3, window=1)
+    assert [{name: sent[name] for name in ("temperature", "top_p") if name in sent} for sent in toy.asked[-2:]] == [
+        kept
+    ] * 2
+    assert len(toy.asked) == 4
+
+
+def test_query_that_names_a_field_costs_no_other_query_the_field(toy: Toy) -> None:
+    toy.reply = lambda body: refusal(400, "flagged: stop the temperature") if "flag" in str(body["messages"]) else None
+    flagged = Messages((Message("user", "flag"),))
+    assert [each.finish for each in ask(flagged, Sampling(1.0, stop=("x",)), times=2, window=1)] == ["error"] * 2
+    assert {"stop", "temperature"} <= set(toy.asked[-1])
 
 
 def test_uncounted_tokens_are_estimated_from_above(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:

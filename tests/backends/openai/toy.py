@@ -13,7 +13,7 @@ from tests.backends.openai.toy_batches import Batches
 MODEL, KEY = "org/toy-model", "sk-toy-key-4711"
 CONTEXT = 4096
 Body = dict[str, Any]
-Reply = tuple[int, Body]
+Reply = tuple[int, Body | bytes]
 
 
 def refusal(status: int, message: str, **more: Any) -> Reply:

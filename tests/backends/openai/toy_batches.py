@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 Body = dict[str, Any]
-Answer = Callable[[str, Body], tuple[int, Body]]
+Answer = Callable[[str, Body], tuple[int, Body | bytes]]
 
 
 class Batches:

@@ -12,7 +12,14 @@ import pytest
 from tenacity import RetryCallState, Retrying
 
 from pdistill.backends.remote.notices import Notices
-from pdistill.backends.remote.sender import NoAnswerError, RetryingSender, is_transient, retry_after, wait_retry_after
+from pdistill.backends.remote.sender import (
+    GIVEN_UP,
+    NoAnswerError,
+    RetryingSender,
+    is_transient,
+    retry_after,
+    wait_retry_after,
+)
 
 HANG = "hang"
 
@@ -166,3 +173,19 @@ def test_waiting_request_is_not_given_up_while_others_are_answered() -> None:
     assert (response.status_code, slow.sent, sender.failure) == (200, 5, None)
     with pytest.raises(httpx.ReadTimeout):
         send(Line([HANG]), patience=0.1, timeout=0.05)
+
+
+def test_header_says_whether_to_retry() -> None:
+    line = Line([(400, {"x-should-retry": "true"}), 200])
+    assert send(line)[1].status_code == 200
+    assert not is_transient(httpx.Response(503, headers={"x-should-retry": "false"}))
+    assert not is_transient(httpx.Response(200, headers={"x-should-retry": "true"}))
+    assert not is_transient(httpx.Response(409))
+    assert is_transient(httpx.Response(409), (409, 429))
+
+
+def test_failure_is_left_to_the_caller_where_it_may_belong_to_one_request() -> None:
+    sender = RetryingSender(0.01, 60.0, Notices(), PAUSES, isolating=True)
+    response = asyncio.run(sender.send(Line([500])))
+    assert sender.failure is None
+    assert str(response.extensions[GIVEN_UP]).startswith("the service answers 500 Internal Server Error, even after")
