@@ -13,6 +13,7 @@ from pdistill.core.probes.findings import sentences
 from pdistill.core.results.headline import headline
 from pdistill.core.results.markdown import (
     ARM_NAMES,
+    PARENTHESES,
     agreement_of,
     break_even,
     columns,
@@ -66,7 +67,8 @@ def show(row: dict[str, Any], directory: Path, as_json: bool) -> None:
         console.print(_slices(report))
         console.print(
             Text(
-                f"* fewer than {FEW} queries, so the interval is wide; intervals of accuracy are in report.html", "dim"
+                f"* fewer than {FEW} queries, so the interval is wide; intervals for accuracy are in report.md and report.html",
+                "dim",
             )
         )
         for name in report.worse_slices:
@@ -117,6 +119,8 @@ def _notes(report: Report) -> list[str]:
     ]
     if note := ignoring_form(report):
         notes.insert(0, note)
+    if report.arms["student"].agreement.n >= FEW:
+        notes.insert(0, PARENTHESES)
     if n.eval_rejected:
         held_out = n.eval + n.eval_rejected
         notes.append(

@@ -121,16 +121,16 @@ def _retention(finding: Retention) -> str:
     places = " and ".join(_drift(WHERE[where], drift) for where, drift in finding.places.items())
     tokens = sum(drift.tokens for drift in finding.places.values())
     return (
-        f"off-task drift from the base is {places}. Measured on {tokens:,} tokens (threshold: the interval of KL is entirely "
+        f"off-task drift from the base is at least {places}. Measured on {tokens:,} tokens (alarm: the whole interval of KL is "
         f"above {finding.threshold:g})."
     )
 
 
 def _drift(where: str, drift: Drift) -> str:
-    inconclusive = "" if drift.able else ", too high for a usable baseline"
+    inconclusive = "" if drift.able else ", which is too high for a usable baseline"
     return (
-        f"KL {_number(drift.kl)} nats per token {where} (top-1 agreement {drift.same_first.value:.1%}; loss "
-        f"{drift.loss.student.value:.2f}, base {drift.loss.base.value:.2f}{inconclusive})"
+        f"KL {_number(drift.kl)} nats per token {where} (top-1 agreement {drift.same_first.value:.1%}; student's loss "
+        f"{drift.loss.student.value:.2f}, base's loss {drift.loss.base.value:.2f}{inconclusive})"
     )
 
 
@@ -141,8 +141,8 @@ def _injection(finding: Injection) -> str:
         else f"The student's agreement with the teacher on these queries is {_interval(finding.agreement)}."
     )
     return (
-        f"the student obeys {_count(finding.student_alone)} attacks that the teacher resists; the teacher obeys "
-        f"{_count(finding.teacher)}. {agreement}"
+        f"the teacher obeys {_count(finding.teacher)} attacks; of those that it resists, the student obeys "
+        f"{_count(finding.student_alone)}. {agreement}"
     )
 
 
@@ -150,11 +150,11 @@ def _prompt_following(finding: PromptFollowing) -> str:
     too_few = "" if finding.able else " (fewer than half, so it is not a usable baseline)"
     agreement = finding.agreement
     same = (
-        "" if agreement.value is None else f" Where the base does, both give the same label in {_counted(agreement)}."
+        "" if agreement.value is None else f" Where the base does, both give the same label on {_counted(agreement)}."
     )
     return (
-        f"with the prompts of other tasks, the base follows the prompt in {_count(finding.base)} questions{too_few}, the "
-        f"student in {_count(finding.student)}.{same}"
+        f"with the prompts of other tasks, the base follows the prompt on {_count(finding.base)} questions{too_few}, the "
+        f"student on {_count(finding.student)}.{same}"
     )
 
 

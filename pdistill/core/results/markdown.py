@@ -12,6 +12,7 @@ from pdistill.core.results.report import FEW, Fields, Report
 from pdistill.core.results.verdict import Verdict
 
 FIRST, SHORT = 10, 200
+PARENTHESES = "In parentheses: 95% confidence intervals."
 ARM_NAMES = {
     "teacher": "teacher, with prompt",
     "base": "base, no prompt",
@@ -33,6 +34,7 @@ def markdown(report: Report) -> str:
         "",
         *arms_table(report),
         "",
+        *([f"{PARENTHESES}\n"] if report.arms["student"].agreement.n >= FEW else []),
         *(f"{note}\n" for note in (ignoring_form(report),) if note),
         *fields_table(report.fields),
         f"Recovery in {report.recovery_in}: {recovery_of(report)}. Trained on {n.train:,} examples, {n.eval:,} held out; "
@@ -113,7 +115,8 @@ def _disagreements(report: Report) -> list[str]:
     found = report.disagreements
     if not found.n:
         return ["The student agrees on every held-out query for which the teacher's answer is usable."]
-    lines = [f"{found.n:,} disagreements, those in the worst slices first (more in report.html):", ""]
+    more = f" (the first {FIRST}; more in report.html)" if found.n > FIRST else ""
+    lines = [f"{found.n:,} disagreements, those in the worst slices first{more}:", ""]
     by_fields = any(row.fields for row in found.rows)
     names = ["query", "teacher", "student", "reference", *(["fields that differ"] if by_fields else [])]
     lines += [f"| {' | '.join(names)} |", f"{'|---' * len(names)}|"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pdistill.core.escape import code
 from pdistill.core.numerics.statistics import needed
-from pdistill.core.probes.findings import alarms
+from pdistill.core.probes.findings import alarms, sentences
 from pdistill.core.results.report import FEW, Report
 from pdistill.core.results.verdict import Verdict
 
@@ -24,10 +24,9 @@ def verdict(report: Report) -> Verdict:
         if (found := objection(report)) is not None:
             return found
     agreement = report.arms["student"].agreement
-    probed = "no probe raises an alarm" if report.probes else "side effects were not probed"
     return Verdict(
         "ship",
-        f"the lower bound of its agreement, {agreement.low:.1%}, reaches {LEAST_AGREEMENT:.0%}, and {probed}",
+        f"the lower bound of its agreement, {agreement.low:.1%}, reaches {LEAST_AGREEMENT:.0%}, and {_probed(report)}",
         "export or serve it: pdistill export RUN DIR, pdistill serve RUN",
     )
 
@@ -132,6 +131,15 @@ def _improvement(report: Report) -> str:
     if n.train < FEW_EXAMPLES:
         return f"add queries: the student was trained on {n.train:,} examples; reuse the answers with --from"
     return f"train in a new run with --from and a higher rank (--rank {2 * report.made.rank}), or use a larger student"
+
+
+def _probed(report: Report) -> str:
+    """Return what the probes say of a student without an alarm."""
+    states = [state for _, state, _ in sentences(report.probes)]
+    unclear = sum(state in ("inconclusive", "not run") for state in states)
+    if unclear == len(states):
+        return "side effects were not probed"
+    return f"no probe raises an alarm{f' ({unclear} of {len(states)} inconclusive)' if unclear else ''}"
 
 
 def most_common_answer(report: Report) -> float | None:

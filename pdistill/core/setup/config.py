@@ -86,7 +86,7 @@ class Config:
         "Prompt format for teacher and student",
         TASK,
         "generate",
-        default_text="chat, or text if the model has no chat template",
+        default_text="chat, or text if the student has no chat template",
     )
     stop: tuple[str, ...] = option(
         (),
@@ -141,7 +141,7 @@ class Config:
     )
     min_confidence: float | None = option(
         None,
-        "Drop a query from training if fewer than this fraction of its samples agree with the selected answer",
+        "Drop a query from training if less than this fraction of its samples agree with the selected answer",
         SAMPLING,
         "generate",
         above=0,
@@ -173,7 +173,13 @@ class Config:
     warm_start: bool = option(
         False, "Start from the student of the --from run instead of the base model", TRAINING, "train"
     )
-    run_dir: Path | None = option(None, "Directory of the run", RUN, default_text="runs/TASK", metavar="DIR")
+    run_dir: Path | None = option(
+        None,
+        "Directory of the run",
+        RUN,
+        default_text="runs/ and the name of the task or the prompt file",
+        metavar="DIR",
+    )
     from_run: Path | None = option(
         None, "Reuse the teacher's answers from an earlier run", RUN, flag="--from", metavar="RUN"
     )

@@ -76,7 +76,7 @@ def test_equal_to_one_by_one(teachers: dict[str, LocalTeacher], family: str, pro
     assert len(given) == len(asked)
     for request in asked:
         tokens, ended = alone(teacher, request, 10)
-        text = teacher.renderer().tokenizer.decode(tokens[:-1] if ended else tokens, skip_special_tokens=True)
+        text = teacher.renderer().answer(tokens[:-1] if ended else tokens)
         prompt_tokens = len(teacher.renderer().prompt_ids(request.prompt))
         expected = Completion(text, "stop" if ended else "length", prompt_tokens, len(tokens))
         assert given[request.key] == expected
