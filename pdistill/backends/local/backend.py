@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,14 @@ class LocalStudent:
         yield TransformersExport(directory, self.opened.backend.resolved.device)
 
     def serve_export(
-        self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
+        self,
+        directory: Path,
+        name: str,
+        sampling: Sampling,
+        host: str,
+        port: int,
+        ready: Callable[[str], None],
+        allowed: Collection[str] = (),
     ) -> None:
         """Serve OpenAI's chat completions for the model `name` until the process is told to stop.
 
@@ -250,7 +257,15 @@ class LocalStudent:
         """
         from pdistill.backends.local.export.serving import serve
 
-        serve(TransformersExport(directory, self.opened.backend.resolved.device), name, sampling, host, port, ready)
+        serve(
+            TransformersExport(directory, self.opened.backend.resolved.device),
+            name,
+            sampling,
+            host,
+            port,
+            ready,
+            allowed,
+        )
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Delete a saved state or saved weights, if they exist; the URI of anything else is ignored."""

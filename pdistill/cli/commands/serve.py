@@ -18,7 +18,13 @@ from pdistill.cli.plugin_warnings import warn_of_plugins
     show_default=True,
     help="Port to listen on; 0 picks a free one.",
 )
-def serve(run: str, host: str, port: int) -> None:
+@click.option(
+    "--allow-host",
+    metavar="NAME",
+    multiple=True,
+    help="Host name that requests may be addressed to, such as a proxy's; may be repeated.",
+)
+def serve(run: str, host: str, port: int, allow_host: tuple[str, ...]) -> None:
     """Serve the student over an OpenAI-compatible chat API.
 
     RUN is a run directory, or its name under runs/, which is also the model's name. The student is first exported into
@@ -37,4 +43,4 @@ def serve(run: str, host: str, port: int) -> None:
     def ready(address: str) -> None:
         click.echo(f"{one_line(student.name)} is served at {one_line(address)}; stop it with Ctrl-C")
 
-    student.serve(host, port, ready)
+    student.serve(host, port, ready, allow_host)

@@ -1,6 +1,6 @@
 """The interface of a student that can be exported: the export is written, loaded as its users load it, and served."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,14 @@ class Exporter(Protocol):
         """Return a context manager that loads what `write_export` wrote."""
 
     def serve_export(
-        self, directory: Path, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
+        self,
+        directory: Path,
+        name: str,
+        sampling: Sampling,
+        host: str,
+        port: int,
+        ready: Callable[[str], None],
+        allowed: Collection[str] = (),
     ) -> None:
         """Serve OpenAI-compatible chat completions for the model `name` until the process is told to stop.
 
@@ -66,6 +73,7 @@ class Exporter(Protocol):
             directory: a merged export.
             sampling: what ends its answers, in addition to its end tokens and what a request specifies.
             ready: called with the address once the server is listening.
+            allowed: host names that requests may be addressed to, besides `host` and this machine's own.
 
         Raises:
             BackendError: the server cannot listen on the address, or a package that it needs is not installed.

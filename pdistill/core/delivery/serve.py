@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +24,18 @@ class Servable:
     sampling: Sampling
     name: str
 
-    def serve(self, host: str, port: int, ready: Callable[[str], None]) -> None:
+    def serve(self, host: str, port: int, ready: Callable[[str], None], allowed: Collection[str] = ()) -> None:
         """Answer requests until the process is stopped.
 
         Args:
             ready: called with the address once the server accepts requests.
+            allowed: more host names that requests may be addressed to.
 
         Raises:
             BackendError: the server can't use the address, or the packages for serving are not installed.
         """
-        self.exporter.serve_export(self.folder, self.name, self.sampling, host, port, ready)
+        more = (allowed,) if allowed else ()  # exporters of 0.1 don't take it
+        self.exporter.serve_export(self.folder, self.name, self.sampling, host, port, ready, *more)
 
 
 def servable(run: RunDirectory, progress: Progress) -> Servable:

@@ -44,7 +44,10 @@ def right(at: int, target: str) -> str:
 def test_a_good_student_is_shipped(tmp_path: Path) -> None:
     found = verdict_of(made(tmp_path, 500, right, probes={}))
     assert found.state == "ship"
-    assert found.reason == "the lower bound of its agreement, 96.3%, reaches 90%, and no probe raises an alarm (1 of 4 inconclusive)"
+    assert (
+        found.reason
+        == "the lower bound of its agreement, 96.3%, reaches 90%, and no probe raises an alarm (1 of 4 inconclusive)"
+    )
 
 
 def test_without_probes_that_is_said(tmp_path: Path) -> None:

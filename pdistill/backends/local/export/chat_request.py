@@ -11,6 +11,21 @@ SUPPORTED_FIELDS = ("model", "messages", "stream", "max_tokens", "max_completion
 IGNORED_FIELDS = ("temperature", "top_p", "seed", "user", "metadata", "store", "stream_options", "service_tier")
 """Fields that many clients always send; the student decodes greedily, whatever they say."""
 
+NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+    "frequency_penalty": (None, 0),
+    "presence_penalty": (None, 0),
+    "repetition_penalty": (None, 1),
+    "logit_bias": (None, {}),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "tools": (None, []),
+    "tool_choice": (None, "none", "auto"),
+    "functions": (None, []),
+    "parallel_tool_calls": (None, True, False),
+    "response_format": (None, {"type": "text"}),
+    "modalities": (None, ["text"]),
+}
+"""Values of other fields that ask for nothing; many clients send them."""
 MAX_STOP_TEXTS = 4
 """Most stop sequences of one request, as many as OpenAI allows."""
 
@@ -32,7 +47,8 @@ def handler_arguments(body: Any, export: TransformersExport, name: str) -> dict[
     """
     if not isinstance(body, dict):
         raise RequestError(400, "the request is not a JSON object")
-    unknown = sorted(set(body) - {*SUPPORTED_FIELDS, *IGNORED_FIELDS})
+    neutral = {key for key, values in NEUTRAL.items() if body.get(key) in values}
+    unknown = sorted(set(body) - {*SUPPORTED_FIELDS, *IGNORED_FIELDS, *neutral})
     if unknown:
         raise RequestError(400, f"unknown field '{unknown[0]}'; choose from {', '.join(SUPPORTED_FIELDS)}")
     if body.get("model") != name:
@@ -58,7 +74,8 @@ def _message(message: Any) -> dict[str, str]:
         raise RequestError(400, "a message must be an object with a role")
     content = message.get("content")
     if isinstance(content, list) and all(isinstance(part, Mapping) and part.get("type") == "text" for part in content):
-        content = "".join(str(part.get("text")) for part in content)
+        texts = [part.get("text") for part in content]
+        content = "".join(texts) if all(isinstance(text, str) for text in texts) else None
     if not isinstance(content, str):
         raise RequestError(400, "a message's content must be text")
     return {"role": message["role"], "content": content.encode(errors="replace").decode()}

@@ -4,9 +4,11 @@ import asyncio
 import json
 import socket
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 from pdistill.backends.local.export.chat_request import RequestError, handler_arguments
 from pdistill.backends.local.export.transformers_export import TransformersExport
@@ -31,6 +33,8 @@ except (ImportError, NameError) as error:  # transformers raises NameError where
 MAX_REQUEST_BYTES = 1 << 20
 MAX_DISCARDED_BYTES = 64 << 20
 """Most bytes of a request, and most bytes that are read and discarded so that its sender gets the reason."""
+READ_SECONDS = 30
+"""Seconds that the body of a request may take to arrive."""
 GRACE_SECONDS = 10
 """Seconds that answers in progress may take once the server is told to stop."""
 
@@ -78,7 +82,13 @@ class StudentHandler(ChatCompletionHandler):
 
 
 def serve(
-    export: TransformersExport, name: str, sampling: Sampling, host: str, port: int, ready: Callable[[str], None]
+    export: TransformersExport,
+    name: str,
+    sampling: Sampling,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    allowed: Collection[str] = (),
 ) -> None:
     """Answer requests until the process is told to stop.
 
@@ -89,6 +99,7 @@ def serve(
         host: the address to listen on.
         port: the port to listen on; 0 is any free port.
         ready: called with the URL once the server listens.
+        allowed: more host names that requests may be addressed to.
 
     Raises:
         BackendError: the server can't listen on the address.
@@ -98,15 +109,15 @@ def serve(
     address, bound_port = listening.getsockname()[:2]
     ready(f"http://{f'[{address}]' if ':' in address else address}:{bound_port}/v1")
     try:
-        make_server(student).run(sockets=[listening])
+        make_server(student, allowed={host, *allowed}).run(sockets=[listening])
     finally:
         listening.close()
 
 
-def make_server(student: StudentHandler, grace: int = GRACE_SECONDS) -> uvicorn.Server:
+def make_server(student: StudentHandler, grace: int = GRACE_SECONDS, allowed: Collection[str] = ()) -> uvicorn.Server:
     """Return the server, not yet running; once told to stop, it gives the answers in progress `grace` seconds."""
     config = uvicorn.Config(
-        make_application(student),
+        make_application(student, allowed),
         log_level="critical",
         lifespan="off",
         timeout_graceful_shutdown=grace,
@@ -129,19 +140,31 @@ class _Server(uvicorn.Server):
         await asyncio.to_thread(self._student.close)
 
 
-def make_application(student: StudentHandler) -> Starlette:
-    """Return the server's application: chat completions, the list of its one model, and its health."""
+def make_application(student: StudentHandler, allowed: Collection[str] = ()) -> Starlette:
+    """Return the server's application: chat completions, the list of its one model, and its health.
+
+    Args:
+        allowed: the host names that requests may be addressed to, besides this machine's own and IP addresses.
+    """
 
     async def chat(request: Request) -> Response:
-        body = handler_arguments(_parsed(await _read(request)), student.export, student.name)
+        _require_own_page(request, allowed)
+        content = _parsed(await _read(request))
+        body = await asyncio.to_thread(handler_arguments, content, student.export, student.name)
         response: Response = await student.handle_request(
             body, request.headers.get("x-request-id") or str(uuid.uuid4())
         )
         return response
 
+    model = {"id": student.name, "object": "model", "created": 0, "owned_by": "pdistill"}
+
     async def models(request: Request) -> Response:
-        model = {"id": student.name, "object": "model", "created": 0, "owned_by": "pdistill"}
         return JSONResponse({"object": "list", "data": [model]})
+
+    async def one_model(request: Request) -> Response:
+        if request.path_params["name"] != student.name:
+            raise RequestError(404, f"there is no such model; there is '{student.name}'", "model_not_found")
+        return JSONResponse(model)
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -150,6 +173,7 @@ def make_application(student: StudentHandler) -> Starlette:
         routes=[
             Route("/v1/chat/completions", chat, methods=["POST"]),
             Route("/v1/models", models),
+            Route("/v1/models/{name:path}", one_model),
             Route("/health", health),
         ],
         exception_handlers={RequestError: _rejection, HTTPException: _failure, Exception: _failure},
@@ -168,18 +192,47 @@ async def _read(request: Request) -> bytes:
     """Return the body of a request.
 
     Raises:
-        RequestError: it is too large.
+        RequestError: it is too large, or does not arrive.
     """
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_DISCARDED_BYTES:
-            break
-        if size <= MAX_REQUEST_BYTES:
-            parts.append(part)
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > MAX_DISCARDED_BYTES:
+                    break
+                if size <= MAX_REQUEST_BYTES:
+                    parts.append(part)
+    except TimeoutError:
+        raise RequestError(408, f"the request did not arrive within {READ_SECONDS} seconds") from None
     if size > MAX_REQUEST_BYTES:
         raise RequestError(413, f"the request is larger than {MAX_REQUEST_BYTES:,} bytes", "request_too_large")
     return b"".join(parts)
+
+
+def _require_own_page(request: Request, allowed: Collection[str]) -> None:
+    """Guarantee that no page of another site sends the request through its visitor's browser.
+
+    A page can make a browser send it under a name of its own that resolves to this machine (DNS rebinding), or without asking
+    as plain text; it can do neither with JSON for one of this server's own names.
+
+    Raises:
+        RequestError: it is addressed to another name, or is not JSON.
+    """
+    name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    if name not in {"localhost", *allowed} and not _is_address(name):
+        raise RequestError(421, f"requests for {name!r} are not answered; start the server with --allow-host {name}")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RequestError(415, "the request's Content-Type must be application/json")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _parsed(content: bytes) -> Any:

@@ -1,5 +1,7 @@
 """The served student, queried over HTTP with the real `openai` client."""
 
+import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -203,3 +205,64 @@ def test_address_in_use(folder: Path, served: Served) -> None:
     port = served.listening.getsockname()[1]
     with pytest.raises(BackendError, match=f"can't listen on 127.0.0.1, port {port}: .* use another --port"):
         serving.serve(served.student.export, NAME, GREEDY, "127.0.0.1", port, print)
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example:80"}, 421),
+        ({"Host": "127.0.0.1.evil.example"}, 421),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Host": "localhost:1"}, 200),
+        ({"Host": "[::1]:1"}, 200),
+    ],
+)
+def test_a_page_of_another_site_gets_no_answer(served: Served, headers: dict[str, str], status: int) -> None:
+    url = f"{served.client.base_url}chat/completions"
+    body = {"model": NAME, "messages": [{"role": "user", "content": "x"}]}
+    with httpx2.Client() as client:
+        told = client.post(url, content=json.dumps(body), headers={"Content-Type": "application/json", **headers})
+    assert told.status_code == status, told.text
+    if status == 421:
+        assert "--allow-host" in told.text
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+def test_values_that_ask_for_nothing_are_taken(served: Served, run: LocalRun) -> None:
+    query, expected = next(iter(run.answers.items()))
+    extra: Any = {"tools": [], "repetition_penalty": 1}
+    neutral: Any = {
+        "frequency_penalty": 0,
+        "presence_penalty": 0.0,
+        "logprobs": False,
+        "response_format": {"type": "text"},
+    }
+    assert served.ask(query, **neutral, extra_body=extra).choices[0].message.content == expected
+    with pytest.raises(openai.BadRequestError, match="unknown field 'frequency_penalty'"):
+        served.ask(query, frequency_penalty=1)
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+def test_the_one_model_has_a_page(served: Served) -> None:
+    assert served.client.models.retrieve(NAME).id == NAME
+    with pytest.raises(openai.NotFoundError, match=f"there is '{NAME}'"):
+        served.client.models.retrieve("other")
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+def test_a_part_without_a_text_is_refused(served: Served) -> None:
+    messages: Any = [{"role": "user", "content": [{"type": "text", "text": None}]}]
+    with pytest.raises(openai.BadRequestError, match="content must be text"):
+        served.ask("", messages=messages)
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+def test_a_body_that_does_not_arrive_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "READ_SECONDS", 0.2)
+    port = served.listening.getsockname()[1]
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head)
+        assert b"408" in connection.recv(1000).split(b"\r\n")[0]
