@@ -248,7 +248,7 @@ class RunDirectory:
     def check_all(self) -> None:
         """Guarantee that every file which was sealed is there and unchanged, and so are the probes where the run has them.
 
-        A file may be missing only if its stage makes it again.
+        A file may be missing only if its stage makes it again, or is not finished.
 
         Raises:
             RunError: one is missing or was changed, or the seals are missing.
@@ -260,7 +260,8 @@ class RunDirectory:
         ]
         for name in dict.fromkeys([*expected, *seals]):
             path = self.within(name, SEALS)
-            if path.exists() or not name.startswith(MADE_AGAIN):
+            unfinished = name.startswith(MADE_AGAIN) or path.with_name(f"{name}.part").exists()
+            if path.exists() or not unfinished:
                 self._check(path, seals.get(name))
 
     def within(self, name: str, source: str) -> Path:
