@@ -118,7 +118,7 @@ def _ask(address: str, messages: Body) -> _Answer:
     body = json.dumps({"model": NAME, "messages": messages, "stream": True})
     began = time.monotonic()
     with closing(HTTPConnection(place.hostname or "", place.port)) as connection:
-        connection.request("POST", f"{place.path}/chat/completions", body)
+        connection.request("POST", f"{place.path}/chat/completions", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         if response.status != 200:
             raise BackendError(f"the served model failed to answer: {response.read().decode(errors='replace')}")
