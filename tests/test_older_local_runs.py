@@ -70,7 +70,9 @@ def test_a_run_resumes(stage: str) -> None:
     run = unpack("local", stage, Path("run"))
     call("run", "--config", "local.toml")
     found, before = contents(run, without=set()), stored("local")[stage]
-    assert form(found) == form(stored("local")["complete"])
+    made, expected = form(found), form(stored("local")["complete"])
+    assert made.pop("report.json") >= expected.pop("report.json")  # later versions add keys
+    assert made == expected
     for name in before.keys() - {name for name in before if name.startswith("checkpoints/")}:
         if name in GROWING:
             assert found[name].startswith(before[name])
