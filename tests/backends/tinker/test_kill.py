@@ -34,6 +34,13 @@ from tests.runs import INJECTIONS
 ANSWERED = "responses.jsonl.part"
 ANSWERS, STEPS = (4, 10, 16), (2, 6)
 """Rows that are on disk when a run is killed: of 24 answers, and of 9 steps with a checkpoint after the fifth."""
+COMMAND = """
+from pdistill.cli.main import main
+from pdistill.core.probes import proportion
+proportion.MOST_OF_THE_PASS = 1e9
+main()
+"""
+"""The command, with all questions of the probes, as the tests ask them in their own process."""
 KILLED = (("student", 1), ("student", 2), ("student_prompted", 2))
 """The arms, and how many of their answers are on disk at the kill; one request is in flight."""
 
@@ -50,7 +57,7 @@ class Killed:
     def __init__(self, arguments: list[str], rows: Path, count: int) -> None:
         self._rows, self._count, self._dead = rows, count, False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pdistill", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            [sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
     def plan(self, call: Call) -> Fault | None:
