@@ -107,7 +107,7 @@ class Clock(date):
 
 
 def test_the_day_that_a_template_writes_belongs_to_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pdistill.backends.rendering.date", Clock)
+    monkeypatch.setattr("pdistill.backends.template_day.date", Clock)
     asked = config(tmp_path, student=model_of("llama-3", tmp_path / "model"))
     run = pipeline.generate(asked)
     assert json.loads((run.path / "generate.json").read_text())["resolved"]["student"]["date"] == "2026-03-07"

@@ -1,16 +1,14 @@
 """Renders prompts to token ids with a model's tokenizer and chat template, in the same way for all backends that have them."""
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any
 
+from pdistill.backends.template_day import dated, writes_today
 from pdistill.core.contract.batches import TokenIds
-from pdistill.core.contract.interfaces import DATE, MachineSettings
 from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.errors import BackendError, TargetError
 
@@ -20,37 +18,6 @@ TAIL = 512
 CACHED_ANSWERS = 1 << 14
 MAX_CHARACTER_TOKENS = 4
 """Most tokens of one character: its bytes in UTF-8."""
-
-
-DATE_FUNCTION = "strftime_now"
-"""The function by which chat templates write today's date."""
-DATE_CALL = re.compile(rf"{DATE_FUNCTION}\(\s*(['\"])(.*?)\1\s*\)")
-
-
-class RunDay:
-    """The day that the chat templates of a backend's models write: the stored one, or else the day when one was first needed."""
-
-    def __init__(self) -> None:
-        self._day: date | None = None
-
-    def of(self, tokenizer: Any) -> date | None:
-        """Return the day for a tokenizer whose chat template writes the date; None for all others."""
-        if DATE_FUNCTION not in str(tokenizer.chat_template):
-            return None
-        if self._day is None:
-            self._day = date.today()
-        return self._day
-
-    def with_stored(self, stored: MachineSettings | None) -> MachineSettings | None:
-        """Take the day from stored settings, and return the other ones; None where there are none."""
-        if stored is None or DATE not in stored:
-            return stored
-        self._day = date.fromisoformat(stored[DATE])
-        return {key: value for key, value in stored.items() if key != DATE} or None
-
-    def added_to(self, settings: MachineSettings) -> MachineSettings:
-        """Return the settings, with the day if one was needed."""
-        return settings if self._day is None else {**settings, DATE: self._day.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +144,7 @@ class TemplateRenderer:
         Raises:
             BackendError: it writes a date in a form that is not a constant.
         """
-        if self.day is not None and DATE_FUNCTION in self._chat_template.replace(f"{DATE_FUNCTION} is defined", ""):
+        if self.day is not None and writes_today(self._chat_template):
             raise BackendError(
                 f"can't export this student: the chat template of model '{self.name}' writes today's date in a form that is not "
                 "a constant"
@@ -186,8 +153,8 @@ class TemplateRenderer:
 
     @cached_property
     def _chat_template(self) -> str:
-        template, day = str(self.tokenizer.get_chat_template()), self.day
-        return template if day is None else DATE_CALL.sub(lambda call: json.dumps(day.strftime(call[2])), template)
+        template = str(self.tokenizer.get_chat_template())
+        return template if self.day is None else dated(template, self.day)
 
     @property
     def end_token(self) -> int:
@@ -235,7 +202,7 @@ class TemplateRenderer:
         return frozenset(token for token, added in self.tokenizer.added_tokens_decoder.items() if added.special)
 
     def _prompt_text(self, prompt: Messages) -> str:
-        messages = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        messages = [message.as_row() for message in prompt.messages]
         return self._template(messages, add_generation_prompt=True)
 
     def _turn(self, roles: tuple[str, ...]) -> "_Turn":

@@ -24,7 +24,8 @@ from pdistill.backends.local.training.trainer import STATES_FOLDER, WEIGHTS_FOLD
 from pdistill.backends.local.vllm import engine as vllm_engine
 from pdistill.backends.local.vllm.engine import CannotRunError
 from pdistill.backends.local.vllm.sampler import VllmSampler
-from pdistill.backends.rendering import RunDay, TemplateRenderer
+from pdistill.backends.rendering import TemplateRenderer
+from pdistill.backends.template_day import RunDay
 from pdistill.core.contract.exporter import ExportSpec
 from pdistill.core.contract.interfaces import ADAPTER, Capability, Lora, StateURI, WeightsURI
 from pdistill.core.contract.prices import FREE, Prices

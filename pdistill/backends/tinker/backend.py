@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from pdistill.backends.remote.background import Background
-from pdistill.backends.rendering import RunDay, TemplateRenderer
+from pdistill.backends.rendering import TemplateRenderer
+from pdistill.backends.template_day import RunDay
 from pdistill.backends.tinker import TinkerOptions, local_copy
 from pdistill.backends.tinker.connection import Connection, check_served, no_retries, open_connection
 from pdistill.backends.tinker.export import read_note

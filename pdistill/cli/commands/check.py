@@ -41,15 +41,15 @@ def check(
 ) -> None:
     """Fail if a run does not meet thresholds.
 
-    RUN is the directory of a run, or its name under runs/. Without a threshold the verdict of its report must be "ship". The lower bound of the 95% interval counts, not the value, so
-    that a few queries can't pass by luck. Exits with 1 if a threshold is not met. In a GitHub workflow the outcome is
-    added to the job's summary.
+    RUN is the directory of a run, or its name under runs/. Without a threshold the verdict of its report must be "ship".
+    The lower bound of the 95% interval counts, not the value, so that a few queries can't pass by luck. Exits with 1 if a
+    threshold is not met. In a GitHub workflow the outcome is added to the job's summary.
     """
     from pdistill.cli.plugin_warnings import warn_of_plugins
     from pdistill.cli.progress import showing
     from pdistill.core.results.check import check as check_report
     from pdistill.core.results.reporting import read_report
-    from pdistill.core.setup.configfile import read_thresholds
+    from pdistill.core.setup.configfile import NO_ALARMS, read_thresholds
     from pdistill.core.store.rundir import find_run
 
     warn_of_plugins()
@@ -57,7 +57,7 @@ def check(
     thresholds = read_thresholds(Path(config)) if config else {}
     thresholds |= {name: value for name, value in given.items() if value is not None}
     if no_alarms:
-        thresholds["no_alarms"] = True
+        thresholds[NO_ALARMS] = True
     with showing():
         report = read_report(directory)
     checks = check_report(report, thresholds)

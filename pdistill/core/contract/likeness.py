@@ -24,8 +24,12 @@ def exact(one: str, other: str) -> float:
 def bare(text: str) -> str:
     """Return the text without regard to its form: in one case, without whitespace and punctuation at its ends."""
     folded = unicodedata.normalize("NFKC", text).casefold().strip()
-    kept = [place for place, noise in enumerate(_noise(folded)) if not noise and not folded[place].isspace()]
-    return folded[kept[0] : kept[-1] + 1] if kept else folded
+    places = range(len(folded))
+    first = next((place for place in places if not _is_outside(folded, place)), None)
+    if first is None:
+        return folded
+    last = next(place for place in reversed(places) if not _is_outside(folded, place))
+    return folded[first : last + 1]
 
 
 def normalised(one: str, other: str) -> float:
@@ -90,13 +94,15 @@ def likeness(way: Likeness, one: str, other: str) -> float:
 
 def _plain(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = (" " if noise else char for char, noise in zip(folded, _noise(folded), strict=True))
+    words = (" " if _is_noise(folded, place) else char for place, char in enumerate(folded))
     return " ".join("".join(words).split()) or folded.strip()
 
 
-def _noise(text: str) -> list[bool]:
-    """Return for each character whether it is punctuation that does not matter."""
-    return [
-        unicodedata.category(char).startswith("P") and char not in KEPT_PUNCTUATION and not after.isdigit()
-        for char, after in zip(text, [*text[1:], ""], strict=False)
-    ]
+def _is_outside(text: str, place: int) -> bool:
+    return text[place].isspace() or _is_noise(text, place)
+
+
+def _is_noise(text: str, place: int) -> bool:
+    """Return whether a character is punctuation that does not matter."""
+    char, after = text[place], text[place + 1 : place + 2]
+    return unicodedata.category(char).startswith("P") and char not in KEPT_PUNCTUATION and not after.isdigit()

@@ -21,6 +21,10 @@ class Message:
     role: Role
     content: str
 
+    def as_row(self) -> dict[str, str]:
+        """Return the message as rows, requests and chat templates have it."""
+        return {"role": self.role, "content": self.content}
+
 
 @dataclass(frozen=True, slots=True)
 class Messages:

@@ -44,6 +44,11 @@ class Query:
         """The text as the student gets it: after its prompt's name, where there are several prompts."""
         return f"{self.prompt}{TAG}{self.text}" if self.prompt else self.text
 
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """The conversation as the student's users have it: the earlier turns, and the text as the last one."""
+        return (*self.earlier, Message("user", self.tagged))
+
     def at(self, number: int) -> "Query":
         """Return the query with its position in the task, which is also its id where it has none."""
         name = self.id or str(number)
@@ -76,7 +81,7 @@ class Query:
             "group": self.group,
         }
         if self.earlier:
-            row["earlier"] = [{"role": turn.role, "content": turn.content} for turn in self.earlier]
+            row["earlier"] = [turn.as_row() for turn in self.earlier]
         if self.prompt:
             row["prompt"] = self.prompt
         return row

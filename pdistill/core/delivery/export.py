@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pdistill.core.contract.exporter import Asked, Exporter, ExportSpec, LoadedExport
 from pdistill.core.contract.interfaces import ADAPTER, RemoteStudent
-from pdistill.core.contract.prompts import QUERY_FIELD, Message, Messages
+from pdistill.core.contract.prompts import QUERY_FIELD, Messages
 from pdistill.core.contract.queries import Query
 from pdistill.core.delivery.ask import TrainedStudent, trained_student
 from pdistill.core.delivery.card import ADAPTER_CONFIG, Parity, card
@@ -139,7 +139,7 @@ def _compare(run: RunDirectory, trained: TrainedStudent, exported: LoadedExport,
 
 def as_asked(query: Query) -> Asked:
     """Return a query as users of the student ask it: its text, or all turns of its conversation."""
-    return Messages((*query.earlier, Message("user", query.tagged))) if query.earlier else query.tagged
+    return Messages(query.turns) if query.earlier else query.tagged
 
 
 def adapter_hashes(run: RunDirectory) -> dict[str, str]:

@@ -56,7 +56,7 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> JsonObject:
     queries = [first, *islice((query for query in held if query.prompt == first.prompt), requests)]
     teacher = task.teacher_prompt(Query(QUERY_FIELD, prompt=first.prompt))
     sides: dict[str, tuple[bool, Prompt, list[Body]]] = {
-        "student": (True, task.student_prompt(Query(QUERY_FIELD)), [_bare(query) for query in queries]),
+        "student": (True, task.student_prompt(Query(QUERY_FIELD)), [_as_body(query.turns) for query in queries]),
         "base_prompted": (
             False,
             teacher if isinstance(teacher, Text) else BARE,
@@ -73,17 +73,13 @@ def measure(run: RunDirectory, requests: int, progress: Progress) -> JsonObject:
     return figures
 
 
-def _bare(query: Query) -> Body:
-    return _as_body((*query.earlier, Message("user", query.tagged)))
-
-
 def _messages(query: Query, prompt: Prompt) -> Body:
     """Return the request of a client that sends the prompt: the chat messages; in text, the server's template has the prompt."""
     return _as_body((Message("user", query.text),) if isinstance(prompt, Text) else prompt.messages)
 
 
 def _as_body(messages: Sequence[Message]) -> Body:
-    return [{"role": message.role, "content": message.content} for message in messages]
+    return [message.as_row() for message in messages]
 
 
 def _speed(address: str, bodies: Sequence[Body], side: str, progress: Progress) -> dict[str, float]:

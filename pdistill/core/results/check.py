@@ -8,6 +8,7 @@ from pdistill.core.numerics.estimates import Estimate, Recovery
 from pdistill.core.probes.findings import alarms
 from pdistill.core.results.markdown import recovery_note
 from pdistill.core.results.report import Report
+from pdistill.core.setup.configfile import NO_ALARMS
 
 METRICS: Mapping[str, Callable[[Report], Estimate | Recovery | None]] = {
     "min_agreement": lambda report: report.arms["student"].agreement,
@@ -15,7 +16,6 @@ METRICS: Mapping[str, Callable[[Report], Estimate | Recovery | None]] = {
     "min_recovery": lambda report: report.recovery,
 }
 RATES = ("min_agreement", "min_accuracy")
-NO_ALARMS = "no_alarms"
 
 
 @dataclass(frozen=True, slots=True)

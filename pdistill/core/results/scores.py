@@ -201,7 +201,7 @@ def _score(arm: str, task: Task, query: Query, target: str | None, row: AnswerRo
     return ScoredAnswer(
         text=None if text is None else task.answer(text),
         agreement=agreement,
-        ignoring_form=1.0 if target is not None and _same_but_for_form(task, row, target) else agreement,
+        ignoring_form=1.0 if agreement != 1 and _same_but_for_form(task, row, target) else agreement,
         fields=_fields(task, query, text, target) if arm == "student" else {},
         accuracy=accuracy,
         response=row.response,
@@ -209,9 +209,11 @@ def _score(arm: str, task: Task, query: Query, target: str | None, row: AnswerRo
     )
 
 
-def _same_but_for_form(task: Task, row: AnswerRow, target: str) -> bool:
+def _same_but_for_form(task: Task, row: AnswerRow, target: str | None) -> bool:
     """Return whether an answer that is complete would agree if its form were ignored, even if the task rejects it."""
-    return row.finish == "stop" and bare(task.answer(row.response)) == bare(task.answer(target))
+    if target is None or row.finish != "stop":
+        return False
+    return bare(task.answer(row.response)) == bare(task.answer(target))
 
 
 def _fields(task: Task, query: Query, text: str | None, target: str | None) -> Mapping[str, bool]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from pdistill.core.contract.batches import TokenIds
-from pdistill.core.contract.interfaces import Renderer, Student, Teacher, context_of
+from pdistill.core.contract.interfaces import Renderer, Student, Teacher, context_of, prompt_tokens
 from pdistill.core.contract.prompts import Messages, Prompt
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Allowed
@@ -76,8 +76,7 @@ def fits(renderer: Renderer, prompt: Prompt, answer: int, context: int) -> bool:
 
 
 def _most_tokens(prompt: Prompt) -> int:
-    texts = [message.content for message in prompt.messages] if isinstance(prompt, Messages) else [prompt.text]
-    return FRAME_TOKENS + sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    return FRAME_TOKENS + prompt_tokens(None, prompt)
 
 
 def _render_probes(task: Task, renderer: Renderer, arms: Iterable[str]) -> None:

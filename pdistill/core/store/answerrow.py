@@ -1,6 +1,7 @@
 """A stored answer: the row of responses.jsonl, predictions-ARM.jsonl and the files of the probes."""
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Self, get_args
 
 from pdistill.core.contract.interfaces import TokenScores
@@ -9,6 +10,9 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion, Finish, Key
 
 TEXTS, COUNTS = ("id", "query", "prompt", "response"), ("number", "sample", "prompt_tokens", "tokens")
+VALUES = attrgetter(*TEXTS, *COUNTS)
+"""Returns the values with these names all at once: a run reads each of its rows several times."""
+KINDS = (*[str] * len(TEXTS), *[int] * len(COUNTS))
 FINISHES = get_args(Finish)
 
 
@@ -46,6 +50,10 @@ class AnswerRow:
     reason: str | None = None
 
     def __post_init__(self) -> None:
+        if tuple(map(type, VALUES(self))) != KINDS or self.reason is not None or self.finish not in FINISHES:
+            self._check_each()
+
+    def _check_each(self) -> None:
         for name in TEXTS:
             _check(name, getattr(self, name), str)
         for name in COUNTS:

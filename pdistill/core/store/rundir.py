@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.errors import RunError, unknown
-from pdistill.core.files import digest, storage_error, write_file
+from pdistill.core.files import storage_error, write_file
 from pdistill.core.store.rowfile import AnswerFile, RowFile
 from pdistill.core.store.rows import append_row, read_log, read_rows
+from pdistill.core.store.seals import SEALS, Seals
 from pdistill.core.store.settings import EvaluateSettings, StageSettings
 
 HASHED = {
@@ -24,7 +25,6 @@ HASHED = {
     "json_schema": "another JSON schema",
     "prompts": "other prompts",
 }
-SEALS = "seals.jsonl"
 MADE_AGAIN = ("examples.", "predictions-", "probes-")
 """How the names of sealed files begin that their stage makes again if they are missing."""
 REMOTE_NOTE = "remote.json"
@@ -56,6 +56,7 @@ class RunDirectory:
         self.adapter = path / "adapter"
         self.start = path / "start"
         self.report = path / "report.json"
+        self._seals = Seals(path)
 
     @property
     def evaluated(self) -> bool:
@@ -232,9 +233,7 @@ class RunDirectory:
 
     def seal(self, part: Path) -> None:
         """Record the hash of a file that is about to be completed, so that later stages detect edits."""
-        name, sha256 = part.name.removesuffix(".part"), digest(part)
-        if self._seals().get(name) != sha256:
-            append_row(self.path / SEALS, {"file": name, "sha256": sha256})
+        self._seals.add(part)
 
     def check(self, path: Path) -> Path:
         """Return `path`, which is guaranteed to be unchanged since it was sealed.
@@ -242,7 +241,7 @@ class RunDirectory:
         Raises:
             RunError: it is missing, was changed, or was never sealed.
         """
-        self._check(path, self._seals().get(path.name))
+        self._seals.check(path, self._seals.hashes())
         return path
 
     def check_all(self) -> None:
@@ -253,16 +252,16 @@ class RunDirectory:
         Raises:
             RunError: one is missing or was changed, or the seals are missing.
         """
-        seals = self._seals()
-        expected = [
-            self.queries.name,
-            *([self.probes.name] if self.asked()["options"].get("no_probes") is False else []),
-        ]
-        for name in dict.fromkeys([*expected, *seals]):
+        hashes, expected = self._seals.hashes(), [self.queries.name]
+        if (
+            self.asked()["options"].get("no_probes") is False
+        ):  # runs from before there were probes don't have the option
+            expected.append(self.probes.name)
+        for name in dict.fromkeys([*expected, *hashes]):
             path = self.within(name, SEALS)
             unfinished = name.startswith(MADE_AGAIN) or path.with_name(f"{name}.part").exists()
             if path.exists() or not unfinished:
-                self._check(path, seals.get(name))
+                self._seals.check(path, hashes)
 
     def within(self, name: str, source: str) -> Path:
         """Return the path of a file or directory of the run that one of its files names.
@@ -277,18 +276,6 @@ class RunDirectory:
         if not path.resolve().is_relative_to(self.path.resolve()) or path.resolve() == self.path.resolve():
             raise RunError(f"{self.path / source} names {name!r}, which is not in the run; don't use this run")
         return path
-
-    def _check(self, path: Path, sealed: str | None) -> None:
-        advice = "restore it, or start a new run with --run-dir"
-        if not path.exists():
-            raise RunError(f"'{path}' is missing; {advice}")
-        if sealed is None:
-            raise RunError(f"{self.path / SEALS} has no hash of {path.name}, so it may have been changed; {advice}")
-        if sealed != digest(path):
-            raise RunError(f"'{path}' was changed after it was complete; {advice}")
-
-    def _seals(self) -> dict[str, str]:
-        return {row["file"]: row["sha256"] for row in read_log(self.path / SEALS)}
 
 
 def find_run(name: str) -> RunDirectory:

@@ -19,9 +19,11 @@ try:
     import uvicorn
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
     from starlette.requests import Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
+    from starlette.types import ASGIApp, Receive, Scope, Send
     from transformers.cli.serving.chat_completion import ChatCompletionHandler
     from transformers.cli.serving.model_manager import ModelManager
     from transformers.cli.serving.utils import GenerationState
@@ -140,6 +142,36 @@ class _Server(uvicorn.Server):
         await asyncio.to_thread(self._student.close)
 
 
+class KnownHosts:
+    """Passes on requests for a known host name, and refuses all others.
+
+    A page of another site can give a name of its own this machine's address (DNS rebinding); then its visitors' browsers would
+    let it read the answers.
+
+    Args:
+        app: the application.
+        allowed: the host names, besides localhost and IP addresses.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Collection[str]) -> None:
+        self._app = app
+        self._allowed = {"localhost", *allowed}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        name = _host_name(Request(scope)) if scope["type"] == "http" else "localhost"
+        known = name in self._allowed or _is_address(name)
+        refusal = _error(421, f"requests for {name!r} are not answered; start the server with --allow-host {name}")
+        await (self._app if known else refusal)(scope, receive, send)
+
+
+def _host_name(request: Request) -> str:
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def make_application(student: StudentHandler, allowed: Collection[str] = ()) -> Starlette:
     """Return the server's application: chat completions, the list of its one model, and its health.
 
@@ -148,7 +180,7 @@ def make_application(student: StudentHandler, allowed: Collection[str] = ()) -> 
     """
 
     async def chat(request: Request) -> Response:
-        _require_own_page(request, allowed)
+        _require_json(request)
         content = _parsed(await _read(request))
         body = await asyncio.to_thread(handler_arguments, content, student.export, student.name)
         response: Response = await student.handle_request(
@@ -176,6 +208,7 @@ def make_application(student: StudentHandler, allowed: Collection[str] = ()) -> 
             Route("/v1/models/{name:path}", one_model),
             Route("/health", health),
         ],
+        middleware=[Middleware(KnownHosts, allowed)],
         exception_handlers={RequestError: _rejection, HTTPException: _failure, Exception: _failure},
     )
 
@@ -210,18 +243,12 @@ async def _read(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _require_own_page(request: Request, allowed: Collection[str]) -> None:
-    """Guarantee that no page of another site sends the request through its visitor's browser.
-
-    A page can make a browser send it under a name of its own that resolves to this machine (DNS rebinding), or without asking
-    as plain text; it can do neither with JSON for one of this server's own names.
+def _require_json(request: Request) -> None:
+    """Guarantee that the request is JSON, which a page of another site can't make a browser send without asking the server first.
 
     Raises:
-        RequestError: it is addressed to another name, or is not JSON.
+        RequestError: it is not.
     """
-    name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    if name not in {"localhost", *allowed} and not _is_address(name):
-        raise RequestError(421, f"requests for {name!r} are not answered; start the server with --allow-host {name}")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise RequestError(415, "the request's Content-Type must be application/json")

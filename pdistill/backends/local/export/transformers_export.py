@@ -86,4 +86,4 @@ def _load(directory: Path) -> Any:
 
 def _turns(query: Asked) -> list[dict[str, str]]:
     messages = (Message("user", query),) if isinstance(query, str) else query.messages
-    return [{"role": message.role, "content": message.content} for message in messages]
+    return [message.as_row() for message in messages]

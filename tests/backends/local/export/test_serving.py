@@ -213,6 +213,7 @@ def test_address_in_use(folder: Path, served: Served) -> None:
     [
         ({"Host": "evil.example:80"}, 421),
         ({"Host": "127.0.0.1.evil.example"}, 421),
+        ({"Host": "[x"}, 421),
         ({"Content-Type": "text/plain"}, 415),
         ({"Content-Type": "application/json; charset=utf-8"}, 200),
         ({"Host": "localhost:1"}, 200),
@@ -224,9 +225,11 @@ def test_a_page_of_another_site_gets_no_answer(served: Served, headers: dict[str
     body = {"model": NAME, "messages": [{"role": "user", "content": "x"}]}
     with httpx2.Client() as client:
         told = client.post(url, content=json.dumps(body), headers={"Content-Type": "application/json", **headers})
+        listed = client.get(f"{served.client.base_url}models", headers=headers)
     assert told.status_code == status, told.text
     if status == 421:
         assert "--allow-host" in told.text
+    assert listed.status_code == (421 if status == 421 else 200)
 
 
 @pytest.mark.parametrize("run", ["text"], indirect=True)
