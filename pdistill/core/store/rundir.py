@@ -253,9 +253,8 @@ class RunDirectory:
             RunError: one is missing or was changed, or the seals are missing.
         """
         hashes, expected = self._seals.hashes(), [self.queries.name]
-        if (
-            self.asked()["options"].get("no_probes") is False
-        ):  # runs from before there were probes don't have the option
+        options = self.asked()["options"]
+        if options.get("no_probes") is False:  # runs from before there were probes don't have the option
             expected.append(self.probes.name)
         for name in dict.fromkeys([*expected, *hashes]):
             path = self.within(name, SEALS)
