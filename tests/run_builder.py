@@ -17,7 +17,7 @@ from pdistill.core.contract.sampling import Finish
 from pdistill.core.contract.task import FileTask
 from pdistill.core.files import write_file
 from pdistill.core.numerics.schedule import Schedule, plan
-from pdistill.core.numerics.split import Split
+from pdistill.core.numerics.split import HELD_OUT, Split
 from pdistill.core.probes.questions import probe_rows
 from pdistill.core.setup.config import TRAIN_KEYS, Config
 from pdistill.core.store.answerrow import AnswerRow
@@ -180,6 +180,7 @@ def settings_of(config: Config, count: int) -> GenerateSettings:
         student=teacher if config.student is None else f"{config.backend}:{config.student}",
         format="chat",
         seed=config.seed,
+        held_out=HELD_OUT,
         count=count,
         samples=config.samples,
         select=config.select,

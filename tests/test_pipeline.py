@@ -159,9 +159,9 @@ def test_stages_out_of_order_name_the_next_command(tmp_path: Path) -> None:
 
 def test_answers_are_reused_where_nothing_that_made_them_differs(tmp_path: Path) -> None:
     first = pipeline.generate(fake_config(tmp_path, tmp_path / "first", limit=20))
-    config = fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options={"fail_at": "15"})
+    config = fake_config(tmp_path, tmp_path / "second", from_run=first.path, backend_options={"fail_at": "19"})
     said = Said()
-    second = pipeline.generate(config, said)  # the 15th call would fail: 10 are the teacher's, 4 the base's
+    second = pipeline.generate(config, said)  # the 19th call would fail: 10 are the teacher's, 8 the base's
     fresh = pipeline.generate(fake_config(tmp_path, tmp_path / "third"))
     answers = list(read_rows(second.path / "responses.jsonl"))
     assert [row["number"] for row in answers if row.pop("reused", False)] == list(range(20))
@@ -186,7 +186,7 @@ def test_teacher_without_usable_answers_is_refused(tmp_path: Path) -> None:
     queries.write_text("\n".join(LINES))
     config = fake_config(tmp_path, tmp_path / "run", labels=("yes", "no"), queries=queries)
     with pytest.raises(
-        TaskError, match=r"4 of 4 answers of the teacher can't be used \(4 not one of the labels\), such as '\w+';"
+        TaskError, match=r"8 of 8 answers of the teacher can't be used \(8 not one of the labels\), such as '\w+';"
     ):
         pipeline.run(config)
     with pytest.raises(TaskError, match="there is no example to train on"):
@@ -285,4 +285,4 @@ def test_the_verdict_on_a_constant_teacher_has_its_baseline(
     fake_backend(teacher=lambda prompt, query: "animal", name="stuck")
     config = fake_config(tmp_path, tmp_path / "run", backend="stuck")
     report = pipeline.run(replace(config, queries=write_hashes(tmp_path / "hashes.jsonl", 60)))
-    assert "Always giving the teacher's most common answer would agree on 7 of 7." in headline(report_from(report))
+    assert "Always giving the teacher's most common answer would agree on 12 of 12." in headline(report_from(report))

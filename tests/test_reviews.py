@@ -41,7 +41,7 @@ def test_the_reviews_are_balanced_and_unlike_each_other() -> None:
     assert {query.slices[1] for query in queries} == {"plain", "mixed", "ironic"}
     named = [query.text for query in queries]
     asked = [type(query)(query.text, id=str(number)) for number, query in enumerate(queries)]
-    assert len({group for _, group in Groups(lambda: asked)}) == len(set(named)) == 600
+    assert len({placed.group for placed in Groups(lambda: asked)}) == len(set(named)) == 600
     shots = (EXAMPLE / "prompt.txt").read_text("utf-8")
     assert not [text for text in named if text in shots]
 

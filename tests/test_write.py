@@ -60,7 +60,7 @@ def test_queries_are_written_for_each_label_and_rule_and_none_is_like_another(co
     assert all(row.keys() == {"query", "slices"} for row in written)
     texts = [*read_queries(config.output), *read_queries(config.queries or Path())]
     numbered = [replace(query, id=str(at)) for at, query in enumerate(texts)]
-    assert len({name for _, name in Groups(lambda: numbered)}) == 60 + len(SEEDS)
+    assert len({placed.group for placed in Groups(lambda: numbered)}) == 60 + len(SEEDS)
     assert set(made.left_out) >= {lines.HEADING, lines.ECHOED, lines.TEMPLATE}
     kept_or_not = sum(made.left_out.values()) + len(written)
     assert (kept_or_not, made.usd) == (10 * made.answers, 0)

@@ -10,13 +10,13 @@ from pdistill.core.contract.jsontext import JsonObject
 from pdistill.core.contract.prices import Tokens
 from pdistill.core.money.cost import Counts
 from pdistill.core.numerics.schedule import plan
-from pdistill.core.numerics.split import Groups, split_of
+from pdistill.core.numerics.split import Groups
 from pdistill.core.probes.asking import question_for, sampling_of, scored_tokens, text_ids
 from pdistill.core.probes.proportion import probes_of
 from pdistill.core.probes.questions import not_run
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.plan import Plan
-from pdistill.core.stages.preflight import MIN_SAMPLE, SAMPLE
+from pdistill.core.stages.preflight import MIN_SAMPLE, sample_of
 from pdistill.core.store.rundir import PROBES
 
 
@@ -59,13 +59,14 @@ class _Prompts:
 def estimate(planned: Plan, config: Config) -> Estimate:
     """Return the most that the run can take, provided that no target is longer than the maximum answer."""
     settings, longest = planned.settings, planned.settings.max_tokens
-    every, held_out, sample, training = _count(planned)
+    every, held_out, sample, again, training = _count(planned)
     teacher_answers_again = not settings.repeatable
     prompted_arms = 1 if not teacher_answers_again and planned.models.same_model else 2
-    base_preflight = Tokens(sample.bare, sample.n * longest)
-    teacher_arm, teacher_preflight = (
+    sampled = settings.temperature > 0
+    base_preflight, base_reused = (Tokens(prompts.bare, prompts.n * longest) for prompts in (sample, again))
+    teacher_arm, teacher_preflight, teacher_reused = (
         Tokens(prompts.teacher, prompts.n * longest) if needed else Tokens()
-        for prompts, needed in ((held_out, teacher_answers_again), (sample, settings.temperature > 0))
+        for prompts, needed in ((held_out, teacher_answers_again), (sample, sampled), (again, sampled))
     )
     rows = probes_of(planned, config) or []
     probes = {arm: _probes(planned, rows, arm) for arm in ("teacher", "base", "student")}
@@ -80,11 +81,11 @@ def estimate(planned: Plan, config: Config) -> Estimate:
             "student": Tokens(trained=_most_training_tokens(training, longest, planned.student.defaults, config))
         },
         "evaluate": {
-            "teacher": teacher_arm - teacher_preflight,
+            "teacher": teacher_arm - teacher_reused,
             "student": Tokens(
                 2 * held_out.bare + prompted_arms * held_out.prompted, (2 + prompted_arms) * held_out.n * longest
             )
-            - base_preflight
+            - base_reused
             + probes["base"]
             + probes["student"],
         },
@@ -93,21 +94,30 @@ def estimate(planned: Plan, config: Config) -> Estimate:
     return Estimate(len(training), held_out.n, every.teacher if countable else None, every.bare, counts)
 
 
-def _count(planned: Plan) -> tuple[_Prompts, _Prompts, _Prompts, "array[int]"]:
-    """Return the input tokens of all, held-out and preflight queries, and the length of each training prompt."""
+def _count(planned: Plan) -> tuple[_Prompts, _Prompts, _Prompts, _Prompts, "array[int]"]:
+    """Return the input tokens of all, held-out, preflight and held-out preflight queries, and the length of each training prompt."""
     task, teacher_renderer, renderer = planned.inputs.task, planned.teacher.renderer(), planned.student.renderer()
-    every, held_out, sample, training = _Prompts(), _Prompts(), _Prompts(), array("i")
-    for query, group in Groups(planned.inputs.queries):
+    every, held_out, sample, again, training = _Prompts(), _Prompts(), _Prompts(), _Prompts(), array("i")
+    settings = planned.settings
+    groups = Groups(planned.inputs.queries, settings.seed, settings.held_out, task.stratum)
+    numbers = {placed.query.number for placed in sample_of(groups)}
+    for query, _, split, _ in groups:
         prompt = task.teacher_prompt(query)
         teacher, bare = prompt_tokens(teacher_renderer, prompt), prompt_tokens(renderer, task.student_prompt(query))
-        if split_of(group, planned.settings.seed) == "train":
-            every.add(teacher, bare, 0)
-            training.append(bare)
-            continue
         prompted = teacher if planned.models.same_model else prompt_tokens(renderer, prompt)
-        for prompts in (every, held_out) if held_out.n >= SAMPLE else (every, held_out, sample):
-            prompts.add(teacher, bare, prompted)
-    return every, held_out, sample if held_out.n >= MIN_SAMPLE else _Prompts(), training
+        in_sample = len(numbers) >= MIN_SAMPLE and query.number in numbers
+        kept_out = split == "eval"
+        for prompts, counts in (
+            (every, True),
+            (held_out, kept_out),
+            (sample, in_sample),
+            (again, in_sample and kept_out),
+        ):
+            if counts:
+                prompts.add(teacher, bare, prompted)
+        if split == "train":
+            training.append(bare)
+    return every, held_out, sample, again, training
 
 
 def _probes(planned: Plan, rows: Sequence[JsonObject], arm: str) -> Tokens:

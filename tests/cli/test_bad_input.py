@@ -154,11 +154,11 @@ CASES = [
     Case("a backend that is not there", "unknown backend 'fak'", args=("+--backend", "fak")),
     Case("a model that is not there", "has no model 'rul', did you mean 'rule'", args=("+--teacher", "rul"), code=1),
     Case("a pattern that is none", "the pattern '\\(' is not a valid regular expression", args=("+--pattern", "(")),
-    Case("a pattern that no answer matches", "answers can't be used", {}, ("+--pattern", "x{9}"), code=1),
+    Case("a pattern that no answer matches", "answers of the teacher can't be used", {}, ("+--pattern", "x{9}"), code=1),
     Case("a schema that is missing", "can't read 'none.json'", args=("+--json-schema", "none.json")),
     Case("a schema that is no JSON", "is not JSON", {"s.json": "{"}, ("+--json-schema", "s.json")),
     Case("a schema that is nested deeply", "s.json", {"s.json": DEEP}, ("+--json-schema", "s.json")),
-    Case("a schema that can't be met", "answers can't be used", {"s.json": "false"}, ("+--json-schema", "s.json"), code=1),
+    Case("a schema that can't be met", "answers of the teacher can't be used", {"s.json": "false"}, ("+--json-schema", "s.json"), code=1),
     # what does not fit
     Case("a prompt longer than the context", "query '0' does not fit: .* exceed the model's context length of 8 tokens", args=("+-B", "context=8"), code=1),
     Case("a query longer than the context", "query '1' does not fit", line(f'{{"query": "{"x " * 100_000}"}}'), ("+-B", "context=400"), code=1),

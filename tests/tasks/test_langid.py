@@ -44,7 +44,7 @@ def test_every_query_has_a_label_for_reference_and_none_is_there_twice(queries: 
 
 
 def test_no_template_prints_queries(queries: list[Query]) -> None:
-    assert max(Counter(name for _, name in Groups(lambda: queries)).values()) <= 3
+    assert max(Counter(placed.group for placed in Groups(lambda: queries)).values()) <= 3
     openings = Counter(" ".join(query.text.split()[:3]) for query in queries if len(query.text.split()) > 3)
     assert max(openings.values()) <= 5
 

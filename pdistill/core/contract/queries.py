@@ -28,6 +28,7 @@ class Query:
         number: the position in the task, from 0; the core sets it.
         earlier: the turns of the conversation before `text`, in chat.
         prompt: the name of the prompt that the teacher gets, where a run has several.
+        held_out: whether the query belongs to the held-out ones; None: the split decides.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Query:
     number: int = 0
     earlier: tuple[Message, ...] = ()
     prompt: str = ""
+    held_out: bool | None = None
 
     @property
     def tagged(self) -> str:
@@ -53,7 +55,9 @@ class Query:
         """Return the query with its position in the task, which is also its id where it has none."""
         name = self.id or str(number)
         reference = _normalised(self.reference)
-        return Query(self.text, name, reference, self.slices, self.group, number, self.earlier, self.prompt)
+        return Query(
+            self.text, name, reference, self.slices, self.group, number, self.earlier, self.prompt, self.held_out
+        )
 
     @classmethod
     def from_row(cls, row: Row) -> "Query":
@@ -68,6 +72,7 @@ class Query:
             number=row["number"],
             earlier=earlier,
             prompt=row.get("prompt", ""),
+            held_out=row.get("held_out"),
         )
 
     def as_row(self) -> dict[str, object]:
@@ -84,6 +89,8 @@ class Query:
             row["earlier"] = [turn.as_row() for turn in self.earlier]
         if self.prompt:
             row["prompt"] = self.prompt
+        if self.held_out is not None:
+            row["held_out"] = self.held_out
         return row
 
 

@@ -96,6 +96,15 @@ class Task(ABC):
         """Return the name of the group that must not straddle the split (a document, a translated sentence), or None."""
         return query.group
 
+    def stratum(self, query: Query) -> str:
+        """Return the part of the queries that a query belongs to; of each part, about the same share is held out.
+
+        It is the query's label where that is known, else its first slice.
+        """
+        if self.labels and query.reference:
+            return query.reference
+        return query.slices[0] if query.slices else ""
+
     def score(self, query: Query, text: str) -> float | None:
         """Return the score of a target, from 0 to 1: whether it equals the reference; None where there is no reference."""
         return None if query.reference is None else float(self.answer(text) == query.reference)

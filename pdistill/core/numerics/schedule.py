@@ -10,6 +10,8 @@ from pdistill.core.contract.interfaces import TrainingDefaults
 from pdistill.core.contract.jsontext import Row
 
 MIN_BATCH_SIZE = 8
+MOST_EPOCHS = 20
+"""Epochs up to which epochs are added: more of them teach a handful of examples by heart, and nothing else."""
 MAX_CHECKPOINTS = 10
 
 
@@ -81,7 +83,7 @@ def plan(
     """Return the schedule for `rows` examples, and a line for the user where it departs from the defaults, else "".
 
     Where the defaults give fewer steps than the model's minimum, batches are made smaller (to no fewer than 8 examples),
-    then epochs are added. What the user set is never changed.
+    then epochs are added (up to 20, unless the user set the batch size). What the user set is never changed.
     """
     batch = batch_size or defaults.batch_size
     passes = epochs or defaults.epochs
@@ -101,7 +103,8 @@ def plan(
         per_epoch = math.ceil(defaults.min_steps / passes)
         batch = min(batch, max(MIN_BATCH_SIZE, rows // per_epoch))
     if epochs is None:
-        passes = max(passes, math.ceil(defaults.min_steps / schedule().steps_per_epoch))
+        enough = math.ceil(defaults.min_steps / schedule().steps_per_epoch)
+        passes = max(passes, enough if batch_size is not None else min(enough, MOST_EPOCHS))
     short = (
         ""
         if schedule().steps >= defaults.min_steps

@@ -1,5 +1,6 @@
 """Checks of options that need more than one of them, or more than a range."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pdistill.core.errors import UsageError
@@ -22,6 +23,7 @@ def check_together(config: "Config") -> None:
     _check_task(config)
     if config.columns and config.queries is None:
         raise UsageError("--column names columns of a queries file; give the file with --queries FILE")
+    _check_held_out(config.held_out)
     _check_reasoning(config)
     _check_samples(config)
 
@@ -69,6 +71,13 @@ def _check_task(config: "Config") -> None:
         raise UsageError("no task given; give --task NAME (see pdistill tasks), or --prompt FILE and --queries FILE")
     missing, other = ("--prompt", "--queries") if config.prompt is None else ("--queries", "--prompt")
     raise UsageError(f"{missing} is missing; without --task, {other} needs {missing} FILE")
+
+
+def _check_held_out(held_out: float | Path | None) -> None:
+    if isinstance(held_out, int | float) and not (0 < held_out < 1 or (isinstance(held_out, int) and held_out >= 1)):
+        raise UsageError(
+            f"invalid value {held_out} for --held-out: must be a number of queries, a share between 0 and 1, or a file"
+        )
 
 
 def _check_reasoning(config: "Config") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_origin
+from typing import Literal, get_args, get_origin
 
 from pdistill.core.contract.jsontext import JsonObject, OptionValues
 from pdistill.core.contract.likeness import Likeness
@@ -48,6 +48,14 @@ class Config:
         "input",
         flag="--column",
         metavar="KEY=NAME",
+    )
+    held_out: float | Path | None = option(
+        None,
+        "Queries to hold out for the evaluation: their number, a share below 1, or a file with queries of your own",
+        TASK,
+        "input",
+        default_text="0.2",
+        metavar="N|SHARE|FILE",
     )
     student_prompt: Path | None = option(
         None, "File with the student's prompt template; must contain {query}", TASK, "input"
@@ -201,6 +209,8 @@ class Config:
             value: object = getattr(self, name)
             if isinstance(value, str):
                 object.__setattr__(self, name, Path(value))
+        if isinstance(self.held_out, float) and self.held_out.is_integer():
+            object.__setattr__(self, "held_out", int(self.held_out))
         for name in TUPLES:
             value = getattr(self, name)
             if isinstance(value, list | str):
@@ -230,7 +240,7 @@ class Config:
 
 
 OPTIONS = options_of(Config)
-PATHS = tuple(option.name for option in OPTIONS if option.type is Path)
+PATHS = tuple(option.name for option in OPTIONS if Path in (option.type, *get_args(option.type)))
 TUPLES = tuple(option.name for option in OPTIONS if get_origin(option.type) is tuple)
 TABLES = tuple(option.name for option in OPTIONS if get_origin(option.type) is Mapping)
 

@@ -13,6 +13,8 @@ NO_ALARMS = "no_alarms"
 """The one key in its table that is not a threshold."""
 RENAMED = {"from": "from_run"}
 """Keys that are not the option's own name: `from` is a word of Python."""
+NUMBERS = ("held_out",)
+"""Keys that take a number or a path."""
 
 
 def read_config_file(path: Path) -> JsonObject:
@@ -25,7 +27,7 @@ def read_config_file(path: Path) -> JsonObject:
     """
     values = _known(path)
     for key in PATHS:
-        if key in values:
+        if key in values and not (key in NUMBERS and isinstance(values[key], int | float)):
             if not isinstance(values[key], str):
                 raise UsageError(f"{key.replace('_', '-')} in '{path}' is {values[key]!r}, not a path in quotes")
             values[key] = path.parent / values[key]

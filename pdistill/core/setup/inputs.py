@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 from pdistill.core.contract.constraint import Constraint, JsonSchema, Pattern
@@ -18,16 +19,19 @@ from pdistill.core.errors import RunError, TaskError, UsageError, nearest
 from pdistill.core.files import storage_error
 from pdistill.core.setup.config import Config, config_from
 from pdistill.core.store.rows import encode, read_records
-from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.rundir import RunDirectory, find_run
+from pdistill.core.store.settings import GenerateSettings
+from pdistill.core.store.sides import Sides
 
 
 @dataclass(frozen=True, slots=True)
 class RunInputs:
-    """A task, its numbered queries up to the limit, and the JSON schema that was given for its answers."""
+    """A task, its numbered queries up to the limit, the JSON schema of its answers, and what is held out if that was given."""
 
     task: Task
     queries: Callable[[], Iterator[Query]]
     schema: str | None = None
+    held_out: float | Path | None = None
 
     def texts(self) -> dict[str, str]:
         """Return the texts that the run directory keeps a copy of, by file name: prompts, frame and schema."""
@@ -44,14 +48,20 @@ class RunInputs:
         Raises:
             TaskError: there are no queries.
         """
-        state, count, characters = sha256(), 0, 0
+        state, count, held_out, characters = sha256(), 0, 0, 0
         for query in self.queries():
-            state.update(encode(query.as_row()))
+            row = query.as_row()
+            held_out += (
+                row.pop("held_out", None) is True
+            )  # it may come from the run of --from, which can be left out later
+            state.update(encode(row))
             count += 1
             characters += len(query.text)
         if not count:
             raise TaskError("there are no queries; the file or the task contains none")
         hashes = {Path(name).stem: sha256(text.encode()).hexdigest() for name, text in self.texts().items()}
+        if self.held_out is not None:
+            hashes["held_out"] = f"{held_out} of its own" if isinstance(self.held_out, Path) else str(self.held_out)
         return Fingerprint({**hashes, "queries": state.hexdigest()}, count, characters)
 
 
@@ -83,12 +93,20 @@ def read_inputs(config: Config) -> RunInputs:
         task = task.bound(student_frame=read_text(config.student_prompt))
 
     def own() -> Iterable[Query]:
-        return task.queries() if config.queries is None else read_queries(config.queries, config.columns)
+        given = task.queries() if config.queries is None else read_queries(config.queries, config.columns)
+        queries = islice(given, config.limit)
+        return (
+            _with_held_out(queries, config.held_out, config.columns) if isinstance(config.held_out, Path) else queries
+        )
+
+    earlier = _earlier_sides(config)
 
     def queries() -> Iterator[Query]:
         labels = task.labels if isinstance(task, FileTask) else None
         reachable: set[str | None] = {None}
-        for query in numbered(own, config.limit):
+        for query in numbered(own):
+            if earlier is not None:
+                query = _with_side(query, earlier, config)
             prompt = _prompt_of(query, task.prompts)
             slices, group = task.slices(query), task.group(query)
             if labels and query.reference not in reachable:
@@ -98,7 +116,44 @@ def read_inputs(config: Config) -> RunInputs:
             same = slices == query.slices and group == query.group and prompt == query.prompt
             yield query if same else replace(query, slices=slices, group=group, prompt=prompt)
 
-    return RunInputs(task, queries, schema)
+    return RunInputs(task, queries, schema, config.held_out)
+
+
+def _with_held_out(queries: Iterable[Query], held_out: Path, columns: Mapping[str, str]) -> Iterator[Query]:
+    """Yield the queries of a file that are held out, then all others."""
+    yield from (replace(query, held_out=True) for query in read_queries(held_out, columns))
+    yield from (replace(query, held_out=False) for query in queries)
+
+
+def _earlier_sides(config: Config) -> Sides | None:
+    """Return the sides of the queries in the run of --from, where they are kept: the split has the same seed and size.
+
+    Raises:
+        RunError: a file of the run was changed.
+    """
+    run = None if config.from_run is None else find_run(str(config.from_run))
+    settings = None if run is None else run.stored(GenerateSettings)
+    if run is None or settings is None or config.seed != settings.seed:
+        return None
+    same = config.held_out is None or config.held_out == settings.held_out
+    return Sides(run) if same or config.warm_start else None
+
+
+def _with_side(query: Query, earlier: Sides, config: Config) -> Query:
+    """Return a query on the side that it was on in the run of --from.
+
+    Raises:
+        UsageError: it is held out by the user's choice, and the student that training starts from was trained on it.
+    """
+    side = earlier.of(query)
+    if query.held_out is None:
+        return query if side is None else replace(query, held_out=side)
+    if query.held_out and side is False and config.warm_start:
+        raise UsageError(
+            f"query {query.id!r} of '{config.held_out}' was trained on in '{config.from_run}', so the student that training "
+            "starts from may know the answer; leave --warm-start out, or hold out other queries"
+        )
+    return query
 
 
 def _prompts(folder: Path) -> dict[str, str]:

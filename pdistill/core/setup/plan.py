@@ -9,6 +9,7 @@ from pdistill.core.contract.prompts import Format, check_prompt
 from pdistill.core.contract.sampling import Allowed
 from pdistill.core.contract.task import Task
 from pdistill.core.errors import BackendError, RunError, UsageError
+from pdistill.core.numerics.split import HELD_OUT
 from pdistill.core.setup.config import Config
 from pdistill.core.setup.inputs import Fingerprint, RunInputs
 from pdistill.core.setup.models import Models, ModelSpecs, open_models
@@ -57,6 +58,10 @@ def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, fingerprint:
     task = _in_format(config.format, inputs.task, models, teacher, student)
     for prompt in task.prompts.values() or [task.prompt]:
         check_prompt(prompt, task.student_frame, task.format)
+    if isinstance(config.held_out, int | float) and config.held_out >= fingerprint.count:
+        raise UsageError(
+            f"--held-out {config.held_out:,} leaves no query to train on: there are {fingerprint.count:,}; hold out fewer"
+        )
     renderer = teacher.renderer()
     settings = GenerateSettings(
         task=config.name,
@@ -64,6 +69,7 @@ def make_plan(config: Config, inputs: RunInputs, specs: ModelSpecs, fingerprint:
         student=models.student.id,
         format=task.format,
         seed=config.seed,
+        held_out=config.held_out if isinstance(config.held_out, int | float) else HELD_OUT,
         count=fingerprint.count,
         samples=config.samples,
         select=config.select,

@@ -11,10 +11,10 @@ from pdistill.core.contract.batches import Batch, HardRow, hard_batch, hard_row
 from pdistill.core.contract.interfaces import Renderer, SpecialTokens, Student, Teacher, context_of
 from pdistill.core.contract.prompts import Prompt
 from pdistill.core.contract.queries import Query
-from pdistill.core.contract.targets import SPECIAL, TOO_LONG, UNSAYABLE, HardTarget, Rejected
+from pdistill.core.contract.targets import NEAR_HELD_OUT, SPECIAL, TOO_LONG, UNSAYABLE, HardTarget, Rejected
 from pdistill.core.contract.task import Task
 from pdistill.core.errors import TargetError, TaskError
-from pdistill.core.numerics.split import split_of
+from pdistill.core.numerics.split import Placed
 from pdistill.core.setup.opened_run import OpenedRun
 from pdistill.core.stages.renderable import fits
 from pdistill.core.store.answerrow import AnswerRow
@@ -25,39 +25,38 @@ from pdistill.core.store.rundir import RunDirectory
 
 def write_examples(
     run: OpenedRun,
-    groups: Iterable[tuple[Query, str]],
+    placed: Iterable[Placed],
     teacher: Callable[[], Teacher],
     student: Callable[[], Student],
 ) -> None:
     """Guarantee that examples.jsonl holds one row per query: its split, and its target or why it has none.
 
     Args:
-        groups: the queries, each with its group.
+        placed: the queries, each with its place in the split.
         teacher: makes the model that answered; an answer with one of its special tokens is rejected.
         student: makes the model that is to learn them; a target that it can't give is rejected.
     """
     directory = run.directory
     if not directory.examples.exists():
-        rows = (example.as_row() for example in _examples(run, groups, teacher(), student()))
+        rows = (example.as_row() for example in _examples(run, placed, teacher(), student()))
         write_rows(directory.examples, rows, directory.seal)
 
 
-def _examples(
-    run: OpenedRun, groups: Iterable[tuple[Query, str]], teacher: Teacher, student: Student
-) -> Iterator[Example]:
+def _examples(run: OpenedRun, placed: Iterable[Placed], teacher: Teacher, student: Student) -> Iterator[Example]:
     answered_by = teacher.renderer()
     renderer, context = student.renderer(), context_of(student)
     settings, directory = run.settings, run.directory
     selection = Selection(settings.select, settings.min_confidence)
     responses = read_records(AnswerRow, directory.check(directory.responses(settings.samples).path))
-    for query, group in groups:
+    for query, group, split, near_held_out in placed:
         samples = [
             _with_special_tokens(answered_by, row) or read_target(run.task, query, row)
             for row in islice(responses, settings.samples)
         ]
-        split = split_of(group, settings.seed)
         target, confidence = selection.pick(run.task, query, samples, split)
-        if isinstance(target, HardTarget):
+        if near_held_out:
+            target = NEAR_HELD_OUT
+        elif isinstance(target, HardTarget):
             target = _learnable(renderer, context, run.task.student_prompt(query), target)
         yield Example(
             number=query.number,

@@ -37,8 +37,8 @@ def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
 
     earlier = find_run(str(config.from_run)) if config.from_run else None
     reuse = Reusable(earlier, settings, cache(lambda: models.teacher.teacher().renderer()))
-    groups = Groups(run.queries)
-    preflight = Preflight(run, groups, strict, budget, progress)
+    placed = Groups(run.queries, settings.seed, settings.held_out, run.task.stratum)
+    preflight = Preflight(run, placed, strict, budget, progress)
     if preflight.due:
         # With two different models, the weights of the base must be freed before the teacher's are loaded.
         base = models if models.same_model else run.models(resolved=settings.resolved)
@@ -46,7 +46,7 @@ def generate_examples(run: OpenedRun, progress: Progress, strict: bool) -> None:
     else:
         report_preflight(directory, strict, progress)
     _collect_responses(run, models.teacher.teacher, preflight, reuse, budget, progress)
-    write_examples(run, groups, models.teacher.teacher, lambda: models.student.student(directory.path))
+    write_examples(run, placed, models.teacher.teacher, lambda: models.student.student(directory.path))
 
 
 def _collect_responses(

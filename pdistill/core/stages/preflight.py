@@ -1,12 +1,12 @@
 """The preflight: a sample is asked before the whole pass is paid for, to see whether there is something to distill.
 
-The first held-out queries are put to the base, and to the teacher before all others. Each answer is stored where, or
-so that, the stage which needs it takes it: no query is asked twice.
+The first held-out queries, where they are few some training queries too, are put to the base, and to the teacher before all
+others. Each answer is stored where, or so that, the stage which needs it takes it: no query is asked twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import takewhile
 from pathlib import Path
 
 from pdistill.core.answers.collect import Answers, Question, Reuse
@@ -16,7 +16,7 @@ from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Key, Request, Sampling, request_seed
 from pdistill.core.errors import TaskError
 from pdistill.core.money.budget import Budget, Meter
-from pdistill.core.numerics.split import split_of
+from pdistill.core.numerics.split import Groups, Placed
 from pdistill.core.progress import Progress, Silent
 from pdistill.core.setup.opened_run import OpenedRun
 from pdistill.core.stages.preflight_findings import Sample, preflight_findings
@@ -26,7 +26,8 @@ from pdistill.core.store.rowfile import AnswerFile
 from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import RunDirectory
 
-SAMPLE = 40
+SAMPLE, LEAST_SAMPLE = 40, 8
+"""Held-out queries of a sample; where there are fewer than the second number, training queries make it up to that."""
 MIN_SAMPLE = 4
 FILE = "preflight.json"
 
@@ -36,26 +37,22 @@ class Preflight:
     """The sample of a run, and what is asked on it.
 
     Args:
-        groups: the queries, each with its group.
+        placed: the queries, each with its place in the split.
         strict: whether to refuse where there is nothing to distill; else it is only said.
         budget: makes the budget that answers are paid from.
     """
 
     run: OpenedRun
-    groups: Iterable[tuple[Query, str]]
+    placed: Groups
     strict: bool
     budget: Callable[[], Budget]
     progress: Progress
     numbers: list[int] = field(init=False)
-    """The sample: the first held-out queries."""
+    """The sample."""
 
     def __post_init__(self) -> None:
         """Find the sample."""
-        self.numbers = list(islice(self._held_out(), SAMPLE))
-
-    def _held_out(self) -> Iterator[int]:
-        seed = self.run.settings.seed
-        return (query.number for query, group in self.groups if split_of(group, seed) == "eval")
+        self.numbers = [placed.query.number for placed in sample_of(self.placed)]
 
     @property
     def due(self) -> bool:
@@ -91,8 +88,9 @@ class Preflight:
         report_preflight(run.directory, self.strict, self.progress)
 
     def _collect(self, answers: "_SampleAnswers", sampler: Sampler, name: str, progress: Progress) -> None:
-        wanted = whole_chunks(self.numbers, sampler.chunk)
-        numbers = list(takewhile(lambda number: number <= wanted[-1], self._held_out()))
+        last = whole_chunks(self.numbers, sampler.chunk)[-1]
+        held_out = (placed.query.number for placed in self.placed if placed.split == "eval")
+        numbers = sorted({*self.numbers, *takewhile(lambda number: number <= last, held_out)})
 
         def questions() -> Iterator[Question]:
             for query in self.run.picked(numbers):
@@ -140,6 +138,21 @@ class MadeBy:
     def as_row(self) -> dict[str, object]:
         """Return it as preflight.json holds it."""
         return {"student": self.student, "resolved": self.resolved}
+
+
+def sample_of(placed: Iterable[Placed]) -> list[Placed]:
+    """Return the queries that the preflight asks, in their order."""
+    held_out: list[Placed] = []
+    others: list[Placed] = []
+    for each in placed:
+        if each.split == "eval":
+            held_out.append(each)
+        elif len(others) < LEAST_SAMPLE:
+            others.append(each)
+        if len(held_out) == SAMPLE:
+            break
+    few = max(0, LEAST_SAMPLE - len(held_out))
+    return sorted((*held_out, *others[:few]), key=lambda each: each.query.number)
 
 
 def whole_chunks(numbers: list[int], chunk: int | None) -> Sequence[int]:

@@ -24,6 +24,7 @@ HASHED = {
     "queries": "other queries",
     "json_schema": "another JSON schema",
     "prompts": "other prompts",
+    "held_out": "another --held-out",
 }
 MADE_AGAIN = ("examples.", "predictions-", "probes-")
 """How the names of sealed files begin that their stage makes again if they are missing."""

@@ -35,6 +35,7 @@ class GenerateSettings:
         teacher: the model, as BACKEND:MODEL, as is `student`.
         format: chat messages or plain text.
         seed: of the split, the order of batches, the initial adapter and sampled answers.
+        held_out: the fraction of the queries that is held out, below 1, or their number; None: as in runs up to version 0.1.
         count: the number of queries.
         samples: answers per query.
         select: how the one that is learnt is selected.
@@ -56,6 +57,7 @@ class GenerateSettings:
     student: str
     format: Format
     seed: int
+    held_out: float | None
     count: int
     samples: int
     select: Select
@@ -94,6 +96,7 @@ class GenerateSettings:
         """Return the settings in the content of generate.json."""
         values = dict(row["settings"])
         constrain = values.pop("constrain", None)
+        values.setdefault("held_out", None)
         return cls(
             task=row["task"],
             stop=tuple(values.pop("stop")),
@@ -110,6 +113,7 @@ class GenerateSettings:
             "student": self.student,
             "format": self.format,
             "seed": self.seed,
+            "held_out": self.held_out,
             "count": self.count,
             "samples": self.samples,
             "select": self.select,

@@ -117,7 +117,7 @@ def test_unsupported_field_is_left_out_of_the_next_batch(toy: Toy, tmp_path: Pat
     ("told", "expected", "kind"),
     [
         (refusal(400, "maximum context length is 10 tokens"), "does not fit", ContextError),
-        (refusal(400, "temperature is not a number"), "refuses all 4 queries so far, such as '", RefusedError),
+        (refusal(400, "temperature is not a number"), "refuses all 8 queries so far, such as '", RefusedError),
     ],
 )
 def test_refused_requests_are_errors(toy: Toy, tmp_path: Path, told: Any, expected: str, kind: type[Exception]) -> None:

@@ -11,7 +11,7 @@ from pdistill.core.errors import BackendError, ContextError, RefusedError
 from tests.backends.openai.runs import QUERIES, rows, small_config
 from tests.backends.openai.toy import Body, Reply, Toy, refusal
 
-PREFLIGHT = 4
+PREFLIGHT = 8
 """Queries of a small job that the preflight asks; it decides itself what their rejection means."""
 PATIENT = {"teacher.patience": 0.5}
 

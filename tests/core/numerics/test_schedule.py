@@ -26,10 +26,18 @@ def test_few_rows_make_smaller_batches_before_more_epochs() -> None:
     assert (schedule.batch_size, schedule.epochs, schedule.steps) == (8, 15, 75)
 
 
-@pytest.mark.parametrize("rows", [1, 7, 8, 100, 599, 2_400])
+@pytest.mark.parametrize("rows", [30, 100, 599, 2_400])
 def test_minimum_number_of_steps_is_always_reached(rows: int) -> None:
     assert planned(rows)[0].steps >= 75
     assert planned(rows, batch_size=128)[0].steps >= 75
+
+
+@pytest.mark.parametrize("rows", [1, 7, 8, 20])
+def test_a_handful_of_rows_is_not_trained_on_for_ever(rows: int) -> None:
+    schedule, line = planned(rows)
+    assert (schedule.batch_size, schedule.epochs) == (8, 20)
+    assert "fewer than the minimum of 75 for this model; use more --epochs or more queries" in line
+    assert planned(rows, batch_size=8)[0].steps >= 75
 
 
 def test_what_the_user_gave_is_never_changed() -> None:

@@ -89,7 +89,7 @@ def test_run_json_keeps_the_order_of_its_keys() -> None:
     assert " ".join(Config(task="x").asked()) == (
         "task task_options labels agreement pattern answer_after keep_reasoning constrain format stop backend "
         "backend_options teacher limit seed temperature top_p max_tokens samples select min_confidence no_probes student objective "
-        "learning_rate epochs batch_size rank warm_start prompt queries student_prompt json_schema columns"
+        "learning_rate epochs batch_size rank warm_start prompt queries held_out student_prompt json_schema columns"
     )
 
 

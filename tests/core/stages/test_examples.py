@@ -12,9 +12,9 @@ from pdistill.backends.fake.renderer import FakeRenderer
 from pdistill.backends.fake.student import FakeStudent
 from pdistill.core.contract.prompts import Prompt
 from pdistill.core.contract.queries import Query
-from pdistill.core.contract.targets import UNSURE
+from pdistill.core.contract.targets import NEAR_HELD_OUT, UNSURE
 from pdistill.core.errors import RunError, TargetError, TaskError
-from pdistill.core.numerics.split import split_of
+from pdistill.core.numerics.split import Placed
 from pdistill.core.setup.opened_run import reopen
 from pdistill.core.stages.examples import rejections, training_rows, write_examples
 from pdistill.core.store.example import Example
@@ -39,14 +39,18 @@ def made(folder: Path, **options: Any) -> RunDirectory:
     rows = outcomes((f"{at**9:x}" for at in range(60)), sampled)
     run = build_run(folder, rows, until="generate", samples=4, temperature=1.0, **options)
     run.examples.unlink()
-    _write(run, ((row.query, row.query.id) for row in rows))
+    _write(run, (placed(row.query) for row in rows))
     return run
 
 
-def _write(run: RunDirectory, groups: Iterable[tuple[Query, str]]) -> None:
+def placed(query: Query, near_held_out: bool = False) -> Placed:
+    return Placed(query, query.id, "eval" if query.number % 5 == 2 else "train", near_held_out)
+
+
+def _write(run: RunDirectory, queries: Iterable[Placed]) -> None:
     opened = reopen(run)
     models = opened.models()
-    write_examples(opened, groups, models.teacher.teacher, lambda: models.student.student(run.path))
+    write_examples(opened, queries, models.teacher.teacher, lambda: models.student.student(run.path))
 
 
 def examples(run: RunDirectory) -> list[Example]:
@@ -71,13 +75,14 @@ def test_each_query_has_the_most_common_target_or_the_reason_why_there_is_none(p
     assert rejections(plain) == {"not one of the labels": 15}
 
 
-def test_the_split_is_that_of_the_group(tmp_path: Path, plain: RunDirectory) -> None:
-    assert [each.split for each in examples(plain)] == [split_of(str(number), 0) for number in range(60)]
-    run = made(tmp_path / "run", seed=5)
-    assert [each.split for each in examples(run)] == [split_of(str(number), 5) for number in range(60)]
+def test_what_is_too_close_to_a_held_out_query_is_not_trained_on(tmp_path: Path, plain: RunDirectory) -> None:
+    assert [each.number for each in examples(plain) if each.split == "eval"] == list(range(2, 60, 5))
+    run = made(tmp_path / "run")
     run.examples.unlink()
-    _write(run, ((query, "one") for query in read_records(Query, run.queries)))
-    assert {(each.group, each.split) for each in examples(run)} == {("one", split_of("one", 5))}
+    _write(run, (placed(query, near_held_out=query.number == 10) for query in read_records(Query, run.queries)))
+    kept, left_out = examples(plain)[10], examples(run)[10]
+    assert kept.trained_on
+    assert (left_out.split, left_out.target, left_out.rejected) == ("train", None, NEAR_HELD_OUT.reason)
 
 
 def test_unsure_examples_are_not_trained_on_and_are_counted(tmp_path: Path, plain: RunDirectory) -> None:
@@ -155,7 +160,7 @@ def test_targets_that_the_student_can_not_give_are_rejected_by_name(
     rows = outcomes((f"{at**9:x}" for at in range(9)), lambda query: Outcome(query, targets[query.number % 3]))
     run = build_run(tmp_path / "run", rows, until="generate")
     run.examples.unlink()
-    _write(run, ((row.query, row.query.id) for row in rows))
+    _write(run, (placed(row.query) for row in rows))
     assert rejections(run) == {"not sayable by the student's tokenizer": 3, "longer than the student's context": 3}
     assert {example.target for example in examples(run)} == {"animal", None}
 
@@ -170,5 +175,5 @@ def test_an_answer_with_a_special_token_of_its_model_is_rejected_by_name(
     )
     run = build_run(tmp_path / "run", rows, until="generate")
     run.examples.unlink()
-    _write(run, ((row.query, row.query.id) for row in rows))
+    _write(run, (placed(row.query) for row in rows))
     assert rejections(run) == {"special tokens in the answer": 4}

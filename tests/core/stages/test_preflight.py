@@ -18,13 +18,13 @@ from pdistill.core.store.settings import TrainSettings
 from tests.run_builder import add_student
 from tests.runs import Said, contents, fake_config
 
-HELD_OUT = 7  # of 60 queries
+HELD_OUT = 12  # of 60 queries
 PROBED = 24  # questions of a probe that the teacher is asked
 Reference = Callable[[str], str | None]
 
 
 def job(folder: Path, count: int, reference: Reference = lambda text: None, **changes: Any) -> Config:
-    """Return a job of `count` queries that are unlike each other; about a fifth of them are held out."""
+    """Return a job of `count` queries that are unlike each other; a fifth of them is held out."""
     config = fake_config(folder, folder / "run", **changes)
     assert config.queries is not None
     texts = [sha256(str(at).encode()).hexdigest() for at in range(count)]
@@ -41,11 +41,11 @@ def looked(config: Config) -> dict[str, Any]:
 
 def test_a_prompt_that_changes_nothing_is_refused_before_the_pass(tmp_path: Path) -> None:
     config = job(tmp_path, 60, labels=None, teacher="echo")
-    message = "nothing to distill: on the 7 queries of the sample, the base agrees with the teacher on 100.0% without"
+    message = "nothing to distill: on the 12 queries of the sample, the base agrees with the teacher on 100.0% without"
     with pytest.raises(TaskError, match=message):
         pipeline.run(config)
     assert looked(config)["figures"]["base_agreement"]["value"] == 1
-    assert len(list(read_rows(config.directory / "responses.jsonl.part"))) == 7
+    assert len(list(read_rows(config.directory / "responses.jsonl.part"))) == HELD_OUT
     before = contents(config.directory)
     with pytest.raises(TaskError, match="nothing to distill"):
         pipeline.run(replace(config, backend_options={"fail_at": "1"}))  # says so again, and asks nothing
@@ -67,7 +67,7 @@ def test_a_prompt_that_changes_much_and_helps_nothing_is_refused(tmp_path: Path)
 
 def test_answers_that_can_not_be_used_are_refused_with_their_reasons(tmp_path: Path) -> None:
     config = job(tmp_path, 60, labels=("yes", "no"))
-    with pytest.raises(TaskError, match=r"7 of 7 answers of the teacher can't be used \(7 not one of the labels\)"):
+    with pytest.raises(TaskError, match=r"12 of 12 answers of the teacher can't be used \(12 not one of the labels\)"):
         pipeline.run(config)
 
 
