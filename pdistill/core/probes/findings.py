@@ -26,9 +26,7 @@ ADVICE = {
     "welcome": "The student no longer does what other prompts say: serve it for its own task alone, or train for fewer epochs.",
 }
 """What an alarm means, and what to do about it."""
-TOO_SMALL = (
-    "the run has too few queries for it: all probes together may take a quarter of the tokens of the teacher's pass"
-)
+TOO_SMALL = "the run has too few queries: all probes together may take a quarter of the tokens of the teacher's pass"
 WHERE = {"other prompt": "with another prompt", "plain text": "on plain text"}
 
 
@@ -73,11 +71,23 @@ def alarms(probes: Probes | None) -> list[str]:
 def sentences(probes: Probes | None) -> Iterator[tuple[str, str, str]]:
     """Yield for each probe its name, its state ("alarm", "inconclusive", "not run" or ""), and its finding.
 
-    Nothing in a run without probes. The texts hold nothing that a model has written.
+    Probes that were not run for the same reason are named together. Nothing in a run without probes. The texts hold nothing that a
+    model has written.
     """
+    not_run: dict[str, list[str]] = {}
     for probe, finding in probes.items() if probes else ():
+        if isinstance(finding, NotRun):
+            not_run.setdefault(finding.not_run, []).append(NAMES[probe])
+            continue
         advice = f" {ADVICE[probe]}" if finding.alarm else ""
         yield NAMES[probe], _state(finding), f"{_sentence(finding)}{advice}"
+    for reason, names in not_run.items():
+        yield ", ".join(names), "not run", f"{reason}."
+
+
+def states(probes: Probes | None) -> list[str]:
+    """Return the state of each probe; none in a run without probes."""
+    return [_state(finding) for _, finding in probes.items()] if probes else []
 
 
 def _state(finding: Finding) -> str:
@@ -93,7 +103,7 @@ def _state(finding: Finding) -> str:
     return "alarm" if finding.alarm else "" if able else "inconclusive"
 
 
-def _sentence(finding: Finding) -> str:
+def _sentence(finding: Leakage | Retention | Injection | PromptFollowing) -> str:
     match finding:
         case Leakage():
             return _leakage(finding)
@@ -103,8 +113,6 @@ def _sentence(finding: Finding) -> str:
             return _injection(finding)
         case PromptFollowing():
             return _prompt_following(finding)
-        case NotRun():
-            return f"{finding.not_run}."
 
 
 def _leakage(finding: Leakage) -> str:

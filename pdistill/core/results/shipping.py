@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pdistill.core.escape import code
 from pdistill.core.numerics.statistics import needed
-from pdistill.core.probes.findings import alarms, sentences
+from pdistill.core.probes.findings import alarms, states
 from pdistill.core.results.report import FEW, Report
 from pdistill.core.results.verdict import Verdict
 
@@ -135,11 +135,11 @@ def _improvement(report: Report) -> str:
 
 def _probed(report: Report) -> str:
     """Return what the probes say of a student without an alarm."""
-    states = [state for _, state, _ in sentences(report.probes)]
-    unclear = sum(state in ("inconclusive", "not run") for state in states)
-    if unclear == len(states):
+    each = states(report.probes)
+    unclear = sum(state in ("inconclusive", "not run") for state in each)
+    if unclear == len(each):
         return "side effects were not probed"
-    return f"no probe raises an alarm{f' ({unclear} of {len(states)} inconclusive)' if unclear else ''}"
+    return f"no probe raises an alarm{f' ({unclear} of {len(each)} inconclusive)' if unclear else ''}"
 
 
 def most_common_answer(report: Report) -> float | None:
