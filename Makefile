@@ -25,10 +25,10 @@ test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations 10
 
 test-tinker: $(READY) $(TINKER_READY)
-	PYTHONPATH=$(TINKER_PACKAGES) $(BIN)/python -m pytest -m tinker
+	PYTHONPATH=$(TINKER_PACKAGES) $(BIN)/python -m pytest -m tinker -n auto --dist loadfile --durations 10
 
 # vLLM pins an older transformers, so the torch engine's tests also run with that version.
 test-vllm: $(READY) $(VLLM_READY)

@@ -17,8 +17,8 @@ from tests.runs import SECONDS, contents
 
 pytestmark = pytest.mark.slow
 
-KILLS = 6
-LIMIT = ("--limit", "300")
+KILLS = 4
+LIMIT = ("--limit", "150")
 
 
 def pdistill(*args: str, folder: Path) -> subprocess.Popen[str]:
