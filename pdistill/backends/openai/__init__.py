@@ -39,13 +39,19 @@ class OpenAIOptions:
         changes_rows=False,
         address_of=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     )
-    window: int = option(32, "Concurrent requests", minimum=1, changes_rows=False)
+    window: int = option(32, "Concurrent requests", minimum=1, maximum=10_000, changes_rows=False)
     timeout: float = option(
-        300.0, "Seconds until a request without an answer is sent again", above=0, changes_rows=False
+        300.0, "Seconds until a request without an answer is sent again", above=0, maximum=10**7, changes_rows=False
     )
-    patience: float = option(600.0, "Seconds of retries until the run stops", above=0, changes_rows=False)
-    price_prompt: float | None = option(None, "USD per million input tokens", changes_rows=False)
-    price_sampled: float | None = option(None, "USD per million output tokens", changes_rows=False)
+    patience: float = option(
+        600.0, "Seconds of retries until the run stops", above=0, maximum=10**7, changes_rows=False
+    )
+    price_prompt: float | None = option(
+        None, "USD per million input tokens", minimum=0, maximum=10**6, changes_rows=False
+    )
+    price_sampled: float | None = option(
+        None, "USD per million output tokens", minimum=0, maximum=10**6, changes_rows=False
+    )
 
     def __post_init__(self) -> None:
         """Check what needs no service.

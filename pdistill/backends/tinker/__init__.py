@@ -31,11 +31,13 @@ class TinkerOptions:
         changes_rows=False,
         address_of=("TINKER_BASE_URL", "TINKER_API_KEY"),
     )
-    window: int = option(256, "Concurrent requests", minimum=1, changes_rows=False)
+    window: int = option(256, "Concurrent requests", minimum=1, maximum=10_000, changes_rows=False)
     timeout: float = option(
-        60.0, "Seconds until a request without an answer is sent again", above=0, changes_rows=False
+        60.0, "Seconds until a request without an answer is sent again", above=0, maximum=10**7, changes_rows=False
     )
-    patience: float = option(300.0, "Seconds of retries until the run stops", above=0, changes_rows=False)
+    patience: float = option(
+        300.0, "Seconds of retries until the run stops", above=0, maximum=10**7, changes_rows=False
+    )
     expire: float = option(30.0, "Days until the service may delete saved states; 0: never", changes_rows=False)
     base: str = option(
         "auto",
@@ -44,13 +46,28 @@ class TinkerOptions:
         changes_rows=False,
     )
     price_prompt: float | None = option(
-        None, "USD per million input tokens", default_text="the published price", changes_rows=False
+        None,
+        "USD per million input tokens",
+        default_text="the published price",
+        minimum=0,
+        maximum=10**6,
+        changes_rows=False,
     )
     price_sampled: float | None = option(
-        None, "USD per million output tokens", default_text="the published price", changes_rows=False
+        None,
+        "USD per million output tokens",
+        default_text="the published price",
+        minimum=0,
+        maximum=10**6,
+        changes_rows=False,
     )
     price_trained: float | None = option(
-        None, "USD per million training tokens", default_text="the published price", changes_rows=False
+        None,
+        "USD per million training tokens",
+        default_text="the published price",
+        minimum=0,
+        maximum=10**6,
+        changes_rows=False,
     )
 
     def __post_init__(self) -> None:
