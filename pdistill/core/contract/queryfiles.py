@@ -189,8 +189,13 @@ def _text(row: Row, key: str, where: str) -> str | None:
     return _check_characters(value, key, where)
 
 
+def has_half_pair(text: str) -> bool:
+    """Return whether the text has half of a surrogate pair, which JSON can hold and UTF-8 can't."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _check_characters(text: str, key: str, where: str) -> str:
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if has_half_pair(text):
         raise UsageError(f"{where}: '{key}' contains half of a surrogate pair, which is not a character; fix the file")
     return text
 
