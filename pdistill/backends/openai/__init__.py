@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pdistill.backends.packages import needing
+from pdistill.backends.remote.address import check_base_url
 from pdistill.core.contract.hookspecs import hookimpl
 from pdistill.core.contract.interfaces import Backend
 from pdistill.core.contract.optionfields import check_ranges, documented, option
@@ -57,13 +58,10 @@ class OpenAIOptions:
         """Check what needs no service.
 
         Raises:
-            UsageError: a number is out of range, the address contains a password, or `extra` is invalid.
+            UsageError: a number is out of range, the address contains more than an address, or `extra` is invalid.
         """
         check_ranges(self, "backend openai")
-        if self.base_url is not None and ("?" in self.base_url or "@" in self.base_url.partition("//")[2]):
-            raise UsageError(
-                "option base_url of backend openai contains a user name, a password or a query string; leave it out"
-            )
+        check_base_url(self.base_url, "openai")
         own = [key for key in self.extra_fields() if key in RESERVED_FIELDS]
         if own:
             raise UsageError(

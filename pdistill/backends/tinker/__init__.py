@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pdistill.backends.packages import needing
+from pdistill.backends.remote.address import check_base_url
 from pdistill.core.contract.hookspecs import hookimpl
 from pdistill.core.contract.interfaces import Backend
 from pdistill.core.contract.optionfields import check_ranges, documented, option
@@ -74,7 +75,7 @@ class TinkerOptions:
         """Check what needs no service.
 
         Raises:
-            UsageError: a number is out of range, the address contains a password, or nothing would be trained.
+            UsageError: a number is out of range, the address contains more than an address, or nothing would be trained.
         """
         check_ranges(self, "backend tinker")
         if self.expire and not HOUR <= self.expire <= TEN_YEARS:
@@ -82,8 +83,7 @@ class TinkerOptions:
                 f"invalid value {self.expire} for option expire of backend tinker: must be 0 or from {HOUR:.3f} (an hour) to "
                 f"{TEN_YEARS:,.0f} days"
             )
-        if self.base_url is not None and "@" in self.base_url.partition("//")[2].partition("/")[0]:
-            raise UsageError("option base_url of backend tinker contains a user name or a password; leave it out")
+        check_base_url(self.base_url, "tinker")
         if not (self.train_attention or self.train_mlp or self.train_output):
             raise UsageError(
                 "options train_attention, train_mlp and train_output of backend tinker are all false; at least one must be true"
