@@ -164,7 +164,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize(("loss", "said"), [(math.nan, "not a number"), (math.inf, "infinite")])
-def test_a_loss_that_is_no_finite_number_stops_the_training(bench: Bench, loss: float, said: str) -> None:
+def test_a_loss_that_is_not_finite_stops_the_training(bench: Bench, loss: float, said: str) -> None:
     message = (
         f"the loss of training step 7 is {said}; start a new run with a lower --learning-rate than 0.001, and reuse"
     )

@@ -94,7 +94,7 @@ def test_other_tokens_do_not_matter_where_the_weight_is_0(student: LocalStudent)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_gradient_that_is_no_number_is_told_as_the_loss(
+def test_a_gradient_that_is_not_finite_is_told_as_the_loss(
     value: float, student: LocalStudent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with student.trainer(LORA, None) as worker:
