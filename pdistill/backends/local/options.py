@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdistill.backends.local.names import check_name
 from pdistill.core.contract.optionfields import documented, option
 
 
@@ -34,3 +35,11 @@ class LocalOptions:
     recompute: bool = option(
         False, "Recompute activations in the backward pass, which saves memory and takes more time"
     )
+
+    def check_model(self, name: str) -> None:
+        """Guarantee that the name of a model is not mistyped, as far as that can be told without torch.
+
+        Raises:
+            BackendError: there is no such model.
+        """
+        check_name(name)
