@@ -90,4 +90,7 @@ def hub_is_resolvable() -> bool:
 def _in_cache(name: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
-    return isinstance(try_to_load_from_cache(name, CONFIG), str)
+    try:
+        return isinstance(try_to_load_from_cache(name, CONFIG), str)
+    except ValueError:  # no name that a hub has
+        return False

@@ -28,6 +28,7 @@ main()
         ("smolm2", "there is no model 'smolm2', did you mean 'smollm2'\\? it is not a directory"),
         ("builtn", "there is no model 'builtn', did you mean 'builtin'\\? it is not a directory"),
         ("someone/model", "there is no model 'someone/model': it is not a directory"),
+        ("qwen3:0.6b", "there is no model 'qwen3:0.6b': it is not a directory"),
         ("none.gguf", "there is no model file 'none.gguf'"),
         ("empty", "'empty' is not a model directory: it has no config.json"),
         ("./none", "there is no model directory './none'"),
