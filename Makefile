@@ -16,7 +16,7 @@ SMOLLM2_LOCK = tests/backends/smollm2/requirements.txt
 SMOLLM2_PACKAGES ?= build/smollm2
 SMOLLM2_READY = $(SMOLLM2_PACKAGES)/.ready
 
-.PHONY: demo test test-slow test-tinker test-vllm test-smollm2 test-gpu lint types imports docs format check
+.PHONY: demo test test-slow campaign test-tinker test-vllm test-smollm2 test-gpu lint types imports docs format check
 
 demo: $(READY)
 	$(BIN)/pdistill run --task langid
@@ -26,6 +26,10 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow --durations 10
+
+# PDISTILL_CAMPAIGN=1000 runs more cases than the 20 of each test.
+campaign: $(READY)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m campaign tests/campaign
 
 test-tinker: $(READY) $(TINKER_READY)
 	PYTHONPATH=$(TINKER_PACKAGES) $(BIN)/python -m pytest -m tinker -n auto --dist loadfile --durations 10

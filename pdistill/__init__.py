@@ -1,8 +1,6 @@
 """Prompt distillation: a teacher answers with a long prompt, a student learns to answer without it."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # not imported: this module imports nothing, so that the command line can handle Ctrl-C at once
 if TYPE_CHECKING:
     from pdistill.cli.progress import showing
     from pdistill.core.contract.constraint import JsonSchema, Pattern
@@ -86,9 +84,12 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Return a public name, imported on first use: the command line and pytest load this package at every start."""
+    from importlib import import_module
+
     for module, names in _MODULES.items():
         if name in names:
-            return getattr(import_module(f"pdistill.{module}"), name)
+            found: object = getattr(import_module(f"pdistill.{module}"), name)
+            return found
     raise AttributeError(f"module 'pdistill' has no attribute '{name}'")

@@ -1,5 +1,6 @@
 """Shell completion of the names of tasks, backends and runs."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from pdistill.cli.escape import one_line
+
+PLAIN = re.compile(r"[\w.,:@%+=/][\w.,:@%+=/-]*")
+"""Names that no shell changes or runs. The others are not offered: bash would insert them without quotes."""
 
 
 def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -33,5 +37,5 @@ def _items(names: Iterable[tuple[str, str]], incomplete: str) -> list[Completion
     return [
         CompletionItem(name, help=one_line(summary) or None)
         for name, summary in names
-        if name.startswith(incomplete) and name.isprintable()
+        if name.startswith(incomplete) and PLAIN.fullmatch(name)
     ]

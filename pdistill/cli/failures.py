@@ -28,7 +28,7 @@ def failed(error: BaseException, args: Sequence[str]) -> int:
     if isinstance(error, BrokenPipeError):  # the reader, such as head, wants no more
         return 0
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt):
-        _ignore_signals()
+        ignore_signals()
         _write(_stopped(args))
         return STOPPED
     if isinstance(error, NoArgsIsHelpError):
@@ -70,8 +70,8 @@ def _stopped(args: Sequence[str]) -> str:
     return f"stopped; progress is saved; resume with: {one_line(shlex.join([*start, *args]))}"
 
 
-def _ignore_signals() -> None:
-    """Guarantee that a second Ctrl-C does not interrupt the last line."""
+def ignore_signals() -> None:
+    """Guarantee that Ctrl-C no longer interrupts what is left to do: the last line, and the end of the process."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -8,6 +8,7 @@ from types import FrameType
 
 import click
 
+from pdistill.cli.failures import STOPPED, ignore_signals
 from pdistill.cli.group import LazyGroup, Listed
 
 JOBS, STAGES, LISTINGS = "pdistill.cli.commands.jobs", "pdistill.cli.commands.stages", "pdistill.cli.commands.listings"
@@ -60,7 +61,21 @@ def pdistill() -> None:
 
 def main() -> None:
     """Run the command line of this process, and exit with its exit code."""
-    signal.signal(signal.SIGTERM, _stop)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _stop)
+        _prepare_streams()
+        pdistill.main(prog_name="pdistill")
+    except KeyboardInterrupt:  # between two commands' own handling of it
+        sys.exit(STOPPED)
+    finally:
+        ignore_signals()
+        eval("0")  # noqa: S307 - else Python ends itself by the signal, if it was raised in an exec, although it was handled
+
+
+def _prepare_streams() -> None:
+    """Guarantee that the standard streams are open and take every character."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # it was closed before the process began
             setattr(sys, name, io.TextIOWrapper(io.FileIO(os.devnull, mode), "utf-8"))
@@ -69,8 +84,11 @@ def main() -> None:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace" if stream is sys.stdin else "backslashreplace")
-    pdistill.main(prog_name="pdistill")
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    """Raise KeyboardInterrupt, but not in the import system, whose callbacks lose it: there a moment later."""
+    if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+    else:
+        raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """The flags of commands, made from the declarations of options, and how they become a configuration."""
 
+import math
 import sys
 import tempfile
 from codecs import BOM_UTF8
@@ -18,8 +19,21 @@ from pdistill.core.setup.configfile import read_config_file
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-AT_LEAST_1 = click.IntRange(min=1)
-ABOVE_0 = click.FloatRange(min=0, min_open=True)
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; NaN, which click takes, is not in it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail with a usage error."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail("nan is not a number.", param, ctx)
+        return number
+
+
+AT_LEAST_1 = click.IntRange(1, 10**9)
+ABOVE_0 = FiniteRange(0, 10**9, min_open=True)
+FRACTION = FiniteRange(0, 1)
 FILE = click.Path(dir_okay=False, allow_dash=True)
 PATHS = {"DIR": click.Path(file_okay=False), "FILE|DIR": click.Path(), "RUN": None}
 """The types of paths that are not files, by metavar."""
@@ -58,9 +72,10 @@ def _flag_type(option: Option) -> click.ParamType[Any] | None:
         return click.Choice(get_args(option.type))
     if option.type is float:
         lower = spec.minimum if spec.above is None else spec.above
-        return click.FloatRange(lower, spec.maximum, min_open=spec.above is not None)
+        return FiniteRange(lower, spec.maximum, min_open=spec.above is not None)
     if option.type is int:
-        return click.INT if spec.minimum is None else click.IntRange(min=int(spec.minimum))
+        lower, upper = (None if limit is None else int(limit) for limit in (spec.minimum, spec.maximum))
+        return click.IntRange(lower, upper)
     return PATHS.get(spec.metavar, FILE) if option.type is Path else None
 
 

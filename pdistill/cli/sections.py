@@ -3,9 +3,12 @@
 from typing import Any
 
 import click
+from click.types import OptionHelpExtra
 
 OTHER = "Output"
 """The heading of options without one: what is written, and --help."""
+FAR = 999
+"""A greater limit only keeps a slip of the keyboard out."""
 WIDTH = 26
 """Columns of the flags; a wider one has its help on the next line."""
 
@@ -16,6 +19,16 @@ class SectionedOption(click.Option):
     def __init__(self, *args: Any, section: str = OTHER, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.section = section
+
+    def get_help_extra(self, ctx: click.Context) -> OptionHelpExtra:
+        """Return what follows the help; of a range only a limit that a user may come near."""
+        extra = super().get_help_extra(ctx)
+        kind = self.type
+        if "range" in extra and isinstance(kind, click.IntRange | click.FloatRange) and (kind.max or 0) > FAR:
+            extra["range"] = f"x{'>' if kind.min_open else '>='}{kind.min}"
+            if kind.min is None or kind.min < -FAR:
+                del extra["range"]
+        return extra
 
 
 class SectionedCommand(click.Command):

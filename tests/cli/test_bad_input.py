@@ -58,6 +58,11 @@ def toml(content: str | bytes) -> tuple[dict[str, str | bytes], tuple[str, ...]]
     return {"run.toml": content}, ("+--config", "run.toml")
 
 
+def toml_check(content: str) -> tuple[dict[str, str | bytes], tuple[str, ...]]:
+    """Return a configuration with thresholds, and the command that reads it."""
+    return {"run.toml": f"[check]\n{content}\n"}, ("check", "runs/kept", "--config", "run.toml")
+
+
 CASES = [
     # the prompt's file
     Case("the prompt is missing", "can't read 'none.txt': no such file", args=("+--prompt", "none.txt")),
@@ -146,6 +151,19 @@ CASES = [
     Case("a temperature that is NaN", "--temperature", args=("+--temperature", "nan")),
     Case("a top-p that is NaN", "--top-p", args=("+--top-p", "nan")),
     Case("a limit of nothing", "'--limit'", args=("+--limit", "0")),
+    Case("a limit that no machine counts to", "'--limit': 99999999999999999999 is not in the range", args=("+--limit", "99999999999999999999")),
+    Case("samples without end", "'--samples': 1000000000000 is not in the range", args=("+--samples", "1000000000000", "--temperature", "1")),
+    Case("epochs without end", "invalid value 1000000000000 for --epochs: must be at least 1 and at most 100,000", *toml("epochs = 1_000_000_000_000\n")),
+    Case("a rank that fits nowhere", "'--rank': 1000000000 is not in the range 1<=x<=65536", args=("+--rank", "1000000000")),
+    Case("a seed of 30 digits", "invalid value 9{30} for --seed", *toml(f"seed = {'9' * 30}\n")),
+    Case("a number of 5,000 digits in TOML", "'run.toml' is not valid TOML", *toml(f"seed = {'9' * 5000}\n")),
+    Case("a chunk that no machine counts to", "option chunk of backend fake: must be", args=("+-B", "chunk=99999999999999999999")),
+    Case("queries without end", "'--limit': 99999999999999999999 is not in the range", args=("queries", "--from-logs", "queries.jsonl", "--limit", "99999999999999999999")),
+    Case("a threshold that is NaN", "'--min-agreement': nan is not a number", args=("check", "runs/kept", "--min-agreement", "nan")),
+    Case("a threshold that nothing reaches", "'--min-recovery': inf is not in the range", args=("check", "runs/kept", "--min-recovery", "inf")),
+    Case("a threshold of 400 digits", r"min-recovery in \[check\] of 'run.toml' is 9+, not a number", *toml_check("min-recovery = " + "9" * 400)),
+    Case("a parity that is NaN", "'--min-parity': nan is not a number", args=("export", "runs/kept", "new", "--min-parity", "nan")),
+    Case("a spending limit that is NaN", "'--max-cost': nan is not a number", args=("judge", "runs/kept", "--judge", "fake:rule", "--max-cost", "nan")),
     Case("a seed that is a word", "'--seed'", args=("+--seed", "x")),
     Case("one label twice", "an empty label or the same label twice", args=("+--labels", "a,a")),
     Case("a stop text without text", "--stop is empty", args=("+--stop", "")),

@@ -26,7 +26,7 @@ def test_tasks_and_backends_are_completed() -> None:
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "report", "sample"])
 def test_runs_are_completed(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("one", "other", "bad\nname"):
+    for name in ("one", "other", "bad\nname", "$(touch x)", "`x`", "*", "a b", "one;x", "-one", "o'ne"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "run.json").touch()
     (tmp_path / "runs" / "empty").mkdir()

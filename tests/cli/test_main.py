@@ -28,6 +28,31 @@ sys.argv = ['pdistill', *sys.argv[1:]]
 main()
 """
 
+STOPPED_AFTER = """
+import os, signal, sys, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pdistill.__main__ import main
+threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.argv = ['pdistill', *sys.argv[2:]]
+main()
+"""
+STOPPED_WITHIN = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pdistill.cli import main
+CODE = "signal.raise_signal(signal.SIGINT)\\nreached = True"
+
+def stopped(**settings):
+    exec({code}, globals())
+    time.sleep(60)
+
+main.pdistill.main = stopped
+try:
+    main.main()
+finally:
+    print("reached" in globals(), flush=True)
+"""
+
 
 def start(program: str, *args: object, environment: dict[str, str] | None = None) -> "subprocess.Popen[str]":
     return subprocess.Popen(
@@ -97,6 +122,37 @@ def test_stopped_run_saves_everything_and_says_how_to_resume(
     assert f"--run-dir '{run}' -B latency=0.05" in last
     assert "Traceback" not in err
     assert responses.read_text().count("\n") >= 1
+
+
+@pytest.mark.parametrize("after", [0.02, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4])
+def test_a_stop_in_the_first_moments_shows_no_traceback(after: float, files: Path, tmp_path: Path) -> None:
+    job = ("run", "--task", "langid", "--backend", "fake", "-B", "latency=0.5", "--run-dir", tmp_path / "run")
+    process = start(STOPPED_AFTER, after, *job)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("code", "reached"),
+    [
+        ("CODE", "False"),  # Python notes an interrupt in the text of an exec, and would end `python -m` by the signal
+        ("compile(CODE, '<frozen importlib._bootstrap>', 'exec')", "True"),
+    ],
+)
+def test_a_stop_is_not_lost_and_exits_with_130(code: str, reached: str, tmp_path: Path) -> None:
+    (tmp_path / "stopped.py").write_text(STOPPED_WITHIN.format(code=code))
+    package = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "stopped"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (f"{reached}\n", "", 130)
 
 
 def test_closed_pipe_is_not_reported(finished: Path) -> None:

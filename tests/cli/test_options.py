@@ -67,7 +67,7 @@ def test_from_takes_a_run_by_path_or_name(finished: Path, monkeypatch: pytest.Mo
         (["--task", "langid", "-B", "latency"], "-B 'latency' is not of the form KEY=VALUE"),
         (["--task", "langid", "--backend", "fake", "--queries", "none.txt"], "can't read 'none.txt'"),
         (["--task", "langid", "--objective", "soft"], "'soft' is not 'hard'"),
-        (["--task", "langid", "--limit", "0"], "0 is not in the range x>=1"),
+        (["--task", "langid", "--limit", "0"], "0 is not in the range 1<=x<="),
         ([], "no task given"),
     ],
 )

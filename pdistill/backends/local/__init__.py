@@ -6,8 +6,8 @@ from pdistill.backends.local.options import LocalOptions
 from pdistill.backends.packages import needing
 from pdistill.core.contract.hookspecs import hookimpl
 from pdistill.core.contract.interfaces import Backend
+from pdistill.core.contract.optionfields import check_ranges
 from pdistill.core.contract.registry import Registry
-from pdistill.core.errors import UsageError
 
 __all__ = ["LocalOptions", "create"]
 
@@ -27,8 +27,7 @@ def create(options: LocalOptions) -> Backend:
         BackendError: one of the packages that it needs is not installed.
         UsageError: an option's value is out of range.
     """
-    if options.chunk < 1:
-        raise UsageError(f"invalid value {options.chunk} for option chunk of backend local: it must be at least 1")
+    check_ranges(options, "backend local")
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)  # read when torch is loaded
     with needing("local", REQUIRED_PACKAGES):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pdistill.backends.packages import needing
+from pdistill.backends.remote.address import check_base_url
 from pdistill.core.contract.hookspecs import hookimpl
 from pdistill.core.contract.interfaces import Backend
 from pdistill.core.contract.optionfields import check_ranges, documented, option
@@ -39,25 +40,28 @@ class OpenAIOptions:
         changes_rows=False,
         address_of=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     )
-    window: int = option(32, "Concurrent requests", minimum=1, changes_rows=False)
+    window: int = option(32, "Concurrent requests", minimum=1, maximum=10_000, changes_rows=False)
     timeout: float = option(
-        300.0, "Seconds until a request without an answer is sent again", above=0, changes_rows=False
+        300.0, "Seconds until a request without an answer is sent again", above=0, maximum=10**7, changes_rows=False
     )
-    patience: float = option(600.0, "Seconds of retries until the run stops", above=0, changes_rows=False)
-    price_prompt: float | None = option(None, "USD per million input tokens", changes_rows=False)
-    price_sampled: float | None = option(None, "USD per million output tokens", changes_rows=False)
+    patience: float = option(
+        600.0, "Seconds of retries until the run stops", above=0, maximum=10**7, changes_rows=False
+    )
+    price_prompt: float | None = option(
+        None, "USD per million input tokens", minimum=0, maximum=10**6, changes_rows=False
+    )
+    price_sampled: float | None = option(
+        None, "USD per million output tokens", minimum=0, maximum=10**6, changes_rows=False
+    )
 
     def __post_init__(self) -> None:
         """Check what needs no service.
 
         Raises:
-            UsageError: a number is out of range, the address contains a password, or `extra` is invalid.
+            UsageError: a number is out of range, the address contains more than an address, or `extra` is invalid.
         """
         check_ranges(self, "backend openai")
-        if self.base_url is not None and ("?" in self.base_url or "@" in self.base_url.partition("//")[2]):
-            raise UsageError(
-                "option base_url of backend openai contains a user name, a password or a query string; leave it out"
-            )
+        check_base_url(self.base_url, "openai")
         own = [key for key in self.extra_fields() if key in RESERVED_FIELDS]
         if own:
             raise UsageError(

@@ -20,6 +20,7 @@ from pdistill.backends.openai.failures import (
     to_backend_error,
 )
 from pdistill.backends.openai.http import RETRIED, RetryingClient
+from pdistill.backends.remote.address import PARTS, has_more_parts
 from pdistill.backends.remote.background import Background
 from pdistill.backends.remote.environment import check_environment, proxy_variable
 from pdistill.backends.remote.notices import Notices
@@ -167,7 +168,7 @@ def address(options: OpenAIOptions) -> str:
     """Return the service's address, without a trailing slash.
 
     Raises:
-        BackendError: it contains a password or a query string, or is not a valid address.
+        BackendError: it contains a password, a query string or a fragment, or is not a valid address.
     """
     url = (options.base_url or os.environ.get(ADDRESS_VARIABLE, "").strip() or OPENAI).rstrip("/")
     try:
@@ -175,9 +176,9 @@ def address(options: OpenAIOptions) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or "@" in url or "?" in url:
+    if not usable or has_more_parts(url):
         raise BackendError(
-            "the service's address must have the form http://HOST:PORT/v1, without a user name, a password or a query string; set "
+            f"the service's address must have the form http://HOST:PORT/v1, without {PARTS}; set "
             f"{ADDRESS_VARIABLE} or -B teacher.base_url=URL"
         )
     return url

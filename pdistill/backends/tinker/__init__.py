@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pdistill.backends.packages import needing
+from pdistill.backends.remote.address import check_base_url
 from pdistill.core.contract.hookspecs import hookimpl
 from pdistill.core.contract.interfaces import Backend
 from pdistill.core.contract.optionfields import check_ranges, documented, option
@@ -31,11 +32,13 @@ class TinkerOptions:
         changes_rows=False,
         address_of=("TINKER_BASE_URL", "TINKER_API_KEY"),
     )
-    window: int = option(256, "Concurrent requests", minimum=1, changes_rows=False)
+    window: int = option(256, "Concurrent requests", minimum=1, maximum=10_000, changes_rows=False)
     timeout: float = option(
-        60.0, "Seconds until a request without an answer is sent again", above=0, changes_rows=False
+        60.0, "Seconds until a request without an answer is sent again", above=0, maximum=10**7, changes_rows=False
     )
-    patience: float = option(300.0, "Seconds of retries until the run stops", above=0, changes_rows=False)
+    patience: float = option(
+        300.0, "Seconds of retries until the run stops", above=0, maximum=10**7, changes_rows=False
+    )
     expire: float = option(30.0, "Days until the service may delete saved states; 0: never", changes_rows=False)
     base: str = option(
         "auto",
@@ -44,20 +47,35 @@ class TinkerOptions:
         changes_rows=False,
     )
     price_prompt: float | None = option(
-        None, "USD per million input tokens", default_text="the published price", changes_rows=False
+        None,
+        "USD per million input tokens",
+        default_text="the published price",
+        minimum=0,
+        maximum=10**6,
+        changes_rows=False,
     )
     price_sampled: float | None = option(
-        None, "USD per million output tokens", default_text="the published price", changes_rows=False
+        None,
+        "USD per million output tokens",
+        default_text="the published price",
+        minimum=0,
+        maximum=10**6,
+        changes_rows=False,
     )
     price_trained: float | None = option(
-        None, "USD per million training tokens", default_text="the published price", changes_rows=False
+        None,
+        "USD per million training tokens",
+        default_text="the published price",
+        minimum=0,
+        maximum=10**6,
+        changes_rows=False,
     )
 
     def __post_init__(self) -> None:
         """Check what needs no service.
 
         Raises:
-            UsageError: a number is out of range, the address contains a password, or nothing would be trained.
+            UsageError: a number is out of range, the address contains more than an address, or nothing would be trained.
         """
         check_ranges(self, "backend tinker")
         if self.expire and not HOUR <= self.expire <= TEN_YEARS:
@@ -65,8 +83,7 @@ class TinkerOptions:
                 f"invalid value {self.expire} for option expire of backend tinker: must be 0 or from {HOUR:.3f} (an hour) to "
                 f"{TEN_YEARS:,.0f} days"
             )
-        if self.base_url is not None and "@" in self.base_url.partition("//")[2].partition("/")[0]:
-            raise UsageError("option base_url of backend tinker contains a user name or a password; leave it out")
+        check_base_url(self.base_url, "tinker")
         if not (self.train_attention or self.train_mlp or self.train_output):
             raise UsageError(
                 "options train_attention, train_mlp and train_output of backend tinker are all false; at least one must be true"

@@ -1,7 +1,6 @@
 """Trains a student on the service: two requests per step, submitted together without waiting for results."""
 
 import asyncio
-import math
 import uuid
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -70,7 +69,7 @@ class TinkerTrainer:
         optimized = self._client.optim_step(optimizer)
         trained = sum(weight > 0 for row in batch.rows for weight in row.weights)
         self._steps += 1
-        return self._in_order(self._metrics(forward, optimized, trained, self._steps))
+        return self._in_order(self._metrics(forward, optimized, trained))
 
     def save_state(self, name: str) -> "Future[StateURI]":
         """Return a future for the URI of a saved state, from which training can resume: weights and optimizer."""
@@ -115,13 +114,10 @@ class TinkerTrainer:
             raise BackendError(f"these weights were not saved by this trainer: {weights}")
         export.download_adapter(self._connection, self._downloads[weights], weights, self._model, directory)
 
-    async def _metrics(self, forward: Any, optimized: Any, trained: int, number: int) -> StepMetrics:
+    async def _metrics(self, forward: Any, optimized: Any, trained: int) -> StepMetrics:
         output = await self._connection.result_of(forward)
         await self._connection.result_of(optimized)
-        loss = float(output.metrics["loss:sum"])
-        if math.isnan(loss):
-            raise BackendError(f"the loss is not a number after {number - 1} steps; use a smaller --learning-rate")
-        return StepMetrics(loss, trained)
+        return StepMetrics(float(output.metrics["loss:sum"]), trained)
 
     def _in_order(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Return a future for the result of `work`; it is done after those of all earlier calls."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pdistill.cli.escape import json_text, one_line
-from pdistill.cli.options import FILE, as_json, the_run
+from pdistill.cli.options import FILE, FRACTION, FiniteRange, as_json, the_run
+from pdistill.cli.sections import SectionedOption
 from pdistill.core.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +21,15 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 
 @click.command()
 @the_run
+@click.option("--min-agreement", metavar="X", type=FRACTION, help="Least agreement of student and teacher, 0 to 1.")
 @click.option(
-    "--min-agreement", metavar="X", type=click.FloatRange(0, 1), help="Least agreement of student and teacher, 0 to 1."
+    "--min-recovery",
+    cls=SectionedOption,
+    metavar="X",
+    type=FiniteRange(-1_000, 1_000),
+    help="Least recovery of the gap from base to teacher; 1 is all of it.",
 )
-@click.option(
-    "--min-recovery", metavar="X", type=float, help="Least recovery of the gap from base to teacher; 1 is all of it."
-)
-@click.option("--min-accuracy", metavar="X", type=click.FloatRange(0, 1), help="Least accuracy of the student, 0 to 1.")
+@click.option("--min-accuracy", metavar="X", type=FRACTION, help="Least accuracy of the student, 0 to 1.")
 @click.option("--no-alarms", is_flag=True, help="Fail if a probe raises an alarm.")
 @click.option(
     "--config",

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pdistill.cli.escape import json_text, one_line
-from pdistill.cli.options import as_json, the_run
+from pdistill.cli.options import FRACTION, as_json, the_run
 from pdistill.cli.plugin_warnings import warn_of_plugins
 
 
@@ -17,7 +17,7 @@ from pdistill.cli.plugin_warnings import warn_of_plugins
 @click.option(
     "--min-parity",
     metavar="X",
-    type=click.FloatRange(0, 1),
+    type=FRACTION,
     help="Minimum fraction of held-out answers that must be reproduced (default: 1, or 0.99 for a run in half precision).",
 )
 @as_json

@@ -7,6 +7,7 @@ import click
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.cli.options import ABOVE_0, FILE, as_json, the_run
+from pdistill.cli.sections import SectionedOption
 
 
 @click.command()
@@ -19,7 +20,13 @@ from pdistill.cli.options import ABOVE_0, FILE, as_json, the_run
     help="Instructions for the judge, instead of pdistill's; {prompt} is replaced by the run's own prompt.",
 )
 @click.option("-B", "backend_options", metavar="KEY=VALUE", multiple=True, help="Option of the judge's backend.")
-@click.option("--max-cost", metavar="USD", type=ABOVE_0, help="Spending limit in USD for the judge, across restarts.")
+@click.option(
+    "--max-cost",
+    cls=SectionedOption,
+    metavar="USD",
+    type=ABOVE_0,
+    help="Spending limit in USD for the judge, across restarts.",
+)
 @as_json
 def judge(run: str, model: str, judge_prompt: str | None, as_json: bool, **given: Any) -> None:
     """Let a judge model compare answers with the teacher's.

@@ -8,6 +8,7 @@ import click
 from pdistill.cli.escape import json_text
 from pdistill.cli.options import AT_LEAST_1, as_json, the_run
 from pdistill.cli.plugin_warnings import warn_of_plugins
+from pdistill.cli.sections import SectionedOption
 
 SIDES = {"student": "student, without the prompt", "base_prompted": "base, with the prompt"}
 
@@ -16,6 +17,7 @@ SIDES = {"student": "student, without the prompt", "base_prompted": "base, with 
 @the_run
 @click.option(
     "--requests",
+    cls=SectionedOption,
     metavar="N",
     type=AT_LEAST_1,
     default=32,

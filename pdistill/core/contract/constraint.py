@@ -6,12 +6,15 @@ from typing import Any, Protocol
 
 from pdistill.core.contract.jsontext import parse_json
 from pdistill.core.contract.likeness import fields
+from pdistill.core.contract.patterns import compiled, matches
 from pdistill.core.contract.sampling import Allowed
 from pdistill.core.contract.targets import HardTarget, Rejected
 from pdistill.core.errors import TaskError, UsageError
 
-MATCH_TIMEOUT = 5.0
-"""Seconds that matching a pattern against one answer may take; some patterns need years for a few dozen characters."""
+MOST_REFERENCES = 20_000
+"""References that checking one answer may follow; a few dozen definitions that each refer to the next one twice need years."""
+VALUES = ("const", "enum", "default", "examples")
+"""The keywords of a schema whose values are not schemas."""
 NO_MATCH = Rejected("does not match the pattern")
 NO_JSON = Rejected("not JSON")
 
@@ -35,21 +38,13 @@ class Pattern:
         pattern: as Python's `re` and the package `regex` read it.
 
     Raises:
-        UsageError: it is not a valid regular expression.
+        UsageError: it is not a valid regular expression, or too large.
     """
 
     def __init__(self, pattern: str) -> None:
-        import regex
-
         self.pattern = pattern
         self.allowed = Allowed(pattern=pattern)
-        try:
-            self._compiled = regex.compile(pattern)
-        except regex.error as error:
-            raise UsageError(
-                f"the pattern {pattern!r} is not a valid regular expression: {error.msg} at position {error.pos}; "
-                "see docs.python.org/3/library/re.html"
-            ) from None
+        self._compiled = compiled(pattern)
 
     def read(self, text: str) -> HardTarget | Rejected:
         """Return the unchanged text as the target where all of it matches.
@@ -86,6 +81,7 @@ class JsonSchema:
         except ValueError as error:
             raise UsageError(f"{name} is not JSON: {str(error).lower()}") from None
         self._name = name
+        self._followed = 0
         dialect = self._schema.get("$schema", "") if isinstance(self._schema, dict) else ""
         if not isinstance(self._schema, dict | bool) or not isinstance(dialect, str):
             raise UsageError(f'{name} is not a JSON schema: it is not an object, or its "$schema" is not a string')
@@ -95,12 +91,18 @@ class JsonSchema:
         """Return the unchanged text as the target where it is JSON that conforms to the schema; else what it violates.
 
         Raises:
-            TaskError: matching a pattern of the schema takes too long.
+            TaskError: matching a pattern of the schema takes too long, or its references are too many.
         """
         from jsonschema.exceptions import best_match
+        from referencing.exceptions import Unresolvable
 
         try:
+            self._followed = 0
             error = best_match(self._validator.iter_errors(parse_json(text)))
+        except Unresolvable as unresolved:
+            raise self._unresolved(unresolved) from None
+        except UsageError:
+            raise
         except (ValueError, ArithmeticError, RecursionError):
             return NO_JSON
         if error is None:
@@ -118,7 +120,18 @@ class JsonSchema:
         from jsonschema_specifications import REGISTRY
 
         kind = validator_for(self._schema, default=Draft202012Validator)
-        return extend(kind, {"pattern": _keeps_to_pattern})(self._schema, registry=REGISTRY)
+        follow = kind.VALIDATORS["$ref"]
+
+        def counted(validator: Any, reference: str, instance: Any, schema: Any) -> Iterator[Exception]:
+            self._followed += 1
+            if self._followed > MOST_REFERENCES:
+                raise TaskError(
+                    f"{self._name} follows over {MOST_REFERENCES:,} references for one answer; let its definitions refer to each "
+                    "other less often"
+                )
+            yield from follow(validator, reference, instance, schema) or ()
+
+        return extend(kind, {"pattern": _keeps_to_pattern, "$ref": counted})(self._schema, registry=REGISTRY)
 
     def _check(self, dialect: str) -> None:
         """Guarantee that it is a schema whose references all resolve within it: nothing is fetched.
@@ -131,59 +144,61 @@ class JsonSchema:
         from referencing.exceptions import Unresolvable
         from referencing.jsonschema import DRAFT202012, specification_with
 
-        resource = specification_with(dialect, default=DRAFT202012).create_resource(self._schema)
-        resolver = REGISTRY.with_resource(resource.id() or "", resource).resolver(resource.id() or "")
+        for pattern in _patterns(self._schema):
+            compiled(pattern, f" of {self._name}")
         try:
             self._validator.check_schema(self._schema)
-            for reference in _references(self._schema):
-                resolver.lookup(reference)
+            resource = specification_with(dialect, default=DRAFT202012).create_resource(self._schema)
+            resolver = REGISTRY.with_resource("", resource).resolver("")
+            for reference, within in _references(resource, resolver):
+                within.lookup(reference)
             self._validator.is_valid(None)
         except SchemaError as error:
             place = "/".join(map(str, error.absolute_path)) or "its root"
-            raise UsageError(f"{self._name} is not a JSON schema: {error.message} (at {place})") from None
+            raise UsageError(f"{self._name} is not a JSON schema: {error.message[:200]} (at {place})") from None
         except Unresolvable as error:
-            raise UsageError(
-                f"{self._name} refers to '{error.ref}', which it does not contain; define it under \"$defs\": nothing is fetched"
-            ) from None
+            raise self._unresolved(error) from None
+        except TaskError as error:
+            raise UsageError(str(error)) from None
         except RecursionError:
             raise UsageError(f"{self._name} refers to itself endlessly; put the reference below a property") from None
+        except (ValueError, AttributeError, TypeError) as error:  # of the libraries, for an id that is none
+            raise UsageError(f"{self._name} is not a JSON schema: {error}") from None
 
-
-def matches(match: Any, pattern: str, text: str) -> bool:
-    """Return whether the `match` function of a compiled pattern matches the text.
-
-    Raises:
-        TaskError: it takes too long.
-    """
-    try:
-        return match(text, timeout=MATCH_TIMEOUT) is not None
-    except TimeoutError:
-        raise TaskError(
-            f"matching the pattern {pattern!r} took over {MATCH_TIMEOUT:g} s on the answer {text[:40]!r}; avoid nested "
-            "repetitions such as (a|aa)+ and start a new run, which reuses the answers with --from"
-        ) from None
+    def _unresolved(self, error: Any) -> UsageError:
+        return UsageError(
+            f"{self._name} refers to '{error.ref[:80]}', which it does not contain; define it under \"$defs\": nothing is fetched"
+        )
 
 
 def _keeps_to_pattern(validator: Any, pattern: str, instance: Any, schema: Any) -> Iterator[Exception]:
     """Yield what jsonschema's own keyword "pattern" yields, but raise a TaskError where it takes too long."""
-    import regex
     from jsonschema.exceptions import ValidationError
 
-    if validator.is_type(instance, "string") and not matches(regex.compile(pattern).search, pattern, instance):
+    if validator.is_type(instance, "string") and not matches(compiled(pattern).search, pattern, instance):
         yield ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-def _references(schema: Any) -> Iterator[str]:
-    """Yield the references of a schema; none where parts of it have ids of their own, which only a validator resolves."""
+def _patterns(schema: Any) -> Iterator[str]:
+    """Yield the patterns of a schema; what is an example or a value is not part of it."""
     values = [schema]
-    references: list[str] = []
     while values:
         value = values.pop()
         if isinstance(value, Mapping):
-            if value is not schema and isinstance(value.get("$id"), str):
-                return
-            references += [value["$ref"]] if isinstance(value.get("$ref"), str) else []
-            values += value.values()
+            names = value.get("patternProperties")
+            yield from names if isinstance(names, Mapping) else ()
+            yield from [value["pattern"]] if isinstance(value.get("pattern"), str) else []
+            values += [part for key, part in value.items() if key not in VALUES]
         elif isinstance(value, list):
             values += value
-    yield from references
+
+
+def _references(resource: Any, resolver: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each reference of a schema, with the resolver of the part that it is in, which may have an id of its own."""
+    parts = [(resource, resolver)]
+    while parts:
+        resource, resolver = parts.pop()
+        within = resolver.in_subresource(resource)
+        if isinstance(resource.contents, Mapping) and isinstance(resource.contents.get("$ref"), str):
+            yield resource.contents["$ref"], within
+        parts += [(part, within) for part in resource.subresources()]

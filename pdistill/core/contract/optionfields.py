@@ -51,7 +51,7 @@ class OptionSpec(NamedTuple):
     def bounds(self) -> str:
         """The range in words, such as "above 0 and at most 1"; empty without one."""
         limits = (("above", self.above), ("at least", self.minimum), ("at most", self.maximum))
-        return " and ".join(f"{words} {limit:g}" for words, limit in limits if limit is not None)
+        return " and ".join(f"{words} {_shown(limit)}" for words, limit in limits if limit is not None)
 
     def holds(self, number: float) -> bool:
         """Return whether a number is in the range; only a finite one can be."""
@@ -177,6 +177,10 @@ def default_text(default: object) -> str:
     if default is None or default is False or default in ((), {}, ""):
         return ""
     return f"{default:g}" if isinstance(default, float) else as_text(default)
+
+
+def _shown(limit: float) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
 
 
 def _without_none(hint: Any) -> Any:

@@ -3,7 +3,9 @@
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,7 @@ def read_queries(path: Path, columns: Mapping[str, str] | None = None) -> Iterat
             raise UsageError(f"'{path}' has no columns; a .txt file holds one query per line")
         yield from (Query(line) for line in read_lines(path) if line.strip())
         return
-    rows = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix]
+    rows = {".jsonl": _jsonl, ".csv": _csv}.get(path.suffix, partial(_parquet, names=names))
     seen = set(names.values())
     for where, row in rows(path):
         for key in row.keys() - seen:
@@ -187,8 +189,13 @@ def _text(row: Row, key: str, where: str) -> str | None:
     return _check_characters(value, key, where)
 
 
+def has_half_pair(text: str) -> bool:
+    """Return whether the text has half of a surrogate pair, which JSON can hold and UTF-8 can't."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _check_characters(text: str, key: str, where: str) -> str:
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if has_half_pair(text):
         raise UsageError(f"{where}: '{key}' contains half of a surrogate pair, which is not a character; fix the file")
     return text
 
@@ -235,9 +242,7 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
     rows = csv.DictReader((f"{line}\n" for line in read_lines(path)), strict=True)
     try:
         names = rows.fieldnames or []
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise UsageError(f"{path}, line {rows.line_num}: the column {twice!r} is there twice; rename one of them")
+        _check_once(names, f"{path}, line {rows.line_num}")
         for row in rows:
             where = f"{path}, line {rows.line_num}"
             if None in row or None in row.values():
@@ -250,20 +255,43 @@ def _csv(path: Path) -> Iterator[tuple[str, Row]]:
         raise UsageError(f"{path}, line {rows.line_num}: not valid CSV ({error})") from None
 
 
-def _parquet(path: Path) -> Iterator[tuple[str, Row]]:
+def _check_once(names: Sequence[str], where: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{where}: the column {twice!r} is there twice; rename one of them")
+
+
+def _parquet(path: Path, names: Mapping[str, str]) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of a file; a column that is not asked for is None, as its values may be none of Python's."""
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
     except ModuleNotFoundError:
         raise UsageError(f"reading '{path}' needs the package 'pyarrow'; run: pip install pyarrow") from None
+    asked = {*names.values(), *(name for name in COLUMNS if name not in names)}
     try:
         with path.open("rb") as raw, ParquetFile(raw) as file:
+            found = file.schema_arrow.names
+            _check_once(found, str(path))
             number = 0
-            for batch in file.iter_batches():
-                for row in batch.to_pylist():
+            for batch in file.iter_batches(columns=[name for name in found if name in asked]):
+                cells = {name: repeat(None, len(batch)) for name in found}
+                cells |= {name: _cells(batch.column(name), name, path) for name in batch.schema.names}
+                for row in zip(*cells.values(), strict=True):
                     number += 1
-                    yield f"{path}, row {number}", row
+                    yield f"{path}, row {number}", dict(zip(found, row, strict=True))
     except OSError as error:
         raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
-    except ArrowException as error:
+    except (ArrowException, UnicodeDecodeError) as error:
         raise UsageError(f"can't read '{path}': {str(error).splitlines()[0]}") from None
+
+
+def _cells(column: Any, name: str, path: Path) -> list[Any]:
+    """Return the values of a column; Python may have no such date, time or text."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (ValueError, ArithmeticError, LookupError):
+        raise UsageError(
+            f"can't read the column {name!r} of '{path}' as {str(column.type)[:60]}; store it as UTF-8 text"
+        ) from None
+    return values

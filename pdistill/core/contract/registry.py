@@ -47,7 +47,8 @@ class Registry(Generic[T]):
         Args:
             name: lower-case letters, digits and hyphens.
             create: called with an instance of `options`; put slow imports in there.
-            options: a frozen dataclass whose fields all have defaults.
+            options: a frozen dataclass whose fields all have defaults. A backend's may have a method `check_model(name)`, which
+                raises a BackendError for a mistyped name; it is called before `create`, which may be slow.
             summary: one line for listings.
 
         Raises:

@@ -127,19 +127,43 @@ class Config:
     student: str | None = option(
         None, "Model to train", MODELS, "train", default_text="the teacher's", metavar="[BACKEND:]MODEL"
     )
-    limit: int | None = option(None, "Use only the first N queries", TASK, "generate", minimum=1)
-    seed: int = option(0, "Random seed for the split, the order of the examples and sampling", TASK, "generate")
+    limit: int | None = option(None, "Use only the first N queries", TASK, "generate", minimum=1, maximum=10**9)
+    seed: int = option(
+        0,
+        "Random seed for the split, the order of the examples and sampling",
+        TASK,
+        "generate",
+        minimum=-(2**63),
+        maximum=2**63 - 1,
+    )
     temperature: float = option(
-        0.0, "Sampling temperature of the teacher", SAMPLING, "generate", default_text="0, greedy", minimum=0
+        0.0,
+        "Sampling temperature of the teacher",
+        SAMPLING,
+        "generate",
+        default_text="0, greedy",
+        minimum=0,
+        maximum=100,
     )
     top_p: float = option(
         1.0, "Nucleus sampling: the probability mass to sample from", SAMPLING, "generate", above=0, maximum=1
     )
     max_tokens: int | None = option(
-        None, "Maximum number of tokens per answer", SAMPLING, "generate", default_text="the task's", minimum=1
+        None,
+        "Maximum number of tokens per answer",
+        SAMPLING,
+        "generate",
+        default_text="the task's",
+        minimum=1,
+        maximum=10**7,
     )
     samples: int = option(
-        1, "Teacher samples per query, one of which is used for training", SAMPLING, "generate", minimum=1
+        1,
+        "Teacher samples per query, one of which is used for training",
+        SAMPLING,
+        "generate",
+        minimum=1,
+        maximum=10_000,
     )
     select: Select = option(
         "commonest",
@@ -165,9 +189,16 @@ class Config:
         "train",
         default_text="set by the backend for the model",
         above=0,
+        maximum=1_000,
     )
     epochs: int | None = option(
-        None, "Number of training epochs", TRAINING, "train", default_text="set by the backend for the model", minimum=1
+        None,
+        "Number of training epochs",
+        TRAINING,
+        "train",
+        default_text="set by the backend for the model",
+        minimum=1,
+        maximum=100_000,
     )
     batch_size: int | None = option(
         None,
@@ -176,8 +207,9 @@ class Config:
         "train",
         default_text="set by the backend for the model",
         minimum=1,
+        maximum=10**6,
     )
-    rank: int = option(32, "Rank of the LoRA adapter", TRAINING, "train", minimum=1)
+    rank: int = option(32, "Rank of the LoRA adapter", TRAINING, "train", minimum=1, maximum=2**16)
     warm_start: bool = option(
         False, "Start from the student of the --from run instead of the base model", TRAINING, "train"
     )
@@ -196,7 +228,12 @@ class Config:
     )
     no_probes: bool = option(False, "Skip the probes, which look for side effects of the training", RUN, "generate")
     max_cost: float | None = option(
-        None, "Spending limit in USD for the whole run, across all stages and restarts", COST, above=0, metavar="USD"
+        None,
+        "Spending limit in USD for the whole run, across all stages and restarts",
+        COST,
+        above=0,
+        maximum=10**9,
+        metavar="USD",
     )
 
     def __post_init__(self) -> None:

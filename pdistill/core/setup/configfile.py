@@ -11,6 +11,8 @@ from pdistill.core.setup.config import OPTIONS, PATHS, TABLES
 CHECK = "check"
 NO_ALARMS = "no_alarms"
 """The one key in its table that is not a threshold."""
+FARTHEST = 1_000
+"""The greatest threshold, and with a minus sign the least."""
 RENAMED = {"from": "from_run"}
 """Keys that are not the option's own name: `from` is a word of Python."""
 NUMBERS = ("held_out",)
@@ -51,8 +53,12 @@ def read_thresholds(path: Path) -> dict[str, float]:
             f"check in '{path}' is {table!r}, not a table; write [check] and below it one KEY = VALUE per line"
         )
     for key, value in table.items():
-        if isinstance(value, bool) != (_name(key) == NO_ALARMS) or not isinstance(value, int | float):
-            wanted = "true or false" if _name(key) == NO_ALARMS else "a number"
+        if (
+            isinstance(value, bool) != (_name(key) == NO_ALARMS)
+            or not isinstance(value, int | float)
+            or not abs(value) <= FARTHEST
+        ):
+            wanted = "true or false" if _name(key) == NO_ALARMS else f"a number up to {FARTHEST:,}"
             raise UsageError(f"{key} in [check] of '{path}' is {value!r}, not {wanted}")
     return {_name(key): float(value) for key, value in table.items()}
 
@@ -62,7 +68,7 @@ def _read(path: Path) -> JsonObject:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"can't read '{path}': {(error.strerror or str(error)).lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         reason = str(error)[0].lower() + str(error)[1:]
         raise UsageError(f"'{path}' is not valid TOML: {reason}") from None
 

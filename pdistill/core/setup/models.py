@@ -46,9 +46,14 @@ class ModelSpec:
 
         Raises:
             UsageError: an option is invalid.
+            BackendError: there is no such model, as far as the backend can tell before it is created.
         """
         entry = installed().backends[self.backend]
-        return entry.create(build(entry.options, self.options, f"backend {self.backend}"))
+        options: Any = build(entry.options, self.options, f"backend {self.backend}")
+        check = getattr(options, "check_model", None)
+        if check is not None:
+            check(self.model)
+        return entry.create(options)
 
 
 ModelSpecs = Mapping[Side, ModelSpec]

@@ -1,5 +1,6 @@
 """The second stage: the student is trained on the examples, without the prompt."""
 
+import math
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Self
 from pdistill.core.contract.interfaces import RemoteStudent, StateURI, StepMetrics, Student, Trainer
 from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prices import Tokens
-from pdistill.core.errors import BrokenOffError
+from pdistill.core.errors import BackendError, BrokenOffError
 from pdistill.core.money.repeated import note_repeated
 from pdistill.core.stages.adapter import export_student
 from pdistill.core.stages.training import Training
@@ -31,6 +32,7 @@ def train_student(training: Training) -> None:
 
     Raises:
         BrokenOffError: training broke off repeatedly without a new checkpoint.
+        BackendError: the loss is not a finite number.
         RunError: the run could exceed its spending limit before the next checkpoint; it stopped at the last one.
     """
     run, student, tries = training.run, training.student, 0
@@ -152,6 +154,7 @@ class _Loop:
         """Store the metrics of the oldest batch, and then its checkpoint; it counts as in flight until it is done."""
         batch = self._in_flight[0]
         metrics = batch.metrics.result()
+        self._check_loss(batch.step, metrics.loss)
         self._in_flight.popleft()
         self._budget.charge("student", Tokens(trained=batch.tokens), Tokens(trained=batch.tokens))
         self._reserved -= Tokens(trained=batch.tokens)
@@ -162,6 +165,14 @@ class _Loop:
         if batch.state is not None:
             _note_checkpoint(self._training.run, Checkpoint(batch.step, batch.state.result()))
             _last_checkpoint(self._training.run, self._training.student)
+
+    def _check_loss(self, step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            rate, path = self._schedule.learning_rate, self._training.run.path
+            raise BackendError(
+                f"the loss of training step {step:,} is {'not a number' if math.isnan(loss) else 'infinite'}; start a new run "
+                f"with a lower --learning-rate than {rate:g}, and reuse the answers with --from '{path}'"
+            )
 
 
 def _note_checkpoint(run: RunDirectory, checkpoint: Checkpoint) -> None:

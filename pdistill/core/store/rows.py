@@ -106,7 +106,7 @@ def _parsed(line: bytes) -> JsonObject | None:
     except ValueError:
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return row if isinstance(row, dict) and line.endswith(b"\n") else None
 

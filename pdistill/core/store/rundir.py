@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pdistill.core.contract.jsontext import JsonObject, Row
 from pdistill.core.errors import RunError, unknown
+from pdistill.core.escape import json_text
 from pdistill.core.files import storage_error, write_file
 from pdistill.core.store.rowfile import AnswerFile, RowFile
 from pdistill.core.store.rows import append_row, read_log, read_rows
@@ -120,15 +121,12 @@ class RunDirectory:
         return value
 
     def write_json(self, name: str, value: Row) -> None:
-        """Guarantee that a JSON file of the run holds `value`.
+        """Guarantee that a JSON file of the run holds `value`, without any character that a terminal obeys.
 
         Raises:
             RunError: it cannot be written.
         """
-        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        write_file(
-            self.path / name, text.encode("utf-8", "backslashreplace")
-        )  # a lone surrogate becomes its JSON escape
+        write_file(self.path / name, f"{json_text(value, indent=2)}\n".encode())
 
     def asked(self) -> JsonObject:
         """Return the content of run.json: the options, hashes and versions that the run was started with.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pdistill.core.contract.jsontext import Row
 from pdistill.core.contract.prompts import QUERY_FIELD
-from pdistill.core.contract.queryfiles import read_lines
+from pdistill.core.contract.queryfiles import has_half_pair, read_lines
 from pdistill.core.errors import PdistillError, TaskError, UsageError
 from pdistill.core.store.rows import write_rows
 from pdistill.core.writing.mask import Mask
@@ -23,6 +23,7 @@ NOT_JSON = "not a JSON object"
 NO_MESSAGES = "no messages"
 NOT_TEXT = "holds more than text"
 TOOLS = "calls of tools"
+HALF_PAIR = "with half of a surrogate pair"
 OTHER_PROMPT = "with another prompt"
 NO_QUERY = "nothing that the user said"
 DUPLICATE = "asked before"
@@ -131,6 +132,8 @@ class RequestLogs:
         own = self._without_prompt(system, turns)
         if own is None:
             return OTHER_PROMPT
+        if any(has_half_pair(turn["content"]) for turn in own):
+            return HALF_PAIR
         if not own[-1]["content"].strip():
             return NO_QUERY
         kept, counts = self._masked(own)

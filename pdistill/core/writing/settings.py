@@ -57,13 +57,16 @@ class WriteConfig:
         MODEL,
         default_text="chat, or text if the model has no chat template",
     )
-    seed: int = option(0, "Random seed for sampling and the choice of examples", SAMPLING)
+    seed: int = option(
+        0, "Random seed for sampling and the choice of examples", SAMPLING, minimum=-(2**63), maximum=2**63 - 1
+    )
     temperature: float | None = option(
         None,
         "Sampling temperature",
         SAMPLING,
         default_text=f"{DEFAULTS['chat'][0]:g} in chat, {DEFAULTS['text'][0]:g} in text",
         minimum=0,
+        maximum=100,
     )
     top_p: float = option(1.0, "Nucleus sampling: the probability mass to sample from", SAMPLING, above=0, maximum=1)
     max_tokens: int | None = option(
@@ -72,11 +75,14 @@ class WriteConfig:
         SAMPLING,
         default_text=f"{DEFAULTS['chat'][1]} in chat, {DEFAULTS['text'][1]} in text",
         minimum=1,
+        maximum=10**7,
     )
     output: Path = option(Path("queries.jsonl"), "File to write the queries to", OUTPUT, metavar="FILE.jsonl")
-    limit: int = option(LIMIT, "Maximum number of queries", OUTPUT, default_text=f"{LIMIT}; from logs, all", minimum=1)
+    limit: int = option(
+        LIMIT, "Maximum number of queries", OUTPUT, default_text=f"{LIMIT}; from logs, all", minimum=1, maximum=10**9
+    )
     max_cost: float | None = option(
-        None, "Spending limit in USD for the whole job, across restarts", COST, above=0, metavar="USD"
+        None, "Spending limit in USD for the whole job, across restarts", COST, above=0, maximum=10**9, metavar="USD"
     )
 
     def __post_init__(self) -> None:

@@ -95,7 +95,7 @@ def test_missing_model_is_a_one_line_error(name: str, monkeypatch: pytest.Monkey
         raise OSError
 
     monkeypatch.setattr("socket.getaddrinfo", no_network)
-    monkeypatch.setattr("pdistill.backends.local.model.loading.getproxies", dict)
+    monkeypatch.setattr("pdistill.backends.local.names.getproxies", dict)
     with pytest.raises(BackendError, match="there is no model") as caught:
         LocalBackend(LocalOptions()).teacher(name)
     assert "\n" not in str(caught.value)

@@ -189,7 +189,12 @@ def test_both_temperature_and_top_p_where_the_model_takes_one(toy: Toy, tmp_path
     ("values", "says"),
     [
         ({"window": "0"}, "invalid value 0 for option window of backend openai: must be at least 1"),
-        ({"base_url": "http://me:secret@host/v1"}, "base_url .* contains a user name, a password or a query string"),
+        (
+            {"base_url": "http://me:secret@host/v1"},
+            "base_url .* contains a user name, a password, a query string or a fragment",
+        ),
+        ({"base_url": "http://host/v1?key=secret"}, "base_url .* contains a user name, a password, a query string"),
+        ({"base_url": "http://host/v1#frag"}, "base_url .* contains .* or a fragment; leave it out"),
         ({"extra": "low"}, "'low' for option extra of backend openai: it is not a JSON object"),
         ({"extra": '{"seed": 1}'}, "extra .* can't set 'seed'"),
         ({"price_promt": "1"}, "did you mean 'price_prompt'"),

@@ -26,6 +26,8 @@ def test_options_are_parsed_from_strings() -> None:
         ({"patience": float("inf")}, "option patience of backend tinker"),
         ({"expire": 0.01}, "must be 0 or from 0.042"),
         ({"base_url": "https://me:secret@host/x"}, "leave it out"),
+        ({"base_url": "https://host/x?key=secret"}, "leave it out"),
+        ({"base_url": "https://host/x#secret"}, "or a fragment; leave it out"),
         ({"train_attention": False, "train_mlp": False}, "one must be true"),
     ],
 )

@@ -44,7 +44,7 @@ def test_thresholds_can_be_set_in_the_configuration_file(call: Call, finished: P
     result = call("check", finished, "--config", config)
     assert (result.exit_code, result.stderr) == (
         2,
-        f"error: min-agreement in [check] of '{config}' is 'much', not a number\n",
+        f"error: min-agreement in [check] of '{config}' is 'much', not a number up to 1,000\n",
     )
 
 

@@ -30,7 +30,7 @@ def test_backends_are_listed_with_their_options(call: Call) -> None:
     assert rows["local"]["options"]["device"] == "auto"
     assert rows["local"]["options"]["alpha"] is None
     shown = " ".join(call("backends").stdout.split())
-    assert "-B window=32 Concurrent requests [integer, at least 1]" in shown
+    assert "-B window=32 Concurrent requests [integer, at least 1 and at most 10,000]" in shown
     assert "-B api=auto Endpoint for text prompts" in shown
     assert "-B shuffle=false Return answers out of order, within a window [true|false]" in shown
 

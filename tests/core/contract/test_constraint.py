@@ -1,8 +1,9 @@
 import json
+import time
 
 import pytest
 
-from pdistill.core.contract import constraint
+from pdistill.core.contract import constraint, patterns
 from pdistill.core.contract.constraint import JsonSchema, Pattern
 from pdistill.core.contract.jsontext import canonical_json, parse_json
 from pdistill.core.contract.targets import HardTarget, Rejected
@@ -39,8 +40,46 @@ def test_a_pattern_that_is_none(pattern: str) -> None:
         Pattern(pattern)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("a{99999999}", r"'a\{9+\}' is over 100,000 characters long with its repetitions"),
+        ("(a{1000}){1000}", "is over 100,000 characters"),
+        ("([(]a{400}b){400}", "is over 100,000 characters"),
+        ("(?R)", r"'\(\?R\)' calls itself endlessly"),
+        ("(" * 5000 + ")" * 5000, r"the pattern '\({57}\.\.\.' is nested too deeply"),
+    ],
+)
+def test_a_pattern_without_bounds_is_refused_at_once(pattern: str, message: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(UsageError, match=message):
+        Pattern(pattern)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("pattern", [r"(a{1000}b){90}", r"\({3}[(]{400}\p{L}{400}", "(?<n>a)(?&n)", "a{0,65535}"])
+def test_a_long_pattern_is_compiled(pattern: str) -> None:
+    assert isinstance(Pattern(pattern).read("x"), Rejected)
+
+
+def test_a_schema_whose_references_grow_without_bounds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constraint, "MOST_REFERENCES", 100)
+    twice = {f"a{at}": {"allOf": [{"$ref": f"#/$defs/a{at + 1}"}] * 2} for at in range(30)}
+    with pytest.raises(UsageError, match=r"'s.json' follows over 100 references for one answer"):
+        schema({"$defs": {**twice, "a30": {}}, "$ref": "#/$defs/a0"})
+    below = schema({"$defs": {**twice, "a30": {}}, "properties": {"x": {"$ref": "#/$defs/a0"}}})
+    for _ in range(200):
+        assert below.read("{}") == HardTarget("{}")
+    with pytest.raises(TaskError, match="follows over 100 references for one answer"):
+        below.read('{"x": 1}')
+
+
+def test_the_default_of_a_schema_is_not_read_as_a_schema() -> None:
+    assert schema({"default": {"pattern": "*"}}).read("1") == HardTarget("1")
+
+
 def test_a_pattern_that_would_take_years_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constraint, "MATCH_TIMEOUT", 0.05)
+    monkeypatch.setattr(patterns, "MATCH_TIMEOUT", 0.05)
     with pytest.raises(TaskError, match=r"matching the pattern '\(a\|aa\)\+b' took over 0.05 s on the answer 'aaa"):
         Pattern("(a|aa)+b").read("a" * 60)
     with pytest.raises(TaskError, match="took over 0.05 s"):
@@ -98,7 +137,15 @@ def test_objects_agree_field_by_field(one: str, other: str, agreement: float) ->
     [
         ("{", "'s.json' is not JSON: expecting property name"),
         ('{"type": "objekt"}', r"'s.json' is not a JSON schema: .*objekt.* \(at type\)"),
-        ('{"pattern": "("}', "'s.json' is not a JSON schema: .*pattern"),
+        ('{"pattern": "("}', r"the pattern '\(' of 's.json' is not a valid regular expression"),
+        (
+            '{"patternProperties": {"a{99999999}": {}}}',
+            r"the pattern 'a\{9+\}' of 's.json' is over 100,000 characters",
+        ),
+        ('{"$ref": "http://["}', r"'s.json' refers to 'http://\[', which it does not contain"),
+        ('{"properties": {"a": {"$id": "b", "$ref": "#/c"}}}', "'s.json' refers to '/c', which it does not contain"),
+        ('{"$schema": "http://["}', "'s.json' is not a JSON schema"),
+        ('{"$id": 5}', "'s.json' is not a JSON schema"),
         ('{"properties": {"a": {"$ref": "#/$defs/b"}}}', "'s.json' refers to '.*/b', which it does not contain"),
         ('{"properties": {"a": {"$ref": "https://example.org/s"}}}', "refers to 'https://example.org/s'.*is fetched"),
         ('{"$ref": "#"}', "'s.json' refers to itself endlessly"),

@@ -4,9 +4,15 @@ from typing import Any, Literal
 
 import pytest
 
-from pdistill.core.contract.optionfields import check_ranges, declared, documented, option, options_of
+from pdistill.backends.fake.options import FakeOptions
+from pdistill.backends.local.options import LocalOptions
+from pdistill.backends.openai import OpenAIOptions
+from pdistill.backends.tinker import TinkerOptions
+from pdistill.core.contract.optionfields import OptionSpec, check_ranges, declared, documented, option, options_of
 from pdistill.core.contract.options import build
 from pdistill.core.errors import UsageError
+from pdistill.core.setup.config import Config
+from pdistill.core.writing.settings import WriteConfig
 
 
 @documented
@@ -43,6 +49,19 @@ def test_the_docstring_lists_the_options() -> None:
     assert Declared.__doc__ is not None
     assert "Options of a test.\n\n    Args:\n        place: Place of the work.\n" in Declared.__doc__
     assert "        count: Number of workers (default: 3).\n" in Declared.__doc__
+
+
+@pytest.mark.parametrize("owner", [Config, WriteConfig, FakeOptions, LocalOptions, OpenAIOptions, TinkerOptions])
+def test_every_number_of_ours_has_a_least_and_a_greatest_value(owner: type[Any]) -> None:
+    specs = {option.name: option.spec for option in options_of(owner) if option.type in (int, float)}
+    specs.pop("expire", None)  # TinkerOptions checks it
+    open_ended = {name for name, spec in specs.items() if spec.maximum is None or spec.above is spec.minimum is None}
+    assert not open_ended
+
+
+def test_the_range_in_words_is_readable() -> None:
+    assert OptionSpec(minimum=1, maximum=10**9).bounds == "at least 1 and at most 1,000,000,000"
+    assert OptionSpec(above=0, maximum=0.5).bounds == "above 0 and at most 0.5"
 
 
 @pytest.mark.parametrize(

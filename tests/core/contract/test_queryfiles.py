@@ -43,6 +43,35 @@ def test_parquet_file_has_one_query_per_row(tmp_path: Path) -> None:
     assert list(read_queries(path)) == [Query("a", "7", None, ("x",)), Query("b", "8")]
 
 
+UNREADABLE = {
+    "timestamp[ns]": pyarrow.array([1], pyarrow.timestamp("ns")),
+    "timestamp[us, tz=No/Where]": pyarrow.array([1], pyarrow.timestamp("us", "No/Where")),
+    "date32[day]": pyarrow.array([2**30], pyarrow.date32()),
+    "duration[s]": pyarrow.array([2**62], pyarrow.duration("s")),
+    "string": pyarrow.array([b"\xff"], pyarrow.binary()).view(pyarrow.string()),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_parquet_values_that_python_has_not_are_read_only_if_asked_for(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "queries.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"query": ["a"], "when": UNREADABLE[kind]}), path)
+    assert list(read_queries(path)) == [Query("a")]
+    with pytest.raises(UsageError) as raised:
+        list(read_queries(path, {"id": "when"}))
+    assert str(raised.value) == f"can't read the column 'when' of '{path}' as {kind}; store it as UTF-8 text"
+    pyarrow.parquet.write_table(pyarrow.table({"query": UNREADABLE[kind], "text": ["a"]}), path)
+    assert list(read_queries(path, {"query": "text"})) == [Query("a")]
+
+
+def test_a_parquet_column_that_is_there_twice_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "queries.parquet"
+    texts = pyarrow.array(["a"])
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays([texts, texts], names=["query", "query"]), path)
+    with pytest.raises(UsageError, match="parquet: the column 'query' is there twice"):
+        list(read_queries(path))
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_columns_may_have_names_of_their_own(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"queries.{ending}"

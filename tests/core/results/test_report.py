@@ -1,5 +1,6 @@
 """The parts of the report that are more than the figures of an arm, on a run that is made from rows."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from pdistill.core.contract.queries import Query
 from pdistill.core.errors import RunError
+from pdistill.core.escape import lines
 from pdistill.core.numerics.split import Split
 from pdistill.core.results.markdown import markdown
 from pdistill.core.results.page import page
@@ -150,3 +152,18 @@ def test_a_run_that_is_not_evaluated_has_no_report(tmp_path: Path) -> None:
     (build_run(tmp_path / "other", ROWS).predictions("student").path).unlink()
     with pytest.raises(RunError, match="is not evaluated yet; continue with pdistill evaluate"):
         report(RunDirectory(tmp_path / "other"))
+
+
+def test_no_file_of_the_report_has_a_character_that_a_terminal_obeys(tmp_path: Path) -> None:
+    hostile = "a\x1b[31m\x7f\x9b2J\u202eb\u2066\ufeff\U000e0041"
+    query = Query(hostile, id=f"{hostile} id", reference="fruit", slices=(f"{hostile} slice",))
+    rows = [Outcome(query.at(0), hostile, "eval", {"student": "fruit"}), *ROWS]
+    run = build_run(
+        tmp_path / "run", [row for at, row in enumerate(rows) if at == 0 or row.query.number != 0], labels=None
+    )
+    row = report(run)
+    assert hostile in {shown["query"] for shown in row["disagreements"]["rows"]}
+    for name in ("report.json", "report.md", "report.html"):
+        text = (run.path / name).read_text("utf-8")
+        assert lines(text) == text, name
+    assert json.loads((run.path / "report.json").read_text("utf-8")) == json.loads(json.dumps(row))

@@ -1,6 +1,7 @@
 """The training loop, on a trainer that notes what it is asked for and fails where a test says so."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pdistill.core.contract.batches import Batch
 from pdistill.core.contract.interfaces import Lora, StateURI, StepMetrics, TrainingDefaults, WeightsURI
 from pdistill.core.contract.prices import FREE, Prices, Tokens
 from pdistill.core.contract.sampling import Request
-from pdistill.core.errors import BrokenOffError, RunError
+from pdistill.core.errors import BackendError, BrokenOffError, RunError
 from pdistill.core.money.budget import Budget
 from pdistill.core.numerics.schedule import Schedule
 from pdistill.core.setup.opened_run import reopen
@@ -54,6 +55,7 @@ class Trainer:
     events: list[str]
     step_number: int
     fails: int | None
+    diverges: Mapping[int, float]
     rates: list[float] = field(default_factory=list)
 
     def _pending(self, name: str, value: T | BrokenOffError) -> Pending[T]:
@@ -64,7 +66,7 @@ class Trainer:
         self.step_number += 1
         number = self.step_number
         self.rates.append(learning_rate)
-        metrics = StepMetrics(1 / number, len(batch.rows))
+        metrics = StepMetrics(self.diverges.get(number, 1 / number), len(batch.rows))
         broken = BrokenOffError(f"step {number} failed")
         return self._pending(f"step {number}", broken if number == self.fails else metrics)
 
@@ -85,8 +87,9 @@ class Student:
     capabilities = frozenset(("train-hard",))
     defaults = TrainingDefaults()
 
-    def __init__(self, *fails: int | None) -> None:
+    def __init__(self, *fails: int | None, diverges: Mapping[int, float] | None = None) -> None:
         self.fails = list(fails)
+        self.diverges = diverges or {}
         self.events: list[str] = []
         self.resumed: list[str | None] = []
         self.released: list[str] = []
@@ -102,7 +105,7 @@ class Student:
     def trainer(self, lora: Lora, resume: StateURI | None) -> Iterator[Trainer]:
         self.resumed.append(resume)
         done = int(resume.removeprefix("step-")) if resume else 0
-        self.trainers.append(Trainer(self.events, done, self.fails.pop(0) if self.fails else None))
+        self.trainers.append(Trainer(self.events, done, self.fails.pop(0) if self.fails else None, self.diverges))
         yield self.trainers[-1]
 
     def release(self, uri: StateURI | WeightsURI) -> None:
@@ -158,6 +161,18 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         schedule = Schedule(rows=len(rows), batch_size=8, epochs=4, learning_rate=1e-3, seed=0)
         assert (schedule.steps, schedule.checkpoint_every) == (STEPS, EVERY)
         yield Bench(run, rows, schedule)
+
+
+@pytest.mark.parametrize(("loss", "said"), [(math.nan, "not a number"), (math.inf, "infinite")])
+def test_a_loss_that_is_not_finite_stops_the_training(bench: Bench, loss: float, said: str) -> None:
+    message = (
+        f"the loss of training step 7 is {said}; start a new run with a lower --learning-rate than 0.001, and reuse"
+    )
+    for _ in range(2):
+        with pytest.raises(BackendError, match=message):
+            bench.train(Student(diverges={7: loss}))
+        stored = (bench.run.path / "metrics.jsonl.part").read_text()
+        assert (stored.count("\n"), "null" in stored, bench.checkpoints) == (6, False, [5])
 
 
 def test_a_batch_is_always_in_flight_while_the_oldest_is_waited_for(bench: Bench) -> None:

@@ -27,6 +27,16 @@ def log(folder: Path, *rows: Any) -> Path:
     return path
 
 
+def test_half_of_a_surrogate_pair_is_left_out_as_no_run_reads_it(tmp_path: Path) -> None:
+    turns = [user("a"), assistant("x \udc80"), user("b")]
+    read = RequestLogs()
+    output = tmp_path / "queries.jsonl"
+    rows = ({"messages": [user("a \ud83d b")]}, {"messages": turns}, {"messages": [user("\U0001f600")]})
+    assert read.write([log(tmp_path, *rows)], output) == 1
+    assert [query.text for query in read_queries(output)] == ["\U0001f600"]
+    assert read.left_out == {"with half of a surrogate pair": 2}
+
+
 def test_a_request_is_found_however_it_is_wrapped(tmp_path: Path) -> None:
     bodies = [{"model": "m", "messages": [SYSTEM, user(text)]} for text in "abcd"]
     rows = [

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from pdistill.backends.local.model.loading import BUILTIN
+from pdistill.backends.local.names import BUILTIN
 from pdistill.core.contract.interfaces import Lora
 from pdistill.core.errors import BackendError
 

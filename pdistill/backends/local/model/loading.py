@@ -1,27 +1,31 @@
 """Finds and loads models: the built-in one, a directory, a GGUF file, a name on the hub. Every error is one line."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
-from huggingface_hub.constants import ENDPOINT
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
-from pdistill.backends.local.model.gguf import SMOLLM2, SUFFIX, convert, smollm2_file
+from pdistill.backends.local.model.gguf import convert
 from pdistill.backends.local.model.machine import Machine
+from pdistill.backends.local.names import (
+    BUILTIN,
+    SMOLLM2,
+    SUFFIX,
+    builtin_folder,
+    check_name,
+    hub_is_resolvable,
+    no_such_model,
+    smollm2_file,
+)
 from pdistill.core.contract.interfaces import TrainingDefaults
 from pdistill.core.errors import BackendError
 
-BUILTIN = "builtin"
 DEFAULTS_FILE = "pdistill.json"
 SMALL_MODEL_PARAMETERS, MEDIUM_MODEL_PARAMETERS = 50e6, 1e9
 """Numbers of parameters below which the default learning rate is 2e-3 and 1e-3; for larger models it is 1e-4."""
@@ -59,26 +63,16 @@ def find_model(name: str) -> Source:
     Raises:
         BackendError: there is no such model.
     """
+    check_name(name)
     if name == BUILTIN:
-        folder = Path(str(files("pdistill"))) / "models" / "langid"
-        if not (folder / "config.json").is_file():
-            raise BackendError(
-                "this installation lacks the built-in model; reinstall pdistill, or name a model: --teacher MODEL"
-            )
-        return Source(name, str(folder), _config(name, str(folder), cached=True))
-    if name == SMOLLM2 or name.endswith(SUFFIX):
+        location = str(builtin_folder())
+    elif name == SMOLLM2 or name.endswith(SUFFIX):
         location = str(convert(name, smollm2_file() if name == SMOLLM2 else Path(name).expanduser()))
-        return Source(name, location, _config(name, location, cached=True))
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise BackendError(f"'{name}' is not a model directory: it has no config.json")
-        return Source(name, str(folder), _config(name, str(folder), cached=True))
-    if name.startswith(("/", ".", "~")) or name.count("/") > 1 or not name:
-        raise BackendError(
-            f"there is no model directory '{name}'; give a directory with a config.json, a {SUFFIX} file, or a hub name"
-        )
-    return _on_hub(name)
+    elif Path(name).expanduser().is_dir():
+        location = str(Path(name).expanduser())
+    else:
+        return _on_hub(name)
+    return Source(name, location, _config(name, location, cached=True))
 
 
 def _on_hub(name: str) -> Source:
@@ -87,25 +81,12 @@ def _on_hub(name: str) -> Source:
     except (OSError, ValueError):
         pass
     try:
-        if not _hub_is_resolvable():
+        if not hub_is_resolvable():
             raise OSError
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError):
-        raise BackendError(
-            f"there is no model '{name}': it is not a directory, it is not in the hub's local cache, and the hub has no such "
-            "model or can't be reached; check the name, or give a model's directory"
-        ) from None
+        raise no_such_model(name) from None
     return Source(name, name, config, cached=False)
-
-
-def _hub_is_resolvable() -> bool:
-    """Return whether to ask the hub at all: without a network its client retries for half a minute."""
-    if getproxies():
-        return True
-    try:
-        return bool(socket.getaddrinfo(urlsplit(ENDPOINT).hostname, None))
-    except OSError:
-        return False
 
 
 def _config(name: str, location: str, cached: bool) -> Any:

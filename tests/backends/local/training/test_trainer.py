@@ -1,6 +1,7 @@
 """Training: the loss token by token, batches however split, resumes to the byte, adapters that plain PEFT loads."""
 
 import json
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,21 @@ def test_other_tokens_do_not_matter_where_the_weight_is_0(student: LocalStudent)
     )
     with student.trainer(LORA, None) as worker:
         assert worker.step(hard_batch([row]), 0.0).result() == worker.step(hard_batch([other]), 0.0).result()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_is_told_as_the_loss(
+    value: float, student: LocalStudent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with student.trainer(LORA, None) as worker:
+
+        def backward(part: object) -> float:
+            for parameter in worker.parameters:
+                parameter.grad = torch.full_like(parameter, value)
+            return 1.0
+
+        monkeypatch.setattr(worker.runner, "backward", backward)
+        assert math.isnan(worker.step(hard_batch(rows(student)), 1e-3).result().loss)
 
 
 @pytest.mark.parametrize("tokens", [1, 60, 10_000])
