@@ -1,8 +1,8 @@
 """The documentation is correct: its Python runs, its commands work, its links have targets, and every hook is listed.
 
-A page is a session in an empty folder. A fenced block whose opening line names a file after the language is written
-there; in a `console` block each line after `$ ` is a command. `pdistill` commands run in this process, on the fake
-backend and with fewer queries than a real run would take; an output line that begins with "error:" is what the command must say.
+A page is a session in an empty folder. A fenced block with a file's name as its title is written there; in a `console`
+block each line after `$ ` is a command. `pdistill` commands run in this process, on the fake backend and with fewer queries
+than a real run would take; an output line that begins with "error:" is what the command must say.
 """
 
 import inspect
@@ -18,8 +18,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
 
+import markdown
 import pytest
 from click.testing import CliRunner
+from mkdocs.config import load_config
 
 from pdistill.cli.main import pdistill
 from pdistill.core.contract import hookspecs
@@ -30,7 +32,7 @@ from tests.writers import writer
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKING = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("*.md"))]
-BLOCK = re.compile(r"^```(\S*) *(\S*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```([\w-]*)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+?)\s*$", re.MULTILINE)
 REHEARSED = ("--backend", "fake", "--teacher", "rule", "--student", "rule")
@@ -176,6 +178,16 @@ def test_links_have_targets(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{named(page)} links to {link}"
         assert not anchor or anchor in anchors(target), f"{named(page)} links to {link}"
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=named(page)) for page in LINKING])
+def test_the_site_shows_every_fenced_block_as_one(page: Path) -> None:
+    """A line that is no fence for the site's parser turns what follows into text, headings and all."""
+    site = load_config(str(ROOT / "mkdocs.yml"))
+    text = page.read_text("utf-8")
+    built = markdown.markdown(text, extensions=site.markdown_extensions, extension_configs=site.mdx_configs)
+    assert "```" not in built
+    assert len(blocks(page)) == len(re.findall(r"^ *```", text, re.MULTILINE)) / 2
 
 
 def prose(page: Path) -> str:

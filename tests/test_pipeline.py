@@ -114,6 +114,45 @@ def test_other_options_are_an_error_that_lists_them(finished: tuple[Config, dict
         pipeline.train(RunDirectory(config.directory), {"epochs": 9})
 
 
+def test_another_spelling_of_the_models_is_the_same_run(finished: tuple[Config, dict[str, Any]]) -> None:
+    config, report = finished
+    assert (config.backend, config.teacher, config.student) == ("fake", None, None)
+    for spelled in (
+        replace(config, teacher="rule"),
+        replace(config, teacher="fake:rule", student="rule"),
+        replace(config, student="fake:rule"),
+        replace(config, backend="local", teacher="fake:rule"),
+    ):
+        assert pipeline.run(spelled) == report
+    pipeline.train(RunDirectory(config.directory), {"student": "fake:rule"})
+    with pytest.raises(RunError, match=r"made with other options: teacher unset \(now fake:echo\); take"):
+        pipeline.run(replace(config, teacher="fake:echo"))
+    with pytest.raises(RunError, match=r"is trained with other options: student unset \(now echo\); take"):
+        pipeline.run(replace(config, student="echo"))
+
+
+def test_another_spelling_of_the_student_is_the_same_option_before_training(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, tmp_path / "run", student="fake:echo")
+    pipeline.generate(config)
+    with pytest.raises(RunError, match=r"was started with other options: student fake:echo \(now unset\)"):
+        pipeline.run(replace(config, student=None))
+    pipeline.run(replace(config, student="echo"))
+
+
+def test_from_is_suggested_only_where_it_can_reuse_an_answer(
+    finished: tuple[Config, dict[str, Any]], tmp_path: Path
+) -> None:
+    config, _ = finished
+    other = tmp_path / "prompt.txt"
+    other.write_text("Name the kind.\nFruit:fruit\nAnimal:animal\nOther:other\n")
+    changes: tuple[dict[str, Any], ...] = ({"prompt": other}, {"max_tokens": 5}, {"temperature": 0.5, "seed": 3})
+    for change in changes:
+        with pytest.raises(RunError, match="; take another --run-dir$"):
+            pipeline.generate(replace(config, **change))
+    with pytest.raises(RunError, match="with --from .* to reuse the answers that are the same$"):
+        pipeline.generate(replace(config, seed=3))
+
+
 def test_mistyped_name_is_reported_before_differences(finished: tuple[Config, dict[str, Any]]) -> None:
     config, _ = finished
     with pytest.raises(UsageError, match="unknown backend 'fkae', did you mean 'fake'"):

@@ -181,6 +181,29 @@ def test_model_that_repeats_itself_gives_fewer_queries(register: Register, tmp_p
     assert (sum(made.written.values()), sum(made.wanted.values())) == (2, 40)
 
 
+def test_no_more_queries_are_asked_for_than_the_limit_while_lines_are_usable(
+    register: Register, tmp_path: Path
+) -> None:
+    seen: dict[str, None] = {}
+
+    def answer(system: str, asked: str) -> str:
+        seen[asked.partition("\n")[0]] = None
+        return "\n".join(writer(system, asked).splitlines()[1 : 1 + int(asked.split()[1])])
+
+    register("exact", answer)
+    config = job(tmp_path, "exact", queries=None, labels=None, limit=9)
+    config.prompt.write_text("Sort it.\n" + "".join(f"- Rule {at}.\n" for at in range(20)))
+    made = write_queries(config)
+    assert (len(rows(config)), sum(made.wanted.values()), len(made.wanted)) == (9, 9, 9)
+    ask = "for which this part of the prompt matters: Rule"
+    assert list(seen)[:9] == [f"Write 1 message {ask} {at}." for at in range(9)]
+    assert all(text.startswith("Write 10 messages") for text in list(seen)[9:])
+    estimate = estimate_writing(replace(config, limit=25, output=config.output.with_name("other.jsonl")))
+    assert (len(estimate.questions), len(estimate.wanted)) == (20, 20)
+    assert f"Write 2 messages {ask} 4." in str(estimate.questions[4].request.prompt)
+    assert f"Write 1 message {ask} 5." in str(estimate.questions[5].request.prompt)
+
+
 def test_few_shot_prompts_are_continued(register: Register, tmp_path: Path) -> None:
     seen = []
 

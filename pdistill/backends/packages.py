@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from pdistill.core.errors import BackendError
+from pdistill.core.errors import BackendError, not_installed
 
 
 @contextmanager
@@ -19,7 +19,4 @@ def needing(backend: str, packages: Collection[str]) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in packages:
             raise
-        raise BackendError(
-            f"backend {backend} needs the package '{error.name}', which is not installed; run: "
-            f"pip install 'pdistill[{backend}]'"
-        ) from None
+        raise BackendError(not_installed(f"backend {backend}", backend, error.name)) from None

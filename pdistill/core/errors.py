@@ -130,6 +130,20 @@ class PluginError(PdistillError):
     """Plugins that contradict each other, such as two with one name."""
 
 
+def not_installed(who: str, extra: str, package: str | None = None) -> str:
+    """Return the message about a package that comes with an extra of pdistill.
+
+    pip adds an extra's packages to the pdistill that is installed, be it from a clone or from an index.
+
+    Args:
+        who: what needs the package, such as "backend tinker".
+        extra: the extra's name.
+        package: the package's name, if it is known.
+    """
+    needed = f"the package '{package}', which is not installed" if package else "packages that are not installed"
+    return f"{who} needs {needed}; run: pip install 'pdistill[{extra}]'"
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """Return ", did you mean 'x'?" for the choice closest to `word`, or an empty text if none is close."""
     matches = get_close_matches(word, list(choices), n=1, cutoff=0.6)

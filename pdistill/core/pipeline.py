@@ -61,7 +61,7 @@ def generate(config: Config, progress: Progress | None = None) -> RunDirectory:
 def _generate(config: Config, progress: Progress, strict: bool) -> RunDirectory:
     directory, inputs = RunDirectory(config.directory), read_inputs(config)
     specs, fingerprint = resolve_models(config, inputs.task), inputs.fingerprint()
-    check_same(config, fingerprint, directory)
+    check_same(config, specs, fingerprint, directory)
     new_plan = None
     if directory.stored(GenerateSettings) is None:
         new_plan = make_plan(config, inputs, specs, fingerprint)

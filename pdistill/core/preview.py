@@ -79,7 +79,7 @@ def preview(config: Config) -> Preview:
     inputs = read_inputs(config)
     specs = resolve_models(config, inputs.task)
     fingerprint = inputs.fingerprint()
-    check_same(config, fingerprint, run)
+    check_same(config, specs, fingerprint, run)
     planned = make_plan(config, inputs, specs, fingerprint)
     renderer, count, task = planned.student.renderer(), fingerprint.count, planned.inputs.task
     most = estimate(planned, config)

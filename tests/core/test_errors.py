@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from pdistill.core.errors import ContextError, PdistillError, UsageError
+from pdistill.core.errors import ContextError, PdistillError, UsageError, not_installed
 
 
 @pytest.mark.parametrize("error", [ContextError(3, 100, 20, 8, 64), ContextError.told(3, "too long")])
@@ -19,3 +19,9 @@ def test_a_usage_error_is_a_value_error_too() -> None:
         raise UsageError("no such option")
     assert isinstance(caught.value, PdistillError)
     assert caught.value.exit_code == 2
+
+
+def test_a_missing_package_is_named_with_the_command_that_adds_its_extra() -> None:
+    known = "--mask needs the package 'stdnum', which is not installed; run: pip install 'pdistill[mask]'"
+    assert not_installed("--mask", "mask", "stdnum") == known
+    assert not_installed("x", "y") == "x needs packages that are not installed; run: pip install 'pdistill[y]'"

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FIRST, SECOND, LATER = 1.0, 5.0, 60.0
 """Seconds until the first plain line of a stage, until the second, and at most between later ones."""
 
+BAR = (4, 20)
+"""The fewest and the most columns of a terminal's bar."""
+
 
 class Display(Protocol):
     """A place that shows progress."""
@@ -145,11 +148,14 @@ class Bar:
         from rich.text import Text
 
         stage, now = self._stage, time.monotonic()
+        room = self._console.width - len(stage.name) - 2
+        figures = stage.figures(now, room - BAR[0])
+        width = min(max(room - len(figures), BAR[0]), BAR[1])
         bar = ProgressBar(
-            total=stage.total or None, completed=stage.done, width=20, pulse=not stage.total, animation_time=now
+            total=stage.total or None, completed=stage.done, width=width, pulse=not stage.total, animation_time=now
         )
         row = Table.grid(padding=(0, 1))
-        row.add_row(Text(stage.name), bar, Text(stage.figures(now), overflow="ellipsis", no_wrap=True))
+        row.add_row(Text(stage.name), bar, Text(figures, overflow="ellipsis", no_wrap=True))
         return row
 
 

@@ -28,15 +28,21 @@ class Stage:
         since, base = self._start or (now, self.done)
         return (self.done - base) / (now - since) if self.done > base and now > since else None
 
-    def figures(self, now: float) -> str:
-        """Return count, percentage, rate, time left and note in one line."""
+    def figures(self, now: float, width: int | None = None) -> str:
+        """Return count, percentage, rate, time left and note in one line.
+
+        Args:
+            width: the most characters; what does not fit is left out: the rate, then the note, then the count.
+        """
         if not self.total:
             return clock(now - self.began)
-        parts = [f"{self.done:,} of {self.total:,} {self.unit} ({self.done / self.total:.0%})"]
-        rate = self.rate(now)
-        if rate:
-            parts += [f"{rate:,.1f} {self.unit}/s", f"{clock((self.total - self.done) / rate)} left"]
-        return ", ".join([*parts, self.note] if self.note else parts)
+        percent = f"{self.done / self.total:.0%}"
+        count, rate, note = f"{self.done:,} of {self.total:,} {self.unit} ({percent})", self.rate(now), self.note
+        speed = f"{rate:,.1f} {self.unit}/s" if rate else ""
+        left = f"{clock((self.total - self.done) / rate)} left" if rate else ""
+        choices = ((count, speed, left, note), (count, left, note), (count, left), (percent, left))
+        lines = [", ".join(part for part in parts if part) for parts in choices]
+        return next((line for line in lines if width is None or len(line) <= width), lines[-1])
 
     def summary(self, now: float) -> str:
         """Return the line for a stage that has ended."""

@@ -1,19 +1,21 @@
 """Opening a run: a new one gets its own copies of prompt and queries, an existing one must have the same options."""
 
 import shutil
+from typing import Any
 
+from pdistill.core.answers.reuse import SAME
 from pdistill.core.contract.jsontext import JsonObject, OptionValues
 from pdistill.core.errors import RunError, UsageError
 from pdistill.core.files import new_directory, write_file
 from pdistill.core.probes.proportion import probes_of
 from pdistill.core.setup.config import GENERATE_KEYS, TRAIN_KEYS, Config
 from pdistill.core.setup.inputs import Fingerprint, RunInputs
-from pdistill.core.setup.models import row_options
+from pdistill.core.setup.models import ModelSpecs, resolve_model, row_options
 from pdistill.core.setup.opened_run import OpenedRun
 from pdistill.core.setup.plan import Plan, earlier_student
 from pdistill.core.store.rows import write_rows
 from pdistill.core.store.rundir import HASHED, RunDirectory, differences
-from pdistill.core.store.settings import TrainOptions, TrainSettings
+from pdistill.core.store.settings import GenerateSettings, TrainOptions, TrainSettings
 from pdistill.core.version import versions
 
 BEGUN = "run.json.part"
@@ -47,8 +49,10 @@ def store(inputs: RunInputs, probes: list[JsonObject] | None, run: RunDirectory)
         write_rows(run.probes, probes, run.seal)
 
 
-def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> None:
+def check_same(config: Config, specs: ModelSpecs, fingerprint: Fingerprint, run: RunDirectory) -> None:
     """Guarantee that the run, if there is one, was made with these options from this prompt and these queries.
+
+    Models are compared as they were resolved, however they are written.
 
     Raises:
         RunError: it was made with others; the error lists the keys that differ.
@@ -62,12 +66,25 @@ def check_same(config: Config, fingerprint: Fingerprint, run: RunDirectory) -> N
     before = {**SINCE, **asked["options"], **asked["hashes"]}
     for values in (before, now):
         values["backend_options"] = row_options(values["backend_options"])
+    settings = run.stored(GenerateSettings)
+    if settings is not None and specs["teacher"].id == settings.teacher:
+        now["teacher"] = before["teacher"]
+        if specs["student"].id == settings.student:
+            now["backend"] = before["backend"]
     differing = differences(before, now)
     if differing:
+        reuse = f", with --from {run.path} to reuse the answers that are the same" if _reusable(before, now) else ""
         raise RunError(
-            f"the run in '{run.path}' was made with other options: {', '.join(differing)}; take another --run-dir, "
-            f"with --from {run.path} to reuse the answers that are the same"
+            f"the run in '{run.path}' was made with other options: {', '.join(differing)}; take another --run-dir{reuse}"
         )
+
+
+def _reusable(before: JsonObject, now: JsonObject) -> bool:
+    """Return whether a run with the options of now can reuse answers of one with those before."""
+    changed = {key for key, value in now.items() if before.get(key) != value}
+    if "prompt" in changed and not (before.get("prompts") and now["prompts"]):
+        return False
+    return changed.isdisjoint({*SAME, "seed"} if now["temperature"] else SAME)
 
 
 def _require_free(run: RunDirectory) -> None:
@@ -94,6 +111,9 @@ def check_as_begun(run: RunDirectory, config: Config) -> None:
     """
     asked, now, default = run.asked()["options"], config.asked(), Config(task="any").asked()
     initial = {key: asked[key] for key in TRAIN_KEYS if asked[key] != default[key]}
+    settings = run.settings(GenerateSettings)
+    if _student(now["student"], config, settings) == settings.student:
+        now["student"] = asked["student"]
     differing = differences(initial, {key: now[key] for key in initial})
     if differing and run.stored(TrainSettings) is None:
         raise RunError(
@@ -111,7 +131,10 @@ def train_options(run: OpenedRun, stored: TrainSettings | None, given: OptionVal
     if stored is None:
         asked = run.config.asked()
         return TrainOptions(**{key: asked[key] for key in TRAIN_KEYS} | dict(given))
-    differing = differences(stored.options.as_row(), given)
+    before, now = stored.options.as_row(), dict(given)
+    if "student" in now and _student(now["student"], run.config, run.settings) == stored.student:
+        now["student"] = before["student"]
+    differing = differences(before, now)
     if differing:
         path = run.directory.path
         raise RunError(
@@ -119,3 +142,8 @@ def train_options(run: OpenedRun, stored: TrainSettings | None, given: OptionVal
             f"take another --run-dir, with --from {path} to reuse the answers"
         )
     return stored.options
+
+
+def _student(named: Any, config: Config, settings: GenerateSettings) -> str:
+    """Return a student as BACKEND:MODEL; it is the teacher's model where none is named."""
+    return resolve_model(named or settings.teacher, "student", config.backend, config.backend_options).id

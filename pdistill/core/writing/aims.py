@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pdistill.core.contract.prompts import QUERY_FIELD
+from pdistill.core.writing.shots import without_shots
 
 ITEM = re.compile(r"^\s*(?:[-*+\u2022]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?=\S)")
 HEADING = re.compile(r"^\s*#|:\s*$")
@@ -42,8 +42,11 @@ def aims_of(prompt: str, labels: Sequence[str], *, with_rules: bool) -> list[Aim
 
 
 def rules_of(prompt: str) -> list[str]:
-    """Return the rules that a prompt states: the items of its lists; without a list, its lines or sentences."""
-    lines = [line for line in prompt.split(QUERY_FIELD)[0].splitlines() if line.strip()]
+    """Return the rules that a prompt states: the items of its lists; without a list, its lines or sentences.
+
+    The examples of a few-shot prompt are not rules.
+    """
+    lines = [line for line in without_shots(prompt).splitlines() if line.strip()]
     items: list[str] = []
     for line in lines:
         if ITEM.match(line):

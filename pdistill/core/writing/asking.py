@@ -14,7 +14,7 @@ from pdistill.core.writing.shots import Frame
 T = TypeVar("T")
 
 QUERIES_PER_CHAT = 10
-"""Queries that one chat request asks for."""
+"""The most queries that one chat request asks for."""
 MAX_EXAMPLES = 8
 """Example queries in one request: per aim in a chat, in total in text."""
 MAX_OTHER_LABELS = 3
@@ -54,20 +54,21 @@ class Requests:
 
     @property
     def queries(self) -> int:
-        """Queries that one request asks for."""
+        """The most queries that one request asks for."""
         return QUERIES_PER_CHAT if self.format == "chat" else 1
 
-    def request(self, number: int, aim: Aim, written: Sequence[str]) -> Prompt:
+    def request(self, number: int, aim: Aim, count: int, written: Sequence[str]) -> Prompt:
         """Return the request of that number.
 
         Args:
             aim: what the queries must be like.
+            count: the number of queries to ask for; in text it is one.
             written: the queries written for this aim so far.
         """
         random = Random(request_seed(self.seed, f"examples {number}", 0))  # noqa: S311 - chooses examples
-        return self._chat(aim, written, random) if self.format == "chat" else self._text(aim, random)
+        return self._chat(aim, count, written, random) if self.format == "chat" else self._text(aim, random)
 
-    def _chat(self, aim: Aim, written: Sequence[str], random: Random) -> Prompt:
+    def _chat(self, aim: Aim, count: int, written: Sequence[str], random: Random) -> Prompt:
         """Return an instruction, the user's own queries as answers to similar requests, and the request."""
         turns = [Message("system", INSTRUCTION.replace("{prompt}", self.prompt))]
         for other in self._examples(aim):
@@ -75,7 +76,7 @@ class Requests:
             examples = _some(texts, MAX_EXAMPLES, random)
             turns.append(Message("user", _ask(other, len(examples))))
             turns.append(Message("assistant", "\n".join(map(_line, examples))))
-        ask = _ask(aim, QUERIES_PER_CHAT)
+        ask = _ask(aim, count)
         if written:
             earlier = "\n".join(map(_line, _some(written, MAX_EXAMPLES, random)))
             ask = f"{ask}\nThere are these already, so write others:\n{earlier}"

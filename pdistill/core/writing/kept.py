@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, zip_longest
-from math import ceil
 
 from pdistill.core.contract.queries import Query
 from pdistill.core.numerics.neighbours import Distinct
@@ -22,12 +21,13 @@ class Written:
 
     Args:
         aims: what the queries must be like.
-        limit: the number of queries that are wanted, divided among the aims.
+        limit: the number of queries that are wanted, divided among the aims; with fewer than aims, the first ones get one each.
         reader: parses an answer.
         seeds: a near-duplicate of one of these is not kept.
     """
 
     def __init__(self, aims: Sequence[Aim], limit: int, reader: Reader, seeds: Iterable[Query]) -> None:
+        aims = aims[:limit]
         share, over = divmod(limit, len(aims))
         self.wanted = {aim: share + (at < over) for at, aim in enumerate(aims)}
         self.kept: dict[Aim, list[str]] = {aim: [] for aim in aims}
@@ -39,17 +39,25 @@ class Written:
         for seed in seeds:
             self._distinct.add(seed.text)
 
-    def next_round(self, per_request: int, most: int | None = None) -> list[Aim]:
-        """Return the aims of the next round, one per request, in turn; none where there is nothing left to request.
+    def next_round(self, per_request: int, most: int | None = None) -> list[tuple[Aim, int]]:
+        """Return the requests of the next round, the aims in turn: each an aim and the number of queries to ask for.
+
+        There is none where nothing is left to request. The first requests for an aim ask for what is wanted, later ones for as
+        many as a request can, because lines of the first were not usable.
 
         Args:
-            per_request: queries that a request asks for.
+            per_request: the most queries that a request asks for.
             most: the maximum number of requests in a round.
         """
         open_aims = [aim for aim in self.kept if self._barren[aim] < MAX_BARREN_ROUNDS]
-        columns = [[aim] * ceil(self._lacks(aim) / per_request) for aim in open_aims]
+        columns = [[(aim, size) for size in self._sizes(aim, per_request)] for aim in open_aims]
         turns = chain.from_iterable(zip_longest(*columns))
-        return [aim for aim in turns if aim is not None][:most]
+        return [request for request in turns if request is not None][:most]
+
+    def _sizes(self, aim: Aim, per_request: int) -> list[int]:
+        full, rest = divmod(self._lacks(aim), per_request)
+        last = per_request if aim in self._barren else rest
+        return [per_request] * full + [last] * (rest > 0)
 
     def read_round(self, answers: Iterable[tuple[Aim, AnswerRow]]) -> None:
         """Keep the queries in the answers of a round, until each aim has enough."""

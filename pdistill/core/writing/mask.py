@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from pdistill.core.errors import UsageError
+from pdistill.core.errors import UsageError, not_installed
 
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "IN", "BR", "AU")
 """The regions whose formats telephone numbers without a country code are matched against."""
@@ -34,7 +34,7 @@ class Mask:
             from stdnum import iban, luhn
             from stdnum.us import ssn
         except ModuleNotFoundError as error:
-            raise UsageError(f"--mask needs the package '{error.name}'; run: pip install 'pdistill[mask]'") from None
+            raise UsageError(not_installed("--mask", "mask", error.name)) from None
         self._phonenumbers, self._luhn, self._iban, self._ssn = phonenumbers, luhn, iban, ssn
 
     def __call__(self, text: str) -> tuple[str, Counter[str]]:

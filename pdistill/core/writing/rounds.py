@@ -33,7 +33,7 @@ class Rounds:
         self.written = Written(self._aims, limit, source.reader(format), source.seeds)
         self._most = max(ROUND_LIMIT, ceil(limit / self._requests.queries / 10))
         self._stride = ceil(self._most / (chunk or 1)) * (chunk or 1)
-        self._round: list[tuple[int, Aim]] = []
+        self._round: list[tuple[int, tuple[Aim, int]]] = []
 
     @property
     def size(self) -> int:
@@ -43,26 +43,26 @@ class Rounds:
     def __iter__(self) -> Iterator[Sequence[Question]]:
         """Yield the questions of a round, until no aim lacks queries or all that do are given up."""
         for start in range(0, self.size, self._stride):
-            aims = self.written.next_round(self._requests.queries, self._most)
-            if not aims:
+            requests = self.written.next_round(self._requests.queries, self._most)
+            if not requests:
                 return
-            self._round = list(enumerate(aims, start=start))
-            yield [self._question(number, aim) for number, aim in self._round]
+            self._round = list(enumerate(requests, start=start))
+            yield [self._question(number, *request) for number, request in self._round]
 
     def read(self, run: RunDirectory) -> None:
         """Read the stored answers to the round that was yielded last."""
         numbers = {number for number, _ in self._round}
         rows = {row.number: row for row in run.responses(1).answers() if row.number in numbers}
-        self.written.read_round((aim, rows[number]) for number, aim in self._round if number in rows)
+        self.written.read_round((aim, rows[number]) for number, (aim, _) in self._round if number in rows)
 
     def all_questions(self) -> list[Question]:
         """Return the questions of the whole job if every line of every answer is usable."""
-        aims = self.written.next_round(self._requests.queries)
-        return [self._question(number, aim) for number, aim in enumerate(aims)]
+        requests = self.written.next_round(self._requests.queries)
+        return [self._question(number, *request) for number, request in enumerate(requests)]
 
-    def _question(self, number: int, aim: Aim) -> Question:
+    def _question(self, number: int, aim: Aim, count: int) -> Question:
         name = str(number)
-        prompt = self._requests.request(number, aim, self.written.kept[aim])
+        prompt = self._requests.request(number, aim, count, self.written.kept[aim])
         return Question(
             Query(aim.name, id=name, number=number), Request(Key(number), prompt, request_seed(self._seed, name, 0))
         )

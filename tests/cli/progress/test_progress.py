@@ -1,4 +1,5 @@
 import io
+import re
 import time
 
 import pytest
@@ -16,6 +17,36 @@ def test_rate_and_time_left_leave_out_what_was_there_and_the_opening() -> None:
     stage.advance(100, "loss 0.5", 50.0)
     assert stage.figures(50.0) == "600 of 1,000 answers (60%), 10.0 answers/s, 0:40 left, loss 0.5"
     assert stage.summary(75.0) == "teacher: 600 answers in 1:15, loss 0.5"
+
+
+def test_in_a_narrow_place_the_time_left_stays() -> None:
+    stage = Stage("teacher", total=1000, done=400, unit="answers", began=0.0)
+    stage.advance(100, "loss 0.5", 40.0)
+    stage.advance(100, "", 50.0)
+    shown = {len(line): line for line in (stage.figures(50.0, width) for width in range(80))}
+    assert list(shown.values()) == [
+        "60%, 0:40 left",
+        "600 of 1,000 answers (60%), 0:40 left",
+        "600 of 1,000 answers (60%), 0:40 left, loss 0.5",
+        "600 of 1,000 answers (60%), 10.0 answers/s, 0:40 left, loss 0.5",
+    ]
+
+
+@pytest.mark.parametrize("width", [30, 60, 100])
+def test_the_bar_shrinks_before_the_time_left_goes(width: int) -> None:
+    file = io.StringIO()
+    bar = Bar(Console(file=file, force_terminal=True, width=width, highlight=False))
+    stage = Stage("teacher", total=2751, done=400, unit="answers")
+    stage.advance(100, "", time.monotonic() - 10)
+    stage.advance(100, "loss 0.123", time.monotonic())
+    bar.show(stage)
+    bar._live.refresh()
+    bar.close()
+    drawn = next(line for line in file.getvalue().splitlines() if "teacher" in line)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
+    assert re.search(r"\d:\d\d left", text), text
+    assert len(text.strip()) <= width
+    assert ("answers/s" in text, "loss" in text, "of 2,751" in text) == (width == 100, width == 100, width >= 60)
 
 
 def test_a_clock_grows_with_the_time() -> None:

@@ -38,6 +38,16 @@ def test_without_lines_the_sentences_are_rules() -> None:
     ]
 
 
+def test_the_examples_of_a_few_shot_prompt_are_not_rules() -> None:
+    shots = "Q: what is new?\nA: other\n\nQ: how much?\nA: price\n"
+    assert rules_of(f"Answer with a word.\nCapitals count.\nSo do commas.\n\n{shots}") == [
+        "Answer with a word.",
+        "Capitals count.",
+        "So do commas.",
+    ]
+    assert aims_of(f"{shots}\nQ: {{query}}\nA:", (), with_rules=True) == [ANY]
+
+
 def test_labels_are_aims_and_lines_that_define_them_are_not_asked_for_twice() -> None:
     aims = aims_of(LISTED, ("repair", "price"), with_rules=True)
     assert aims[:2] == [Aim("asked for repair", label="repair"), Aim("asked for price", label="price")]

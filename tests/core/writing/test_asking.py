@@ -25,7 +25,7 @@ def turns(prompt: Prompt) -> list[str]:
 
 def test_in_a_chat_the_users_queries_are_answers_to_similar_requests() -> None:
     ask = "to which the assistant's right answer is:"
-    assert turns(requests("chat", *SEEDS).request(0, REPAIR, ())) == [
+    assert turns(requests("chat", *SEEDS).request(0, REPAIR, 10, ())) == [
         f"Write 1 message {ask} price",
         "how much?",
         f"Write 1 message {ask} other",
@@ -34,20 +34,20 @@ def test_in_a_chat_the_users_queries_are_answers_to_similar_requests() -> None:
         "it squeaks",
         f"Write 10 messages {ask} repair",
     ]
-    rule = turns(requests("chat", *SEEDS).request(0, RULE, ["written\nbefore"]))
+    rule = turns(requests("chat", *SEEDS).request(0, RULE, 10, ["written\nbefore"]))
     assert rule[-1] == (
         "Write 10 messages for which this part of the prompt matters: Capitals count.\n"
         "There are these already, so write others:\nwritten before"
     )
     bare = [Query(seed.text) for seed in SEEDS]
-    first, shown, last = turns(requests("chat", *bare).request(0, REPAIR, ()))
+    first, shown, last = turns(requests("chat", *bare).request(0, REPAIR, 10, ()))
     assert (first, last) == ("Write 3 messages", f"Write 10 messages {ask} repair")
     assert sorted(shown.splitlines()) == ["hello", "how much?", "it squeaks"]
-    assert turns(requests("chat").request(0, ANY, ())) == ["Write 10 messages"]
+    assert turns(requests("chat").request(0, ANY, 1, ())) == ["Write 1 message"]
 
 
 def test_in_text_the_examples_are_continued() -> None:
-    asked = requests("text", *SEEDS).request(0, REPAIR, ())
+    asked = requests("text", *SEEDS).request(0, REPAIR, 10, ())
     assert isinstance(asked, Text)
     *examples, last = asked.text.split("\n\n")
     assert sorted(examples) == [
@@ -56,11 +56,11 @@ def test_in_text_the_examples_are_continued() -> None:
         "Kind: repair\nMessage: it squeaks",
     ]
     assert last == "Kind: repair\nMessage:"
-    plain = requests("text", Query("a"), labels=()).request(0, ANY, ())
+    plain = requests("text", Query("a"), labels=()).request(0, ANY, 1, ())
     assert plain == Text("Message: a\nMessage:")
 
 
 def test_examples_depend_on_the_number_of_the_request_and_on_the_seed() -> None:
     many = requests("chat", *(Query(f"query {at}") for at in range(40)))
-    assert many.request(3, ANY, ()) == many.request(3, ANY, ())
-    assert many.request(3, ANY, ()) != many.request(4, ANY, ())
+    assert many.request(3, ANY, 10, ()) == many.request(3, ANY, 10, ())
+    assert many.request(3, ANY, 10, ()) != many.request(4, ANY, 10, ())

@@ -1,5 +1,5 @@
 from pdistill.core.contract.queries import Query
-from pdistill.core.writing.shots import Frame, frame_of, shots_of
+from pdistill.core.writing.shots import Frame, frame_of, shots_of, without_shots
 
 FEW = """Broken:repair
 
@@ -20,6 +20,14 @@ def test_a_few_shot_prompt_gives_its_words_and_its_examples() -> None:
         Query("Can you true my wheel?", reference="repair"),
         Query("How much is (a) bell?", reference="price"),
     ]
+
+
+def test_without_a_place_for_the_query_lines_that_repeat_their_words_are_examples() -> None:
+    shots = "Sort it.\n\nInput: a bell\nOutput: price\n\nInput: a hub\nOutput: other\n"
+    assert frame_of(shots) == Frame("Input:", "Output:")
+    assert [query.text for query in shots_of(shots)] == ["a bell", "a hub"]
+    assert without_shots(shots).strip() == "Sort it."
+    assert frame_of("Labels: a, b\nStyle: short\nOne: 1\nTwo: 2\n") == Frame()
 
 
 def test_any_other_prompt_gives_none() -> None:

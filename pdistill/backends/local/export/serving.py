@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pdistill.backends.local.export.chat_request import RequestError, handler_arguments
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.contract.sampling import Sampling
-from pdistill.core.errors import BackendError
+from pdistill.core.errors import BackendError, not_installed
 
 try:
     import uvicorn
@@ -30,7 +30,7 @@ try:
 
     from pdistill.backends.local.export.generation_manager import GenerationManager
 except (ImportError, NameError) as error:  # transformers raises NameError where its own extra is missing
-    raise BackendError("serving needs packages that are not installed; run: pip install 'pdistill[serve]'") from error
+    raise BackendError(not_installed("serving", "serve")) from error
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_DISCARDED_BYTES = 64 << 20

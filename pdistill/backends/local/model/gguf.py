@@ -15,7 +15,7 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pdistill.core.errors import BackendError, RunError
+from pdistill.core.errors import BackendError, RunError, not_installed
 from pdistill.core.files import new_directory
 
 LAYOUT_VERSION = 1
@@ -46,9 +46,7 @@ def convert(name: str, file: Path) -> Path:
         RunError: the directory can't be written.
     """
     if find_spec("gguf") is None:
-        raise BackendError(
-            f"model '{name}' needs the package 'gguf', which is not installed; run: pip install 'pdistill[local]'"
-        )
+        raise BackendError(not_installed(f"model '{name}'", "local", "gguf"))
     final = _cache_folder() / _folder_name(file)
     with _locked(final):
         if not final.is_dir():

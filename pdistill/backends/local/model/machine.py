@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from pdistill.backends.local.options import LocalOptions
-from pdistill.core.errors import BackendError
+from pdistill.core.errors import BackendError, not_installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,7 @@ def _engine(name: str) -> str:
     if name == "torch" or (name == "auto" and find_spec("vllm") is None):
         return "torch"
     if find_spec("vllm") is None:
-        raise BackendError(
-            "engine 'vllm' needs the package 'vllm', which is not installed; run: pip install 'pdistill[vllm]', or use "
-            "-B engine=torch"
-        )
+        raise BackendError(not_installed("engine 'vllm'", "vllm", "vllm") + ", or use -B engine=torch")
     return "vllm"
 
 
