@@ -12,6 +12,7 @@ import pytest
 from pdistill.backends.tinker import TinkerOptions, create
 from pdistill.core import pipeline
 from pdistill.core.contract.prompts import teacher_prompt
+from pdistill.core.stages.preflight import LEAST_SAMPLE
 from pdistill.core.store.rows import read_log
 from pdistill.core.store.rundir import ARMS, find_run
 from tests.backends.faults import CUT, Call, Fault, Plan
@@ -109,7 +110,7 @@ def test_no_stored_answer_is_requested_again(answered: Path, proxy: Callable[...
     for name in ("responses.jsonl", "examples.jsonl"):
         assert (tmp_path / "run" / name).read_bytes() == (answered / name).read_bytes()
     asked = prompts(watched.of_kind("sampling"))
-    assert len(asked) == QUERIES + INJECTIONS
+    assert len(asked) == QUERIES + INJECTIONS + LEAST_SAMPLE
     assert sum(asked.values()) - len(asked) <= WINDOW * len(kept)
     assert kept[0][1] < kept[-1][1] < set(asked)
     for calls, there in kept:

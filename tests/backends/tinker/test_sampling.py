@@ -14,6 +14,7 @@ from pdistill.core.contract.interfaces import Teacher
 from pdistill.core.contract.prompts import Text, framed
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import BackendError, ContextError
+from pdistill.core.stages.preflight import LEAST_SAMPLE
 from tests.backends.faults import Fault, at
 from tests.backends.proxy import Proxy
 from tests.backends.tinker.runs import QUERIES, small_config
@@ -48,16 +49,16 @@ def asked(proxy: Proxy) -> list[dict[str, Any]]:
 def test_every_option_of_sampling_reaches_the_service(proxy: Callable[..., Proxy], tmp_path: Path) -> None:
     watched = proxy()
     config = small_config(
-        tmp_path / "run", temperature=0.7, top_p=0.9, max_tokens=5, stop=("END",), seed=3, samples=2, limit=4
+        tmp_path / "run", temperature=0.7, top_p=0.9, max_tokens=5, stop=("END",), seed=3, samples=2, limit=3
     )
     pipeline.generate(config)
     sent = asked(watched)
-    assert len(sent) == 8 + INJECTIONS
+    assert len(sent) == 6 + INJECTIONS
     assert {(one["temperature"], one["top_p"], one["max_tokens"]) for one in sent} == {(0.7, 0.9, 5)}
     assert all(one["stop"][0] == "END" and len(one["stop"]) > 1 for one in sent), (
         "the model's own end is not among the stops"
     )
-    assert len({one["seed"] for one in sent}) == 8 + INJECTIONS, "each draw has a seed of its own"
+    assert len({one["seed"] for one in sent}) == 6 + INJECTIONS, "each draw has a seed of its own"
 
 
 def test_seeds_fit_into_31_bits_and_depend_on_the_request(proxy: Callable[..., Proxy]) -> None:
@@ -111,8 +112,8 @@ def test_dropped_session_is_opened_again(proxy: Callable[..., Proxy], tmp_path: 
     watched = proxy(plan=at(Fault(status=404), sampling=(5,)))
     pipeline.generate(small_config(tmp_path / "run"))
     sessions = [seen for seen in watched.of_kind("opening") if seen.call.path.endswith("/create_sampling_session")]
-    assert len(sessions) == 2
-    assert len(watched.of_kind("sampling")) == QUERIES + INJECTIONS + 1
+    assert len(sessions) == 3, "one for the base, another when it was dropped, and one for the teacher"
+    assert len(watched.of_kind("sampling")) == QUERIES + INJECTIONS + LEAST_SAMPLE + 1
 
 
 def test_a_request_that_is_too_long_is_not_sent(proxy: Callable[..., Proxy]) -> None:
