@@ -42,7 +42,7 @@ class Groups:
     and its texts, and the groups with the smallest numbers are held out, so that added queries move few others to the other side.
 
     Args:
-        queries: returns the queries, always in the same order; 6 bytes per query are kept in memory, and 140 while they
+        queries: returns the queries, always in the same order; 6 bytes per query are kept in memory, and 150 while they
             are read for the first time.
         seed: of the split.
         held_out: the fraction of the queries to hold out, below 1, or their number; None: as runs up to version 0.1 did, each
@@ -72,7 +72,9 @@ class Groups:
         self._held_out: Numbers | None = None
         if held_out is not None and len(self._firsts):
             draws = np.array([_number(seed, name) for name in strata]) / 2**64
-            self._held_out = _drawn(self._firsts, np.array(numbers), np.array(sides), np.array(parts), draws, held_out)
+            self._held_out = _drawn(
+                self._firsts, np.asarray(numbers), np.asarray(sides), np.asarray(parts), draws, held_out
+            )
 
     def __iter__(self) -> Iterator[Placed]:
         """Yield each query with its place in the split."""
@@ -114,19 +116,18 @@ def _drawn(
         draws: `(S,)`, the permanent random number of each stratum, from 0 to 1.
         held_out: the fraction of the queries, below 1, or their number.
     """
-    _, group = np.unique(np.array(firsts), return_inverse=True)
-    count = int(group.max()) + 1
-    sizes = np.bincount(group, minlength=count)
-    side = np.full(count, UNDECIDED)
+    leads = np.asarray(firsts) == np.arange(len(firsts))
+    group = (np.cumsum(leads, dtype=np.int32) - 1)[np.asarray(firsts)]
+    count = int(leads.sum())
+    sizes = np.bincount(group, minlength=count).astype(np.int32)
+    side, number = np.full(count, UNDECIDED, np.int8), np.full(count, 2**64 - 1, np.uint64)
     np.maximum.at(side, group, sides)
-    part, number = np.zeros(count, int), np.full(count, 2**64 - 1, np.uint64)
-    part[group[::-1]] = parts[::-1]
     np.minimum.at(number, group, numbers)
-    rank = np.array([_number(0, str(least)) for least in number.tolist()])  # the least of many is no longer uniform
+    part = parts[leads]
     taken = side == KEPT_OUT
     free = side == UNDECIDED
     wanted = _quota(len(firsts), held_out) - int(sizes[taken].sum())
-    order = np.argsort(rank, kind="stable")
+    order = np.argsort(_mixed(number), kind="stable")  # the least of many random numbers is no longer uniform
     order = order[free[order]]
     quotas = _quotas(np.bincount(part[free], sizes[free], len(draws)), draws, wanted)
     for at in order:
@@ -140,6 +141,14 @@ def _drawn(
             left -= int(sizes[at])
     by_query: Numbers = taken[group]
     return by_query
+
+
+def _mixed(numbers: Numbers) -> Numbers:
+    """Return other numbers for 64-bit numbers, one to one and without a pattern: the finalizer of SplitMix64 (Steele et al. 2014)."""
+    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Numbers = numbers ^ (numbers >> np.uint64(31))
+    return mixed
 
 
 def _quota(count: int, held_out: float) -> int:
