@@ -29,7 +29,12 @@ LONGEST = 1 << 24
 @click.command()
 @the_run
 @click.argument("query", nargs=-1)
-@click.option("--queries", metavar="FILE", type=FILE, help="File with queries: .txt, .jsonl, .csv or .parquet; - is standard input.")
+@click.option(
+    "--queries",
+    metavar="FILE",
+    type=FILE,
+    help="File with queries: .txt, .jsonl, .csv or .parquet; - is standard input.",
+)
 @click.option(
     "--arm",
     type=click.Choice(ARMS),
