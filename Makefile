@@ -67,14 +67,15 @@ format: $(READY)
 check: test test-slow lint types imports docs
 
 $(READY): pyproject.toml constraints.txt
+	@echo "Installing pdistill and its tools into $(VENV); the first time, this takes minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 define installed
 	mkdir -p $(dir $(1))
 	part=$$(mktemp -d $(1).XXXXXX) && \
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $$part --requirement $(2) && \
+	$(BIN)/pip install --disable-pip-version-check --no-deps --target $$part --requirement $(2) && \
 	touch $$part/.ready && rm -rf $(1) && mv $$part $(1)
 endef
 

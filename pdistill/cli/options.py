@@ -1,10 +1,12 @@
 """The flags of commands, made from the declarations of options, and how they become a configuration."""
 
+import csv
 import math
+import re
 import sys
 import tempfile
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -14,6 +16,7 @@ from pdistill.cli import completion
 from pdistill.cli.sections import SectionedOption
 from pdistill.core.contract.optionfields import Option
 from pdistill.core.contract.options import parse_pairs
+from pdistill.core.errors import UsageError
 from pdistill.core.setup.config import COST, OPTIONS, RUN, TABLES, TRAIN_KEYS, Config, config_from
 from pdistill.core.setup.configfile import read_config_file
 
@@ -137,10 +140,10 @@ def config_of_flags(flags: Mapping[str, Any]) -> Config:
     values = set_flags(flags)
     path = values.pop("config", None)
     from_file = read_config_file(Path(path)) if path else {}
-    if values.get("queries") == "-":
-        values["queries"] = standard_input()
     for key, flag in PAIRED.items():
         values[key] = {**from_file.get(key, {}), **parse_pairs(values.get(key, ()), flag)}
+    if values.get("queries") == "-":
+        values["queries"] = standard_input(values["columns"].values())
     if "labels" in values:
         values["labels"] = split_labels(values["labels"])
     if "from_run" in values:
@@ -163,14 +166,30 @@ def split_labels(labels: str) -> tuple[str, ...]:
     return tuple(label.strip() for label in labels.split(","))
 
 
-def standard_input() -> Path:
-    """Return a file with the content of standard input; it is deleted when the command ends."""
+def standard_input(columns: Collection[str] = ()) -> Path:
+    """Return a file with the content of standard input, named for its format; it is deleted when the command ends.
+
+    Args:
+        columns: the names of the columns that the user gives to a queries file.
+
+    Raises:
+        UsageError: it is a JSON array.
+    """
     content = sys.stdin.buffer.read()
     folder = click.get_current_context().with_resource(tempfile.TemporaryDirectory(prefix="pdistill-"))
-    ending = "jsonl" if content.removeprefix(BOM_UTF8).lstrip().startswith(b"{") else "txt"
-    path = Path(folder) / f"standard-input.{ending}"
+    path = Path(folder) / f"standard-input{_ending(content.removeprefix(BOM_UTF8).lstrip(), columns)}"
     path.write_bytes(content)
     return path
+
+
+def _ending(content: bytes, columns: Collection[str]) -> str:
+    """Return the ending of a file with this content: JSON objects, the CSV header of a queries file, or lines of text."""
+    if content.startswith(b"{"):
+        return ".jsonl"
+    if re.match(rb"\[\s*\{", content):
+        raise UsageError("standard input is a JSON array; write one object per line, such as with: jq -c '.[]'")
+    head, *_ = content.decode("utf-8", "replace").splitlines() or [""]
+    return ".csv" if {"query", "messages", *columns} & {*next(csv.reader([head]), ())} else ".txt"
 
 
 def _run_path(name: str) -> Path:

@@ -72,13 +72,13 @@ def _written(logs: Sequence[str], values: dict[str, Any], dry_run: bool, as_json
 def _converted(flags: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of the flags, as WriteConfig takes them."""
     values = dict(flags)
+    for key in ("columns", "backend_options"):
+        values[key] = parse_pairs(values.get(key, ()), FLAG_NAMES[key])
     if values.get("queries") == "-":
-        values["queries"] = standard_input()
+        values["queries"] = standard_input(values["columns"].values())
     for option in OPTIONS:
         if option.type is Path and option.name in values:
             values[option.name] = Path(values[option.name])
-    for key in ("columns", "backend_options"):
-        values[key] = parse_pairs(values.get(key, ()), FLAG_NAMES[key])
     if "labels" in values:
         values["labels"] = split_labels(values["labels"])
     return values

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from pdistill.cli.escape import json_text, one_line
-from pdistill.cli.options import FILE, as_json, the_run
+from pdistill.cli.options import FILE, as_json, standard_input, the_run
 from pdistill.cli.plugin_warnings import warn_of_plugins
 from pdistill.core.contract.queries import Query
 from pdistill.core.contract.sampling import Completion
@@ -29,7 +29,12 @@ LONGEST = 1 << 24
 @click.command()
 @the_run
 @click.argument("query", nargs=-1)
-@click.option("--queries", metavar="FILE", type=FILE, help="File with queries: .txt, .jsonl, .csv or .parquet.")
+@click.option(
+    "--queries",
+    metavar="FILE",
+    type=FILE,
+    help="File with queries: .txt, .jsonl, .csv or .parquet; - is standard input.",
+)
 @click.option(
     "--arm",
     type=click.Choice(ARMS),
@@ -67,7 +72,7 @@ def _batches(arguments: tuple[str, ...], file: str | None) -> Iterator[list[Quer
     if file:
         from pdistill.core.contract.queryfiles import read_queries
 
-        coming = read_queries(Path(file))
+        coming = read_queries(standard_input() if file == "-" else Path(file))
         while batch := list(islice(coming, BATCH)):
             yield batch
         return
@@ -76,7 +81,7 @@ def _batches(arguments: tuple[str, ...], file: str | None) -> Iterator[list[Quer
 
 
 def read_batches(read: Callable[[int], bytes]) -> Iterator[list[str]]:
-    """Yield lines as soon as they can be read, in batches of at most 64.
+    """Yield lines as soon as they can be read, in batches of at most 64; blank ones too, as a caller waits for each answer.
 
     Args:
         read: returns at most so many bytes, blocks only until the first arrives, and returns none at the end.
@@ -145,12 +150,14 @@ def _converse(arm: "OpenArm") -> None:
     click.echo("one query per line; end with Ctrl-D", err=True)
     for number in count(1):
         try:
-            query = Query(input("> "))
+            text = input("> ")
         except EOFError:
             click.echo()
             return
+        if not text.strip():
+            continue
         try:
-            for piece in arm.stream(query):
+            for piece in arm.stream(Query(text)):
                 click.echo(one_line(piece), nl=False)
             click.echo()
         except ContextError as error:

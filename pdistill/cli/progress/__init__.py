@@ -86,6 +86,7 @@ class Lines:
 
     def __init__(self, first: float = FIRST, second: float = SECOND, later: float = LATER) -> None:
         self._waits = (first, second, later)
+        self._stream = sys.stderr  # a backend may silence a library by redirecting it
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -98,9 +99,9 @@ class Lines:
 
     def line(self, text: str) -> None:
         """Write one line."""
-        with suppress(OSError):
-            sys.stderr.write(f"{text}\n")
-            sys.stderr.flush()
+        with suppress(OSError, ValueError):  # a closed stream
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
 
     def close(self) -> None:
         """Stop writing."""
@@ -168,7 +169,7 @@ def showing() -> Iterator[Shown]:
     elif sys.stderr.isatty():
         from rich.console import Console
 
-        console = Console(stderr=True, highlight=False)
+        console = Console(file=sys.stderr, highlight=False)
         display = Lines() if console.is_dumb_terminal else Bar(console)
     else:
         display = Lines()

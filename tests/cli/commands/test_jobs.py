@@ -91,6 +91,33 @@ def test_queries_come_through_a_pipe_and_only_the_first_time(call: Call, files: 
     assert call(*args, input=b"").stderr == "error: there are no queries; the file or the task contains none\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "more"),
+    [
+        (b'{"query": "a cherry, red"}\n{"query": "a leaf"}\n', ()),
+        (b'\xef\xbb\xbfid,query\n1,"a cherry, red"\n2,a leaf\n', ()),
+        (b'text,right\n"a cherry, red",red\na leaf,green\n', ("--column", "query=text")),
+        (b"a cherry, red\n\na leaf\n", ()),
+        (b"[urgent] a cherry\na query, a leaf\n", ()),
+    ],
+)
+def test_the_format_of_standard_input_is_seen(
+    content: bytes, more: tuple[str, ...], call: Call, files: Path, tmp_path: Path
+) -> None:
+    args = ("generate", "--prompt", files / "prompt.txt", "--backend", "fake", "--run-dir", tmp_path, "--queries", "-")
+    result = call(*args, *more, input=content)
+    stored = [json.loads(line)["query"] for line in (tmp_path / "queries.jsonl").read_text().splitlines()]
+    expected = ["[urgent] a cherry", "a query, a leaf"] if content.startswith(b"[") else ["a cherry, red", "a leaf"]
+    assert stored == expected, result.stderr
+
+
+def test_a_json_array_on_standard_input_is_refused(call: Call, files: Path, tmp_path: Path) -> None:
+    args = ("generate", "--prompt", files / "prompt.txt", "--backend", "fake", "--run-dir", tmp_path, "--queries", "-")
+    result = call(*args, input=b'[\n  {"query": "a"},\n  {"query": "b"}\n]\n')
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "standard input is a JSON array; write one object per line" in result.stderr
+
+
 def test_columns_are_named_by_flags_and_by_file(call: Call, files: Path, tmp_path: Path) -> None:
     (tmp_path / "queries.csv").write_text("text,right\na cherry,red\na leaf,green\n")
     (tmp_path / "run.toml").write_text('queries = "queries.csv"\n[columns]\nquery = "text"\n')

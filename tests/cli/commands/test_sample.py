@@ -54,6 +54,18 @@ def test_json_answers_every_line_in_order(call: Call, finished: Path) -> None:
     assert rows[0]["response"] in ("red", "green", "blue")
 
 
+@pytest.mark.parametrize("shown", [(), ("--json",)])
+def test_a_pipe_has_an_answer_per_line_and_a_file_one_per_query(
+    shown: tuple[str, ...], call: Call, finished: Path
+) -> None:
+    text = b"sky 1\n\n  \nleaf 2\n"
+    first, *_, last = lines = call("sample", finished, *shown, input=text).stdout.splitlines()
+    assert len(lines) == 4
+    for content in (text, b"query,reference\nsky 1,red\nleaf 2,green\n"):
+        read = call("sample", finished, *shown, "--queries", "-", input=content)
+        assert read.stdout.splitlines() == [first, last]
+
+
 def test_arguments_and_lines_are_answered_alike(call: Call, finished: Path) -> None:
     queries = ["sky 1", "leaf 2", "ruby 3"]
     by_line = call("sample", finished, input="\n".join(queries).encode()).stdout.splitlines()
@@ -148,7 +160,7 @@ def test_a_conversation_in_the_terminal(call: Call, finished: Path) -> None:
     )
     os.close(follower)
     said = b""
-    for line in (b"sky 1\n", b"leaf 2\n", b"\x04"):
+    for line in (b"sky 1\n", b"\n", b"leaf 2\n", b"\x04"):
         while not said.endswith(b"> "):
             said += os.read(leader, 1024)
         os.write(leader, line)
@@ -159,4 +171,4 @@ def test_a_conversation_in_the_terminal(call: Call, finished: Path) -> None:
     assert process.wait(60) == 0
     os.close(leader)
     shown = re.sub(r"\x1b\[\?2004[hl]", "", said.decode()).replace("\r", "")
-    assert f"> |sky 1\n{one}\n> |leaf 2\n{other}\n> |" in shown
+    assert f"> |sky 1\n{one}\n> |\n> |leaf 2\n{other}\n> |" in shown

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import re
 import time
@@ -68,6 +69,16 @@ def test_lines_appear_at_increasing_intervals_and_at_the_end(capsys: pytest.Capt
     assert 2 <= wrote.count("teacher: 4 of 10 answers (40%)") <= 3
     assert "a \\x1b[31mline" in wrote
     assert wrote[-1].startswith("teacher: 10 answers in 0.")
+
+
+def test_lines_appear_while_a_library_is_silenced(capsys: pytest.CaptureFixture[str]) -> None:
+    display = Lines(first=0.05, second=0.1, later=0.1)
+    shown = Shown(display)
+    with contextlib.redirect_stderr(io.StringIO()):
+        time.sleep(0.3)
+        shown.say("converting")
+    display.close()
+    assert capsys.readouterr().err.startswith("working: 0:00\n")
 
 
 def test_a_quick_stage_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

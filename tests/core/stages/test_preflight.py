@@ -91,7 +91,7 @@ def test_teacher_with_a_constant_answer_is_reported(tmp_path: Path, fake_backend
 
 def test_valid_job_passes(tmp_path: Path) -> None:
     said = Said()
-    config = job(tmp_path, 60, reference=lambda text: "animal")
+    config = job(tmp_path, 200, reference=lambda text: "animal")
     pipeline.generate(config, said)
     found = looked(config)
     assert (found["problems"], found["warnings"], said.lines) == ([], [], [])
