@@ -250,6 +250,8 @@ class LocalStudent:
         port: int,
         ready: Callable[[str], None],
         allowed: Collection[str] = (),
+        *,
+        ignore_system: bool = False,
     ) -> None:
         """Serve OpenAI's chat completions for the model `name` until the process is told to stop.
 
@@ -266,7 +268,16 @@ class LocalStudent:
             port,
             ready,
             allowed,
+            ignore_system=ignore_system,
         )
+
+    def check_serving(self) -> None:
+        """Guarantee that the packages for serving are installed.
+
+        Raises:
+            BackendError: they are not.
+        """
+        from pdistill.backends.local.export import serving  # noqa: F401 - raises where a package is missing
 
     def release(self, uri: StateURI | WeightsURI) -> None:
         """Delete a saved state or saved weights, if they exist; the URI of anything else is ignored."""

@@ -24,7 +24,12 @@ from pdistill.cli.plugin_warnings import warn_of_plugins
     multiple=True,
     help="Host name that requests may be addressed to, such as a proxy's; may be repeated.",
 )
-def serve(run: str, host: str, port: int, allow_host: tuple[str, ...]) -> None:
+@click.option(
+    "--ignore-system",
+    is_flag=True,
+    help="Leave system messages out of the requests: some clients still send the prompt.",
+)
+def serve(run: str, host: str, port: int, allow_host: tuple[str, ...], ignore_system: bool) -> None:
     """Serve the student over an OpenAI-compatible chat API.
 
     RUN is a run directory, or its name under runs/, which is also the model's name. The student is first exported into
@@ -43,4 +48,4 @@ def serve(run: str, host: str, port: int, allow_host: tuple[str, ...]) -> None:
     def ready(address: str) -> None:
         click.echo(f"{one_line(student.name)} is served at {one_line(address)}; stop it with Ctrl-C")
 
-    student.serve(host, port, ready, allow_host)
+    student.serve(host, port, ready, allow_host, ignore_system=ignore_system)

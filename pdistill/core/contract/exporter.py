@@ -66,6 +66,8 @@ class Exporter(Protocol):
         port: int,
         ready: Callable[[str], None],
         allowed: Collection[str] = (),
+        *,
+        ignore_system: bool = False,
     ) -> None:
         """Serve OpenAI-compatible chat completions for the model `name` until the process is told to stop.
 
@@ -74,7 +76,20 @@ class Exporter(Protocol):
             sampling: what ends its answers, in addition to its end tokens and what a request specifies.
             ready: called with the address once the server is listening.
             allowed: host names that requests may be addressed to, besides `host` and this machine's own.
+            ignore_system: whether system messages are left out of the requests.
 
         Raises:
             BackendError: the server cannot listen on the address, or a package that it needs is not installed.
+        """
+
+
+@runtime_checkable
+class ChecksServing(Protocol):
+    """An exporter that knows before the export whether it can serve one."""
+
+    def check_serving(self) -> None:
+        """Guarantee that the packages for serving are installed.
+
+        Raises:
+            BackendError: one is not.
         """

@@ -5,8 +5,9 @@ import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pdistill.core.contract.exporter import Exporter
+from pdistill.core.contract.exporter import ChecksServing, Exporter
 from pdistill.core.contract.sampling import Sampling
 from pdistill.core.delivery.ask import trained_student
 from pdistill.core.delivery.export import RECORD, adapter_hashes, export, exporter_of
@@ -24,18 +25,28 @@ class Servable:
     sampling: Sampling
     name: str
 
-    def serve(self, host: str, port: int, ready: Callable[[str], None], allowed: Collection[str] = ()) -> None:
+    def serve(
+        self,
+        host: str,
+        port: int,
+        ready: Callable[[str], None],
+        allowed: Collection[str] = (),
+        *,
+        ignore_system: bool = False,
+    ) -> None:
         """Answer requests until the process is stopped.
 
         Args:
             ready: called with the address once the server accepts requests.
             allowed: more host names that requests may be addressed to.
+            ignore_system: whether system messages are left out of the requests.
 
         Raises:
             BackendError: the server can't use the address, or the packages for serving are not installed.
         """
-        more = (allowed,) if allowed else ()  # exporters of 0.1 don't take it
-        self.exporter.serve_export(self.folder, self.name, self.sampling, host, port, ready, *more)
+        given = {"allowed": allowed, "ignore_system": ignore_system}
+        more: Any = {name: value for name, value in given.items() if value}  # exporters of 0.1 don't take them
+        self.exporter.serve_export(self.folder, self.name, self.sampling, host, port, ready, **more)
 
 
 def servable(run: RunDirectory, progress: Progress) -> Servable:
@@ -43,10 +54,12 @@ def servable(run: RunDirectory, progress: Progress) -> Servable:
 
     Raises:
         RunError: the run has no evaluated student.
-        BackendError: the student can't be exported.
+        BackendError: the student can't be exported, or the packages for serving are not installed.
     """
     trained = trained_student(run)
     exporter = exporter_of(trained)
+    if isinstance(exporter, ChecksServing):
+        exporter.check_serving()
     folder = run.path / "merged"
     report(run)  # it locks the run itself
     with run.lock():

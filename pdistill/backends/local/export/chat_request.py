@@ -26,6 +26,9 @@ NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "modalities": (None, ["text"]),
 }
 """Values of other fields that ask for nothing; many clients send them."""
+SYSTEM_ROLES = ("system", "developer")
+SHOWN = 60
+"""Characters that a message repeats of a value."""
 MAX_STOP_TEXTS = 4
 """Most stop sequences of one request, as many as OpenAI allows."""
 
@@ -39,8 +42,10 @@ class RequestError(Exception):
         self.code = code
 
 
-def handler_arguments(body: Any, export: TransformersExport, name: str) -> dict[str, Any]:
-    """Return the arguments for transformers' handler.
+def handler_arguments(
+    body: Any, export: TransformersExport, name: str, *, ignore_system: bool = False
+) -> dict[str, Any]:
+    """Return the arguments for transformers' handler, and whether a stream tells the numbers of tokens.
 
     Raises:
         RequestError: the request can't be answered as it is.
@@ -50,23 +55,40 @@ def handler_arguments(body: Any, export: TransformersExport, name: str) -> dict[
     neutral = {key for key, values in NEUTRAL.items() if body.get(key) in values}
     unknown = sorted(set(body) - {*SUPPORTED_FIELDS, *IGNORED_FIELDS, *neutral})
     if unknown:
-        raise RequestError(400, f"unknown field '{unknown[0]}'; choose from {', '.join(SUPPORTED_FIELDS)}")
+        raise RequestError(400, f"unknown field {_shortened(unknown[0])}; choose from {', '.join(SUPPORTED_FIELDS)}")
     if body.get("model") != name:
-        raise RequestError(404, f"there is no model {body.get('model')!r}; there is '{name}'", "model_not_found")
+        raise RequestError(
+            404, f"there is no model {_shortened(body.get('model'))}; there is '{name}'", "model_not_found"
+        )
     if body.get("n") not in (None, 1):
         raise RequestError(400, "n must be 1: greedy answers are all the same")
     if body.get("stream") not in (None, True, False):
         raise RequestError(400, "stream must be true or false")
-    messages = _messages(body.get("messages"))
+    messages = _messages(body.get("messages"), ignore_system)
     max_tokens, stop = _max_tokens(body, export), _stop(body.get("stop"))
     _check_length(messages, max_tokens, export)
-    return {"messages": messages, "stream": bool(body.get("stream")), "max_completion_tokens": max_tokens, "stop": stop}
+    return {
+        "messages": messages,
+        "stream": bool(body.get("stream")),
+        "include_usage": _include_usage(body.get("stream_options")),
+        "max_completion_tokens": max_tokens,
+        "stop": stop,
+    }
 
 
-def _messages(messages: Any) -> list[dict[str, str]]:
-    if not isinstance(messages, list) or not messages:
+def _include_usage(options: Any) -> bool:
+    if options is not None and not isinstance(options, Mapping):
+        raise RequestError(400, "stream_options must be an object")
+    return bool(options and options.get("include_usage"))
+
+
+def _messages(messages: Any, ignore_system: bool) -> list[dict[str, str]]:
+    read = [_message(message) for message in messages] if isinstance(messages, list) else []
+    if ignore_system:
+        read = [message for message in read if message["role"] not in SYSTEM_ROLES]
+    if not read:
         raise RequestError(400, "messages must be a list with at least one message")
-    return [_message(message) for message in messages]
+    return read
 
 
 def _message(message: Any) -> dict[str, str]:
@@ -85,7 +107,7 @@ def _max_tokens(body: Mapping[str, Any], export: TransformersExport) -> int:
     values = [body[key] for key in ("max_completion_tokens", "max_tokens") if body.get(key) is not None]
     value = values[0] if values else export.settings.max_new_tokens
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise RequestError(400, f"max_completion_tokens must be a positive integer, not {value!r}")
+        raise RequestError(400, f"max_completion_tokens must be a positive integer, not {_shortened(value)}")
     return value
 
 
@@ -102,11 +124,18 @@ def _stop(value: Any) -> list[str]:
     return stop
 
 
+def _shortened(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
+
+
 def _check_length(messages: list[dict[str, str]], max_tokens: int, export: TransformersExport) -> None:
     try:
         tokens = len(export.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
     except TemplateError as error:
-        raise RequestError(400, f"the student's chat template rejects the messages: {error}") from None
+        has_system = any(message["role"] in SYSTEM_ROLES for message in messages)
+        advice = "; leave it out, or start the server with --ignore-system" if has_system else ""
+        raise RequestError(400, f"the student's chat template rejects the messages: {error}{advice}") from None
     context = getattr(export.model.config.get_text_config(), "max_position_embeddings", None)
     if context is not None and tokens + max_tokens > context:
         raise RequestError(

@@ -1,4 +1,4 @@
-"""Ends served answers at stop sequences as a run does: the text is cut there, and no part of a stop sequence is streamed."""
+"""Gives served answers as a run compares them: without leading whitespace, and cut at stop sequences, of which no part is streamed."""
 
 import asyncio
 import copy
@@ -61,12 +61,16 @@ class StopCriteria(StoppingCriteria):
 
 
 class FilteredQueue:
-    """A queue of an answer's pieces, cut at the first stop sequence; what is not text is passed on."""
+    """A queue of an answer's pieces, from its first character that is not whitespace to its first stop sequence.
+
+    What is not text is passed on.
+    """
 
     def __init__(self, queue: "asyncio.Queue[Any]", stop_filter: StopTextFilter) -> None:
         self._queue = queue
         self._stop_filter = stop_filter
         self._ready: deque[Any] = deque()
+        self._begun = False
 
     async def get(self) -> Any:
         """Return the next piece; None at the end."""
@@ -91,7 +95,11 @@ class FilteredQueue:
             shown = [self._stop_filter.rest()]
         else:
             shown = []
-        self._ready.extend(piece for piece in shown if piece)
+        for piece in shown:
+            text = piece if self._begun else piece.lstrip()
+            if text:
+                self._begun = True
+                self._ready.append(text)
         if not isinstance(item, str):
             self._ready.append(item)
 
@@ -122,7 +130,7 @@ class GenerationManager:
         text, prompt_length, ids = await self._own.generate_non_streaming(
             model, processor, inputs, gen_config, **kwargs
         )
-        return self._sampling(gen_config).cut(text)[0], prompt_length, ids
+        return self._sampling(gen_config).cut(text)[0].lstrip(), prompt_length, ids
 
     def close(self, seconds: float) -> None:
         """End the answers in progress at their next token, and wait at most `seconds` for that."""

@@ -1,7 +1,6 @@
 """Serves an export over OpenAI's chat completions API, with transformers' own handler."""
 
 import asyncio
-import json
 import socket
 import uuid
 from collections.abc import Callable, Collection, Mapping
@@ -10,7 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from pdistill.backends.local.export.chat_request import RequestError, handler_arguments
+from pdistill.backends.local.export.event_stream import as_openai
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.contract.sampling import Sampling
 from pdistill.core.errors import BackendError, not_installed
@@ -21,7 +23,7 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.requests import Request
-    from starlette.responses import JSONResponse, Response
+    from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
     from transformers.cli.serving.chat_completion import ChatCompletionHandler
@@ -63,15 +65,19 @@ class StudentHandler(ChatCompletionHandler):
         export: the model.
         name: the model's name for clients.
         sampling: what ends its answers, in addition to its end tokens and the request's own stop sequences.
+        ignore_system: whether system messages are left out of the requests.
     """
 
-    def __init__(self, export: TransformersExport, name: str, sampling: Sampling) -> None:
+    def __init__(
+        self, export: TransformersExport, name: str, sampling: Sampling, *, ignore_system: bool = False
+    ) -> None:
         self.manager = GenerationManager(export, sampling)
         state: Any = GenerationState()
         state.get_manager = lambda *_, **__: self.manager
         super().__init__(ModelManager(device="cpu"), state)
         self.export = export
         self.name = name
+        self.ignore_system = ignore_system
         self.model = ServedModel(export, self.manager)
         export.tokenizer.response_template = None
 
@@ -91,6 +97,8 @@ def serve(
     port: int,
     ready: Callable[[str], None],
     allowed: Collection[str] = (),
+    *,
+    ignore_system: bool = False,
 ) -> None:
     """Answer requests until the process is told to stop.
 
@@ -102,12 +110,13 @@ def serve(
         port: the port to listen on; 0 is any free port.
         ready: called with the URL once the server listens.
         allowed: more host names that requests may be addressed to.
+        ignore_system: whether system messages are left out of the requests.
 
     Raises:
         BackendError: the server can't listen on the address.
     """
     listening = _listen(host, port)
-    student = StudentHandler(export, name, sampling)
+    student = StudentHandler(export, name, sampling, ignore_system=ignore_system)
     address, bound_port = listening.getsockname()[:2]
     ready(f"http://{f'[{address}]' if ':' in address else address}:{bound_port}/v1")
     try:
@@ -182,10 +191,15 @@ def make_application(student: StudentHandler, allowed: Collection[str] = ()) -> 
     async def chat(request: Request) -> Response:
         _require_json(request)
         content = _parsed(await _read(request))
-        body = await asyncio.to_thread(handler_arguments, content, student.export, student.name)
+        body = await asyncio.to_thread(
+            handler_arguments, content, student.export, student.name, ignore_system=student.ignore_system
+        )
+        with_usage = body.pop("include_usage")
         response: Response = await student.handle_request(
             body, request.headers.get("x-request-id") or str(uuid.uuid4())
         )
+        if isinstance(response, StreamingResponse):
+            response.body_iterator = as_openai(response.body_iterator, with_usage=with_usage)
         return response
 
     model = {"id": student.name, "object": "model", "created": 0, "owned_by": "pdistill"}
@@ -264,8 +278,8 @@ def _is_address(name: str) -> bool:
 
 def _parsed(content: bytes) -> Any:
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
+        return orjson.loads(content)
+    except ValueError:
         raise RequestError(400, "the request is not JSON") from None
 
 

@@ -1,10 +1,11 @@
 """The served student, queried over HTTP with the real `openai` client."""
 
+import asyncio
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import openai
 import pytest
 
 from pdistill.backends.local.export import serving
+from pdistill.backends.local.export.event_stream import as_openai
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.contract.sampling import Sampling
 from pdistill.core.delivery.export import export
@@ -28,8 +30,11 @@ GREEDY = Sampling()
 class Served:
     """A server in a thread of this process."""
 
-    def __init__(self, folder: Path, grace: int = 1, sampling: Sampling = GREEDY) -> None:
-        self.student = serving.StudentHandler(TransformersExport(folder, "cpu"), NAME, sampling)
+    def __init__(
+        self, folder: Path, grace: int = 1, sampling: Sampling = GREEDY, *, ignore_system: bool = False
+    ) -> None:
+        loaded = TransformersExport(folder, "cpu")
+        self.student = serving.StudentHandler(loaded, NAME, sampling, ignore_system=ignore_system)
         self.listening = serving._listen("127.0.0.1", 0)
         self.server = serving.make_server(self.student, grace)
         self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]})
@@ -66,9 +71,14 @@ def served(folder: Path) -> Iterator[Served]:
     server.stop()
 
 
+def expected(run: LocalRun) -> dict[str, str]:
+    """Return the answers as they are compared: without the space that a text model begins them with."""
+    return {query: answer.lstrip() for query, answer in run.answers.items()}
+
+
 def test_every_answer_is_the_recorded_one(served: Served, run: LocalRun) -> None:
     answers = {query: served.ask(query).choices[0] for query in run.answers}
-    assert {query: answer.message.content for query, answer in answers.items()} == run.answers
+    assert {query: answer.message.content for query, answer in answers.items()} == expected(run)
     assert {answer.finish_reason for answer in answers.values()} == {"stop"}
 
 
@@ -78,7 +88,7 @@ def test_several_at_once_are_streamed(served: Served, run: LocalRun) -> None:
         return "".join(part or "" for part in parts)
 
     with ThreadPoolExecutor(6) as pool:
-        assert dict(zip(run.answers, pool.map(streamed, run.answers), strict=True)) == run.answers
+        assert dict(zip(run.answers, pool.map(streamed, run.answers), strict=True)) == expected(run)
 
 
 def test_the_one_model_is_listed(served: Served) -> None:
@@ -103,8 +113,8 @@ def said(served: Served, query: str, stream: bool, **settings: Any) -> tuple[str
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_stop_sequence_of_the_request_ends_the_answer(served: Served, run: LocalRun, stream: bool) -> None:
-    query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
-    last = answer.rstrip()[-1]
+    query, answer = next((query, answer) for query, answer in expected(run).items() if len(answer) > 1)
+    last = answer[-1]
     assert said(served, query, stream, stop=last) == (answer[: answer.index(last)], "stop")
     assert said(served, query, stream, stop=["nowhere", last]) == (answer[: answer.index(last)], "stop")
     assert said(served, query, stream, stop=["nowhere", f"{last}more"]) == (answer, "stop")
@@ -113,8 +123,8 @@ def test_stop_sequence_of_the_request_ends_the_answer(served: Served, run: Local
 @pytest.mark.parametrize("run", ["text"], indirect=True)
 @pytest.mark.parametrize("stream", [True, False])
 def test_the_stop_sequences_of_the_run_end_every_answer(folder: Path, run: LocalRun, stream: bool) -> None:
-    query, answer = next((query, answer) for query, answer in run.answers.items() if len(answer.strip()) > 1)
-    last = answer.rstrip()[-1]
+    query, answer = next((query, answer) for query, answer in expected(run).items() if len(answer) > 1)
+    last = answer[-1]
     stopping = Served(folder, sampling=Sampling(stop=(last,)))
     try:
         assert said(stopping, query, stream) == (answer[: answer.index(last)], "stop")
@@ -126,7 +136,7 @@ def test_the_stop_sequences_of_the_run_end_every_answer(folder: Path, run: Local
 def test_an_answer_that_ends_with_its_last_token_was_not_cut_off(served: Served, run: LocalRun, stream: bool) -> None:
     counts = {query: served.ask(query).usage.completion_tokens for query in run.answers}
     query, tokens = next((query, tokens) for query, tokens in counts.items() if tokens > 1)
-    assert said(served, query, stream, max_tokens=tokens) == (run.answers[query], "stop")
+    assert said(served, query, stream, max_tokens=tokens) == (expected(run)[query], "stop")
     assert said(served, query, stream, max_tokens=tokens - 1)[1] == "length"
 
 
@@ -144,6 +154,9 @@ def test_an_answer_that_ends_with_its_last_token_was_not_cut_off(served: Served,
         ({"stop": ["a", ""]}, 400, "a list of at most 4 strings, none of them empty"),
         ({"stop": list("abcde")}, 400, "at most 4 strings"),
         ({"max_tokens": 0}, 400, "a positive integer, not 0"),
+        ({"max_tokens": 10**30}, 400, "a positive integer, not 1e\\+30"),
+        ({"model": "m" * 900}, 404, r"there is no model 'm{59}\.\.\.; there is 'kinds'"),
+        ({"extra_body": {"stream_options": 1}}, 400, "stream_options must be an object"),
         ({"extra_body": {"chat_template_kwargs": {}}}, 400, "unknown field 'chat_template_kwargs'"),
     ],
 )
@@ -161,11 +174,73 @@ def test_invalid_json_and_unknown_paths(served: Served) -> None:
         assert refused.value.status_code == status
 
 
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+@pytest.mark.parametrize("body", [b'{"\\ud800": 1}', b'{"messages": [{"role": "\\udfff"}]}', b"[" * 100_000, b"NaN"])
+def test_bytes_that_are_not_json_are_refused(served: Served, body: bytes) -> None:
+    headers = {"Content-Type": "application/json"}
+    with httpx2.Client() as client:
+        told = client.post(f"{served.client.base_url}chat/completions", content=body, headers=headers)
+    assert (told.status_code, told.json()["error"]["message"]) == (400, "the request is not JSON")
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+@pytest.mark.parametrize("with_usage", [False, True])
+def test_a_stream_ends_as_openais_does(served: Served, run: LocalRun, with_usage: bool) -> None:
+    query = next(query for query, answer in expected(run).items() if answer)
+    body = {"model": NAME, "messages": [{"role": "user", "content": query}], "stream": True}
+    if with_usage:
+        body["stream_options"] = {"include_usage": True}
+    with httpx2.Client() as client:
+        told = client.post(f"{served.client.base_url}chat/completions", json=body).text
+    *events, last, nothing = told.split("\n\n")
+    assert (last, nothing) == ("data: [DONE]", "")
+    chunks = [json.loads(event.removeprefix("data: ")) for event in events]
+    usage = [chunk["usage"] for chunk in chunks if "usage" in chunk]
+    if with_usage:
+        assert chunks.pop()["choices"] == []
+        counted = served.ask(query).usage
+        assert usage == [counted.model_dump(exclude_none=True)]
+    else:
+        assert not usage
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == expected(run)[query]
+
+
+def test_an_error_ends_a_stream_with_its_message() -> None:
+    async def handler() -> AsyncIterator[str]:
+        yield 'data: {"choices": []}\n\ndata: {"error": "no "room""}\n\n'
+
+    async def events() -> list[str]:
+        return [event async for event in as_openai(handler(), with_usage=True)]
+
+    first, failure = asyncio.run(events())
+    assert first == 'data: {"choices": []}\n\n'
+    assert json.loads(failure.removeprefix("data: "))["error"]["message"] == 'no "room"'
+
+
+@pytest.mark.parametrize("run", ["text"], indirect=True)
+def test_system_messages_are_refused_or_ignored(folder: Path, served: Served, run: LocalRun) -> None:
+    query, answer = next(iter(expected(run).items()))
+    system: Any = [{"role": "system", "content": "Be brief."}, {"role": "developer", "content": "Be kind."}]
+    messages: Any = [*system, {"role": "user", "content": query}]
+    with pytest.raises(
+        openai.BadRequestError, match="without a system message; leave it out, or start .* --ignore-system"
+    ):
+        served.ask("", messages=messages)
+    ignoring = Served(folder, ignore_system=True)
+    try:
+        assert ignoring.ask("", messages=messages).choices[0].message.content == answer
+        with pytest.raises(openai.BadRequestError, match="at least one message"):
+            ignoring.ask("", messages=system)
+    finally:
+        ignoring.stop()
+
+
 def test_parts_of_text_are_one_message(served: Served, run: LocalRun) -> None:
     query = next(iter(run.answers))
     parts = [{"type": "text", "text": query[:2]}, {"type": "text", "text": query[2:]}]
     answer = served.ask("", messages=[{"role": "user", "content": parts}], temperature=1.5, seed=3)
-    assert answer.choices[0].message.content == run.answers[query]
+    assert answer.choices[0].message.content == expected(run)[query]
 
 
 def slowed(folder: Path, seconds: float, tokens: int, grace: int) -> Served:
@@ -234,7 +309,7 @@ def test_a_page_of_another_site_gets_no_answer(served: Served, headers: dict[str
 
 @pytest.mark.parametrize("run", ["text"], indirect=True)
 def test_values_that_ask_for_nothing_are_taken(served: Served, run: LocalRun) -> None:
-    query, expected = next(iter(run.answers.items()))
+    query, answer = next(iter(expected(run).items()))
     extra: Any = {"tools": [], "repetition_penalty": 1}
     neutral: Any = {
         "frequency_penalty": 0,
@@ -242,7 +317,7 @@ def test_values_that_ask_for_nothing_are_taken(served: Served, run: LocalRun) ->
         "logprobs": False,
         "response_format": {"type": "text"},
     }
-    assert served.ask(query, **neutral, extra_body=extra).choices[0].message.content == expected
+    assert served.ask(query, **neutral, extra_body=extra).choices[0].message.content == answer
     with pytest.raises(openai.BadRequestError, match="unknown field 'frequency_penalty'"):
         served.ask(query, frequency_penalty=1)
 
