@@ -36,6 +36,8 @@ COMMANDS = {
     "new-task": Listed("pdistill.cli.commands.new_task", "Create a Python package with a task of your own."),
 }
 
+MOMENT = 0.01
+"""Seconds until an interrupt that could not be raised is raised again."""
 EPILOG = """\b
 Shell completion: add the line for your shell to its start-up file.
   bash  eval "$(_PDISTILL_COMPLETE=bash_source pdistill)"
@@ -62,7 +64,8 @@ def pdistill() -> None:
 def main() -> None:
     """Run the command line of this process, and exit with its exit code."""
     try:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
+        sys.unraisablehook = _lost
+        for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, _stop)
         _prepare_streams()
@@ -87,8 +90,16 @@ def _prepare_streams() -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, but not in the import system, whose callbacks lose it: there a moment later."""
+    """Raise KeyboardInterrupt, but not in the import system, where it could be lost: there a moment later."""
     if frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        signal.setitimer(signal.ITIMER_REAL, MOMENT)
     else:
         raise KeyboardInterrupt
+
+
+def _lost(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raise a KeyboardInterrupt that a callback or a destructor lost again, a moment later."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, MOMENT)
+    else:
+        sys.__unraisablehook__(unraisable)

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.campaign.draws import CASES, TEXTS, draws, invoke
 from tests.runs import SECONDS, contents, fake_config
 
 pytestmark = pytest.mark.campaign
-VALUES = (None, True, -1, 2**63, 1e308, "", "\udc80", [], {}, [[]], {"a": {}}, "../x", "animal")
+VALUES: tuple[Any, ...] = (None, True, -1, 2**63, 1e308, "", "\udc80", [], {}, [[]], {"a": {}}, "../x", "animal")
 DEEP = b"[" * 100_000
 
 

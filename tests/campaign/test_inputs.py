@@ -20,7 +20,20 @@ pytestmark = pytest.mark.campaign
 COLUMNS = ("query", "messages", "id", "reference", "slices", "group", "prompt", "Query", "a.b", "")
 NUMBERS = (0, 1, -1, 2, 7, 2**31, 2**63, 10**30, 0.5, -0.0, 1e308, 5e-324, float("nan"), float("inf"))
 TURN = {"role": "user", "content": "a"}
-VALUES = (*TEXTS, *NUMBERS, None, True, [], ["a"], [1], {}, {"a": 1}, [TURN], [{**TURN, "role": "system"}], "\udc80")
+VALUES: tuple[Any, ...] = (
+    *TEXTS,
+    *NUMBERS,
+    None,
+    True,
+    [],
+    ["a"],
+    [1],
+    {},
+    {"a": 1},
+    [TURN],
+    [{**TURN, "role": "system"}],
+    "\udc80",
+)
 PARQUET = (
     pyarrow.array([2**62, 1], pyarrow.timestamp("ns")),
     pyarrow.array([2**30, 1], pyarrow.date32()),

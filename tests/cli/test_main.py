@@ -139,6 +139,7 @@ def test_a_stop_in_the_first_moments_shows_no_traceback(after: float, files: Pat
     [
         ("CODE", "False"),  # Python notes an interrupt in the text of an exec, and would end `python -m` by the signal
         ("compile(CODE, '<frozen importlib._bootstrap>', 'exec')", "True"),
+        ("'class X:\\n def __del__(self): signal.raise_signal(signal.SIGINT)\\nX()\\nreached = True'", "True"),
     ],
 )
 def test_a_stop_is_not_lost_and_exits_with_130(code: str, reached: str, tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 
 from pdistill.cli.escape import json_text, one_line
 from pdistill.core.stages.examples import rejections
-from pdistill.core.store.rows import read_log, read_rows
+from pdistill.core.store.rows import read_rows
 from pdistill.core.store.rundir import ARMS, RunDirectory
+from pdistill.core.store.settings import TrainSettings
 
 
 def generated(run: RunDirectory, as_json: bool) -> str:
     """Return the counts of the examples."""
-    parts = Counter((row["split"], row["rejected"] is None) for row in read_rows(run.examples))
+    parts = Counter((row["split"], row.get("rejected") is None) for row in read_rows(run.examples, {"split": str}))
     row: dict[str, Any] = {
         "directory": str(run.path),
         "queries": parts.total(),
@@ -31,27 +32,27 @@ def generated(run: RunDirectory, as_json: bool) -> str:
 
 def trained(run: RunDirectory, as_json: bool) -> str:
     """Return the schedule and the loss of the training."""
-    settings = run.stage("train")["settings"]
-    losses = [step["loss"] for step in read_log(run.metrics().path)]
+    settings = run.settings(TrainSettings)
+    losses, schedule = [step["loss"] for step in run.metrics().rows()], settings.schedule.as_row()
     row = {
         "directory": str(run.path),
-        "student": settings["student"],
+        "student": settings.student,
         "adapter": str(run.adapter),
-        **{key: settings["schedule"][key] for key in ("rows", "steps", "epochs", "batch_size", "learning_rate")},
+        **{key: schedule[key] for key in ("rows", "steps", "epochs", "batch_size", "learning_rate")},
         "loss": losses[-1] if losses else None,
     }
     if as_json:
         return json_text(row)
     loss = f"; loss from {losses[0]:.3f} to {losses[-1]:.3f} nats per token" if losses else ""
     return (
-        f"{one_line(row['student'])} trained on {row['rows']:,} examples: {row['steps']:,} steps, batch size "
+        f"{one_line(settings.student)} trained on {row['rows']:,} examples: {row['steps']:,} steps, batch size "
         f"{row['batch_size']:,}, {row['epochs']:,} epochs{loss}\n{_next(run, 'evaluate')}"
     )
 
 
 def evaluated(run: RunDirectory, as_json: bool) -> str:
     """Return the number of answers of the arms."""
-    count = sum(row["split"] == "eval" for row in read_rows(run.examples))
+    count = sum(row["split"] == "eval" for row in read_rows(run.examples, {"split": str}))
     if as_json:
         return json_text({"directory": str(run.path), "queries": count, "arms": list(ARMS)})
     return f"{count:,} held-out queries answered by {len(ARMS)} arms\n{_next(run, 'report')}"

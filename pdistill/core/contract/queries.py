@@ -4,14 +4,28 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
+from types import NoneType
 
-from pdistill.core.contract.jsontext import Row
+from pdistill.core.contract.jsontext import Keys, Row, check_keys
 from pdistill.core.contract.likeness import composed
 from pdistill.core.contract.prompts import Message
 from pdistill.core.errors import UsageError
 
 TAG = ": "
 """The separator between a prompt's name and the query, where a student learns several prompts."""
+
+TEXT_OR_NONE = (str, NoneType)
+KEYS: Keys = {
+    "number": int,
+    "id": str,
+    "query": str,
+    "reference": TEXT_OR_NONE,
+    "slices": list,
+    "group": TEXT_OR_NONE,
+    "prompt": TEXT_OR_NONE,
+    "earlier": (list, NoneType),
+}
+"""What a row of queries.jsonl has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,12 @@ class Query:
 
     @classmethod
     def from_row(cls, row: Row) -> "Query":
-        """Return the query in a row of queries.jsonl."""
+        """Return the query in a row of queries.jsonl.
+
+        Raises:
+            TypeError: it does not hold one.
+        """
+        check_keys(row, KEYS)
         earlier = tuple(Message(turn["role"], turn["content"]) for turn in row.get("earlier", ()))
         return cls(
             text=row["query"],

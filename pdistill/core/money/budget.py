@@ -9,7 +9,7 @@ from pdistill.core.contract.plugins import installed
 from pdistill.core.contract.prices import Prices, Tokens, usd
 from pdistill.core.contract.sampling import Completion, Key, Request, Sampling
 from pdistill.core.errors import RunError, UsageError
-from pdistill.core.money.cost import PRICES_LOG, by_side, money, stored_prices, tokens_spent, total
+from pdistill.core.money.cost import PRICE, PRICES_LOG, by_side, money, stored_prices, tokens_spent, total
 from pdistill.core.progress import Progress
 from pdistill.core.setup.models import BackendOptions, Model, side_options
 from pdistill.core.store.rows import append_row, read_log
@@ -170,7 +170,7 @@ def _has_prices(run: RunDirectory, side: Side, name: str, backend_options: Backe
     """Return whether a side's prices are on record and none is given now: prices stay valid until others are given."""
     if any(key.startswith("price_") for key in side_options(backend_options, side)):
         return False
-    last = [row for row in read_log(run.path / PRICES_LOG) if row["side"] == side][-1:]
+    last = [row for row in read_log(run.path / PRICES_LOG, PRICE) if row["side"] == side][-1:]
     return any(row["model"] == name and row["prices"] is not None for row in last)
 
 
@@ -178,6 +178,6 @@ def _record_prices(run: RunDirectory, side: Side, model: Model) -> None:
     """Record the prices of a side in prices.jsonl where they differ from the last record."""
     prices = model.prices()
     row = {"side": side, "model": model.id, "prices": prices.as_row() if prices else None}
-    records = [stored for stored in read_log(run.path / PRICES_LOG) if stored["side"] == side]
+    records = [stored for stored in read_log(run.path / PRICES_LOG, PRICE) if stored["side"] == side]
     if row not in records[-1:]:
         append_row(run.path / PRICES_LOG, row)

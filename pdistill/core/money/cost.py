@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import NoneType
 from typing import Literal
 
 from pdistill.core.contract.interfaces import SIDES, Side
-from pdistill.core.contract.jsontext import JsonObject, Row
+from pdistill.core.contract.jsontext import JsonObject, Keys, Row
 from pdistill.core.contract.prices import Prices, Tokens
+from pdistill.core.errors import RunError
 from pdistill.core.money.repeated import repeated_tokens
 from pdistill.core.numerics.estimates import Amount, Count
 from pdistill.core.store.rows import read_log
@@ -18,6 +20,7 @@ Counts = Mapping[Stage, Mapping[Side, Tokens]]
 
 STAGES: tuple[Stage, ...] = ("generate", "train", "evaluate")
 PRICES_LOG = "prices.jsonl"
+PRICE: Keys = {"side": str, "model": str, "prices": (dict, NoneType)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,16 @@ def by_side(counts: Counts) -> dict[Side, Tokens]:
 
 
 def stored_prices(run: RunDirectory) -> dict[Side, Prices | None]:
-    """Return the prices of both sides as they were last looked up; None if they are unknown or were never looked up."""
-    rows = {row["side"]: row["prices"] for row in read_log(run.path / PRICES_LOG)}
-    return {side: Prices(**rows[side]) if rows.get(side) else None for side in SIDES}
+    """Return the prices of both sides as they were last looked up; None if they are unknown or were never looked up.
+
+    Raises:
+        RunError: their file was edited or damaged.
+    """
+    rows = {row["side"]: row["prices"] for row in read_log(run.path / PRICES_LOG, PRICE)}
+    try:
+        return {side: Prices(**rows[side]) if rows.get(side) else None for side in SIDES}
+    except TypeError as error:
+        raise RunError(f"'{run.path / PRICES_LOG}' was edited or damaged ({error}); restore it, or remove it") from None
 
 
 def cost_of(run: RunDirectory, calls: int) -> Cost:

@@ -17,4 +17,4 @@ def note_repeated(run: RunDirectory, start: int) -> None:
 
 def repeated_tokens(run: RunDirectory) -> Tokens:
     """Return the tokens of all steps that were trained again."""
-    return Tokens(trained=sum(row["sequence_tokens"] for row in read_log(run.path / LOG)))
+    return Tokens(trained=sum(row["sequence_tokens"] for row in read_log(run.path / LOG, {"sequence_tokens": int})))

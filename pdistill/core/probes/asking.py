@@ -18,8 +18,8 @@ from pdistill.core.probes.questions import prompt_of, question_of
 from pdistill.core.progress import Progress
 from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.rowfile import AnswerWriter
-from pdistill.core.store.rows import read_records, read_rows
-from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.rows import misplaced, read_records, read_rows, side_by_side
+from pdistill.core.store.rundir import PROBE, RunDirectory
 from pdistill.core.store.settings import GenerateSettings
 
 MAX_RECITAL_TOKENS = 96
@@ -57,7 +57,7 @@ class Probing:
         missing = self.run.unprobed(arm)
         if not missing:
             return
-        rows = list(read_rows(self.run.check(self.run.probes)))
+        rows = list(read_rows(self.run.check(self.run.probes), PROBE))
         self.progress.begin(f"probes: {arm}", sum(row["probe"] in missing for row in rows), 0, "answers")
         for probe in missing:
             own = [row for row in rows if row["probe"] == probe]
@@ -187,5 +187,9 @@ def answers_to(run: RunDirectory, probe: str, arm: str) -> Iterator[tuple[Row, A
     Raises:
         RunError: an answer is missing, or a file was changed.
     """
-    questions = (row for row in read_rows(run.check(run.probes)) if row["probe"] == probe)
-    yield from zip(questions, read_records(AnswerRow, run.check(run.probe(probe, arm).path)), strict=True)
+    answers = run.check(run.probe(probe, arm).path)
+    questions = (row for row in read_rows(run.check(run.probes), PROBE) if row["probe"] == probe)
+    for question, answer in side_by_side(questions, read_records(AnswerRow, answers), (run.probes, answers)):
+        if answer.number != question["number"]:
+            raise misplaced(answers, question["number"])
+        yield question, answer

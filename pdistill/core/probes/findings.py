@@ -11,7 +11,7 @@ from pdistill.core.probes.not_run import NotRun
 from pdistill.core.probes.prompt_following import PromptFollowing, prompt_following
 from pdistill.core.probes.retention import Drift, Retention, retention
 from pdistill.core.store.rows import read_rows
-from pdistill.core.store.rundir import RunDirectory
+from pdistill.core.store.rundir import PROBE, RunDirectory
 
 Finding = Leakage | Retention | Injection | PromptFollowing | NotRun
 
@@ -52,7 +52,7 @@ def findings(task: Task, run: RunDirectory, left_out: Mapping[str, str] | None) 
     """
     if left_out is None or not run.probes.exists():
         return None
-    asked = {row["probe"] for row in read_rows(run.check(run.probes))}
+    asked = {row["probe"] for row in read_rows(run.check(run.probes), PROBE)}
     reasons = {probe: TOO_SMALL for probe in NAMES if probe not in asked} | dict(left_out)
     not_run = {probe: NotRun(None, reason) for probe, reason in reasons.items()}
     return Probes(

@@ -130,7 +130,7 @@ def _attempts(run: RunDirectory, arm: str) -> Iterator[tuple[str, str]]:
 
 def _held_out(run: RunDirectory, arm: str) -> Iterator[tuple[str, str]]:
     """Yield the first held-out queries, each with the arm's answer."""
-    for row in islice(read_rows(run.check(run.predictions(arm).path)), HELD_OUT):
+    for row in islice(read_rows(run.check(run.predictions(arm).path), {"query": str, "response": str}), HELD_OUT):
         yield plain(row["query"]), plain(row["response"])
 
 

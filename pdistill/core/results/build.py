@@ -27,7 +27,7 @@ from pdistill.core.setup.opened_run import OpenedRun
 from pdistill.core.store.example import Example
 from pdistill.core.store.heldout import HeldOut
 from pdistill.core.store.records import from_row
-from pdistill.core.store.rows import read_log, read_records
+from pdistill.core.store.rows import read_records
 from pdistill.core.store.rundir import ARMS, REMOTE_NOTE, RunDirectory
 from pdistill.core.store.settings import EvaluateSettings, GenerateSettings, TrainSettings
 
@@ -126,7 +126,8 @@ def _worse_slices(scores: Scores) -> dict[str, float]:
 
 def _loss(run: RunDirectory) -> Iterator[list[float]]:
     """Yield the training curve as [step, loss in nats per token]: at most POINTS, each a mean over consecutive steps."""
-    rows = read_log(run.check(run.metrics().path))
+    run.check(run.metrics().path)
+    rows = list(run.metrics().rows())
     size = -(-len(rows) // POINTS) or 1
     for start in range(0, len(rows), size):
         part = rows[start : start + size]

@@ -14,7 +14,7 @@ from pdistill.core.numerics.statistics import difference, recovery, share
 from pdistill.core.results.metrics import ArmMetrics, By, Metrics
 from pdistill.core.store.answerrow import AnswerRow
 from pdistill.core.store.heldout import HeldOut
-from pdistill.core.store.rows import read_records
+from pdistill.core.store.rows import misplaced, read_records
 from pdistill.core.store.rundir import ARMS, RunDirectory
 
 _SAME: dict[float | None, float] = {0.0: 0.0, 1.0: 1.0}
@@ -182,12 +182,22 @@ def scored(
 
     Args:
         places: of the held-out queries that are wanted; None for all.
+
+    Raises:
+        RunError: an arm's file lacks an answer, was changed, or cannot be read.
     """
     rows = {arm: read_records(AnswerRow, run.check(run.predictions(arm).path), places) for arm in arms}
     for query, example in held_out.at(places):
         target = example.target
-        answers = {arm: _score(arm, task, query, target, next(rows[arm])) for arm in arms}
+        answers = {arm: _score(arm, task, query, target, _answer(rows[arm], run, arm, query)) for arm in arms}
         yield ScoredQuery(query, target, answers)
+
+
+def _answer(rows: Iterator[AnswerRow], run: RunDirectory, arm: str, query: Query) -> AnswerRow:
+    row = next(rows, None)
+    if row is None or row.number != query.number:
+        raise misplaced(run.predictions(arm).path, query.id)
+    return row
 
 
 def _score(arm: str, task: Task, query: Query, target: str | None, row: AnswerRow) -> ScoredAnswer:

@@ -181,7 +181,7 @@ def _note_checkpoint(run: RunDirectory, checkpoint: Checkpoint) -> None:
 
 def _last_checkpoint(run: RunDirectory, student: Student) -> Checkpoint | None:
     """Return the checkpoint that training resumes from; frees the space of earlier ones."""
-    checkpoints = [Checkpoint.from_row(row) for row in read_log(run.path / CHECKPOINTS)]
+    checkpoints = [Checkpoint.from_row(row) for row in read_log(run.path / CHECKPOINTS, {"step": int, "state": str})]
     for checkpoint in checkpoints:
         if SERVICE not in checkpoint.state:
             run.within(checkpoint.state, CHECKPOINTS)

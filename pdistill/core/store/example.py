@@ -1,10 +1,22 @@
 """An example, the row of examples.jsonl: the target that the student learns for a query, or why there is none."""
 
 from dataclasses import dataclass
+from types import NoneType
 from typing import Self
 
-from pdistill.core.contract.jsontext import Row
+from pdistill.core.contract.jsontext import Keys, Row, check_keys
 from pdistill.core.numerics.split import Split
+
+TEXT_OR_NONE = (str, NoneType)
+KEYS: Keys = {
+    "number": int,
+    "id": str,
+    "split": str,
+    "group": str,
+    "target": TEXT_OR_NONE,
+    "rejected": TEXT_OR_NONE,
+    "confidence": (float, int, NoneType),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,12 @@ class Example:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Return the example in a row of examples.jsonl."""
+        """Return the example in a row of examples.jsonl.
+
+        Raises:
+            TypeError: it does not hold one.
+        """
+        check_keys(row, KEYS)
         return cls(**row)
 
     def as_row(self) -> dict[str, object]:

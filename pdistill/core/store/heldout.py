@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from pdistill.core.contract.queries import Query
 from pdistill.core.files import storage_error
 from pdistill.core.store.example import Example
-from pdistill.core.store.rows import decode, read_at, record
+from pdistill.core.store.rows import decode, read_at, record, side_by_side
 from pdistill.core.store.rundir import RunDirectory
 
 
@@ -19,13 +19,14 @@ class HeldOut:
 
     def __init__(self, run: RunDirectory) -> None:
         self._queries, self._examples = run.check(run.queries), run.check(run.examples)
+        paths = self._queries, self._examples
         self.numbers = array("q")
         """The numbers of the queries."""
         self._offsets = array("q"), array("q")
         at = [0, 0]
         try:
             with self._queries.open("rb") as queries, self._examples.open("rb") as examples:
-                for number, lines in enumerate(zip(queries, examples, strict=True)):
+                for number, lines in enumerate(side_by_side(queries, examples, paths)):
                     row = decode(lines[1], self._examples, number + 1)
                     if record(Example, row, self._examples, number + 1).split == "eval":
                         self.numbers.append(number)

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from pdistill.core.contract.jsontext import JsonObject, Row
+from pdistill.core.contract.jsontext import JsonObject, Keys, Row
 from pdistill.core.contract.sampling import Key
 from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
 from pdistill.core.store.answerrow import AnswerRow
-from pdistill.core.store.rows import decode, encode, record, unreadable
+from pdistill.core.store.rows import DAMAGE, NO_KEYS, decode, encode, record, unreadable
 
 
 class RowFile:
@@ -25,9 +25,11 @@ class RowFile:
     Args:
         path: the file; `path.part` holds its rows until it is complete.
         place: returns the position of a row in the complete file; no two rows have the same.
+        keys: what every row has.
     """
 
-    def __init__(self, path: Path, place: Callable[[Row], int]) -> None:
+    def __init__(self, path: Path, place: Callable[[Row], int], keys: Keys = NO_KEYS) -> None:
+        self.keys = keys
         self.path = path
         self.part = path.with_name(path.name + ".part")
         self.place = place
@@ -48,7 +50,7 @@ class RowFile:
             with path.open("rb") as file:
                 for at, line in enumerate(file, start=1):
                     if line.endswith(b"\n"):
-                        yield decode(line, path, at)
+                        yield decode(line, path, at, self.keys)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -70,6 +72,9 @@ class RowFile:
         return RowWriter(self, size)
 
 
+ANSWER: Keys = {"number": int, "prompt_tokens": int, "tokens": int}
+
+
 class AnswerFile(RowFile):
     """A file of answers, ordered by query and sample.
 
@@ -78,7 +83,7 @@ class AnswerFile(RowFile):
     """
 
     def __init__(self, path: Path, samples: int = 1) -> None:
-        super().__init__(path, lambda row: self.place_of(Key(row["number"], row.get("sample", 0))))
+        super().__init__(path, lambda row: self.place_of(Key(row["number"], row.get("sample", 0))), ANSWER)
         self._samples = samples
 
     def place_of(self, key: Key) -> int:
@@ -222,7 +227,7 @@ class RowWriter:
                 try:
                     self._note(self._rows.place(row), len(line))
                     self._rows.check(row)
-                except (KeyError, TypeError, ValueError, AttributeError) as error:
+                except DAMAGE as error:
                     raise unreadable(self._rows.part, at, error) from None
         self._file.truncate(self._end)
         self._file.seek(self._end)

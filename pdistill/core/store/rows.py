@@ -10,11 +10,14 @@ from typing import BinaryIO, Generic, Protocol, Self, TypeVar
 
 import orjson
 
-from pdistill.core.contract.jsontext import JsonObject, Row
+from pdistill.core.contract.jsontext import JsonObject, Keys, Row, check_keys
 from pdistill.core.errors import RunError
 from pdistill.core.files import storage_error
 
-"""A stored row: JSON values by key."""
+NUMBER = (int, float)
+NO_KEYS: Keys = {}
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError)
+"""What reading a value from a row raises where the row does not hold one."""
 
 
 class Storable(Protocol):
@@ -29,6 +32,8 @@ class Storable(Protocol):
 
 
 R = TypeVar("R", bound=Storable)
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def encode(row: Row) -> bytes:
@@ -39,15 +44,14 @@ def encode(row: Row) -> bytes:
         return json.dumps(row, separators=(",", ":")).encode() + b"\n"
 
 
-def read_rows(path: Path, places: Container[int] | None = None) -> Iterator[JsonObject]:
-    """Yield the rows of a file: those at the given positions, counted from 0, or all.
+def read_rows(path: Path, keys: Keys = NO_KEYS) -> Iterator[JsonObject]:
+    """Yield the rows of a file, each of which has these keys.
 
     Raises:
-        RunError: the file cannot be read, or a line is not a row; it names the line.
+        RunError: the file cannot be read, or a line is not such a row; it names the line.
     """
     for place, line in _lines(path):
-        if places is None or place in places:
-            yield decode(line, path, place + 1)
+        yield decode(line, path, place + 1, keys)
 
 
 def read_records(kind: type[R], path: Path, places: Container[int] | None = None) -> Iterator[R]:
@@ -69,20 +73,47 @@ def record(kind: type[R], row: Row, path: Path, at: int) -> R:
     """
     try:
         return kind.from_row(row)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         raise unreadable(path, at, error) from None
 
 
-def decode(line: bytes, path: Path, at: int) -> JsonObject:
-    """Return the row on a line.
+def decode(line: bytes, path: Path, at: int, keys: Keys = NO_KEYS) -> JsonObject:
+    """Return the row on a line, which has these keys.
 
     Raises:
-        RunError: the line is not a row.
+        RunError: the line is not such a row.
     """
     row = _parsed(line)
     if row is None:
         raise unreadable(path, at)
+    try:
+        check_keys(row, keys)
+    except TypeError as error:
+        raise unreadable(path, at, error) from None
     return row
+
+
+def misplaced(path: Path, query: object) -> RunError:
+    """Return the error for a complete file of answers that does not have a query's answer in its place."""
+    return RunError(
+        f"'{path}' does not have the answer to query {query!r} in its place: it was edited or damaged; restore it, or start a "
+        "new run with --run-dir"
+    )
+
+
+def side_by_side(one: Iterable[A], other: Iterable[B], paths: tuple[Path, Path]) -> Iterator[tuple[A, B]]:
+    """Yield the rows of two files that belong to each other.
+
+    Raises:
+        RunError: one of the files has more rows than the other.
+    """
+    try:
+        yield from zip(one, other, strict=True)
+    except ValueError:
+        raise RunError(
+            f"'{paths[0]}' and '{paths[1]}' do not have the same number of rows, so one was edited or damaged; restore it, or "
+            "start a new run with --run-dir"
+        ) from None
 
 
 def read_at(file: BinaryIO, offset: int, path: Path) -> JsonObject:
@@ -94,9 +125,14 @@ def read_at(file: BinaryIO, offset: int, path: Path) -> JsonObject:
     file.seek(offset)
     row = _parsed(file.readline())
     if row is None:
-        file.seek(0)
-        raise unreadable(path, file.read(offset).count(b"\n") + 1)
+        raise unreadable(path, _line_at(file, offset))
     return row
+
+
+def _line_at(file: BinaryIO, offset: int) -> int:
+    """Return the number of the line that begins at a byte offset, from 1."""
+    file.seek(0)
+    return file.read(offset).count(b"\n") + 1
 
 
 def _parsed(line: bytes) -> JsonObject | None:
@@ -151,11 +187,11 @@ def append_row(path: Path, row: Row) -> None:
         raise storage_error(error, path) from None
 
 
-def read_log(path: Path) -> list[JsonObject]:
-    """Return the rows of a log, without a truncated last line; none where there is no file yet.
+def read_log(path: Path, keys: Keys = NO_KEYS) -> list[JsonObject]:
+    """Return the rows of a log, each of which has these keys, without a truncated last line; none where there is no file yet.
 
     Raises:
-        RunError: it cannot be read, or a line is not a row.
+        RunError: it cannot be read, or a line is not such a row.
     """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
@@ -163,7 +199,7 @@ def read_log(path: Path) -> list[JsonObject]:
         return []
     except OSError as error:
         raise storage_error(error, path) from None
-    return [decode(line, path, at) for at, line in enumerate(lines, start=1) if line.endswith(b"\n")]
+    return [decode(line, path, at, keys) for at, line in enumerate(lines, start=1) if line.endswith(b"\n")]
 
 
 class RowIndex(Generic[R]):
@@ -194,7 +230,12 @@ class RowIndex(Generic[R]):
         return len(self._offsets)
 
     def __getitem__(self, place: int) -> R:
-        return self._kind.from_row(read_at(self._file, self._offsets[place], self._path))
+        offset = self._offsets[place]
+        row = read_at(self._file, offset, self._path)
+        try:
+            return self._kind.from_row(row)
+        except DAMAGE as error:
+            raise unreadable(self._path, _line_at(self._file, offset), error) from None
 
     def __enter__(self) -> Self:
         return self

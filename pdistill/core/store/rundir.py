@@ -10,15 +10,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from pdistill.core.contract.jsontext import JsonObject, Row
+from pdistill.core.contract.jsontext import JsonObject, Keys, Row
 from pdistill.core.errors import RunError, unknown
 from pdistill.core.escape import json_text
 from pdistill.core.files import storage_error, write_file
 from pdistill.core.store.rowfile import AnswerFile, RowFile
-from pdistill.core.store.rows import append_row, read_log, read_rows
+from pdistill.core.store.rows import DAMAGE, NUMBER, append_row, read_log, read_rows
 from pdistill.core.store.seals import SEALS, Seals
 from pdistill.core.store.settings import EvaluateSettings, StageSettings
 
+STEP: Keys = {"step": int, "loss": NUMBER, "sequence_tokens": int}
+PROBE: Keys = {"probe": str, "number": int, "query": str}
+"""What the rows of metrics.jsonl and of probes.jsonl have."""
 HASHED = {
     "prompt": "another prompt",
     "student_prompt": "another student prompt",
@@ -93,13 +96,13 @@ class RunDirectory:
             return []
         evaluated = self.stored(EvaluateSettings)
         left_out = evaluated.left_out if evaluated else {}
-        asked = {row["probe"] for row in read_rows(self.probes)}
+        asked = {row["probe"] for row in read_rows(self.probes, PROBE)}
         due = (probe for probe, arms in PROBES.items() if arm in arms and probe in asked and probe not in left_out)
         return [probe for probe in due if not self.probe(probe, arm).complete]
 
     def metrics(self) -> RowFile:
         """Return the file of training steps; its first row is step 1."""
-        return RowFile(self.path / "metrics.jsonl", lambda row: row["step"] - 1)
+        return RowFile(self.path / "metrics.jsonl", lambda row: row["step"] - 1, STEP)
 
     def read_json(self, name: str) -> JsonObject | None:
         """Return the content of a JSON file of the run, or None where the file does not exist.
@@ -180,7 +183,7 @@ class RunDirectory:
     def _settings(self, kind: type[S], row: Row) -> S:
         try:
             return kind.from_row(row)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except DAMAGE:
             raise self._damaged(f"{kind.STAGE}.json") from None
 
     def _damaged(self, name: str) -> RunError:
@@ -226,8 +229,8 @@ class RunDirectory:
     def seconds(self) -> dict[str, float]:
         """Return the duration of each stage in seconds, summed over interruptions."""
         total = dict.fromkeys(("generate", "train", "evaluate"), 0.0)
-        for row in read_log(self.path / "timings.jsonl"):
-            total[row["stage"]] = round(total[row["stage"]] + row["seconds"], 3)
+        for row in read_log(self.path / "timings.jsonl", {"stage": str, "seconds": NUMBER}):
+            total[row["stage"]] = round(total.get(row["stage"], 0.0) + row["seconds"], 3)
         return total
 
     def seal(self, part: Path) -> None:

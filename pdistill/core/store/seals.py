@@ -19,7 +19,7 @@ class Seals:
 
     def hashes(self) -> dict[str, str]:
         """Return the hash of each sealed file, by its name."""
-        return {row["file"]: row["sha256"] for row in read_log(self._path)}
+        return {row["file"]: row["sha256"] for row in read_log(self._path, {"file": str, "sha256": str})}
 
     def add(self, part: Path) -> None:
         """Record the hash of a file that is about to be completed."""

@@ -5,7 +5,17 @@ import pytest
 from pdistill.core.contract.queries import Query
 from pdistill.core.errors import RunError
 from pdistill.core.files import write_file
-from pdistill.core.store.rows import RowIndex, append_row, encode, read_log, read_records, read_rows, write_rows
+from pdistill.core.store.rows import (
+    NUMBER,
+    RowIndex,
+    append_row,
+    encode,
+    read_log,
+    read_records,
+    read_rows,
+    side_by_side,
+    write_rows,
+)
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -23,7 +33,10 @@ def test_a_row_is_one_line() -> None:
     assert encode({"text": "a\nb\r\u2028c"}).count(b"\n") == 1
 
 
-@pytest.mark.parametrize("damage", [b'{"number": 1}\n{"num', b'{"number": 1}\nnot json\n', b"[1]\n", b'{"number": 1}'])
+@pytest.mark.parametrize(
+    "damage",
+    [b'{"number": 1}\n{"num', b'{"number": 1}\nnot json\n', b"[1]\n", b'{"number": 1}', b"[" * 100_000 + b"\n"],
+)
 def test_a_damaged_file_is_named_with_its_line(tmp_path: Path, damage: bytes) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(damage)
@@ -70,3 +83,30 @@ def test_a_damaged_row_is_named_by_its_line_wherever_it_is_read(tmp_path: Path) 
     path.write_bytes(content.replace(b'"slices":[]', b'"slices":7'))
     with pytest.raises(RunError, match="line 1: not a row"):
         list(read_records(Query, path))
+
+
+def test_a_row_without_what_its_reader_needs_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    for row in ({"step": 1}, {"step": "x"}):
+        append_row(path, row)
+    with pytest.raises(RunError, match=r"log.jsonl, line 2: not a row \(step is 'x'\)"):
+        read_log(path, {"step": int})
+    with pytest.raises(RunError, match=r"log.jsonl, line 1: not a row \(loss is missing\)"):
+        list(read_rows(path, {"loss": NUMBER}))
+
+
+def test_a_row_that_is_read_by_its_offset_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "queries.jsonl"
+    rows = [Query("abc", id=str(at), number=at).as_row() for at in range(4)]
+    write_rows(path, rows, lambda part: None)
+    with RowIndex(Query, path, lambda query: query.number > 1) as index:
+        path.write_bytes(path.read_bytes().replace(b'"id":"3"', b'"id": 3 '))
+        with pytest.raises(RunError, match=r"queries.jsonl, line 4: not a row \(id is 3\)"):
+            index[1]
+
+
+def test_files_that_belong_together_have_as_many_rows() -> None:
+    paths = (Path("a.jsonl"), Path("b.jsonl"))
+    assert list(side_by_side([1], [2], paths)) == [(1, 2)]
+    with pytest.raises(RunError, match="'a.jsonl' and 'b.jsonl' do not have the same number of rows"):
+        list(side_by_side([1], [2, 3], paths))

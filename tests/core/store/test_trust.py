@@ -57,6 +57,17 @@ def test_a_sealed_file_that_was_edited_or_removed_is_an_error(run: RunDirectory,
     assert pipeline.report(run)["schema"] == 1
 
 
+@pytest.mark.parametrize("name", ["predictions-student.jsonl", "probes-leakage-student.jsonl"])
+def test_an_answer_that_is_missing_from_a_file_that_was_sealed_again_is_told(run: RunDirectory, name: str) -> None:
+    path = run.path / name
+    rows = path.read_bytes().splitlines(keepends=True)
+    for kept, message in ((rows[:-1], "in its place|the same number of rows"), (rows[1:], "in its place")):
+        path.write_bytes(b"".join(kept))
+        run.seal(path)
+        with pytest.raises(RunError, match=f"{name}' .*{message}"):
+            pipeline.report(run)
+
+
 def test_missing_seals_are_an_error(run: RunDirectory) -> None:
     seals = run.path / "seals.jsonl"
     lines = seals.read_text().splitlines(keepends=True)
