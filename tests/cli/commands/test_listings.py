@@ -1,7 +1,11 @@
 import json
 from collections.abc import Callable
 
+import pytest
 from click.testing import Result
+
+from pdistill.core.contract.optionfields import options_of
+from pdistill.core.contract.plugins import installed
 
 Call = Callable[..., Result]
 
@@ -33,6 +37,13 @@ def test_backends_are_listed_with_their_options(call: Call) -> None:
     assert "-B window=32 Concurrent requests [integer, at least 1 and at most 10,000]" in shown
     assert "-B api=auto Endpoint for text prompts" in shown
     assert "-B shuffle=false Return answers out of order, within a window [true|false]" in shown
+
+
+def test_every_option_of_a_backend_has_its_help_within_80_columns(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, call("backends").stdout.splitlines())) <= 80
+    for name in ("fake", "local", "openai", "tinker"):
+        assert all(option.spec.help for option in options_of(installed().backends[name].options))
 
 
 def test_plugins_say_where_they_come_from(call: Call) -> None:
