@@ -111,7 +111,7 @@ def _ask(address: str, messages: Body) -> _Answer:
         BackendError: the server rejects the request.
     """
     place = urlsplit(address)
-    body = json.dumps({"model": NAME, "messages": messages, "stream": True})
+    body = json.dumps({"model": NAME, "messages": messages, "stream": True, "stream_options": {"include_usage": True}})
     began = time.monotonic()
     with closing(HTTPConnection(place.hostname or "", place.port)) as connection:
         connection.request("POST", f"{place.path}/chat/completions", body, {"Content-Type": "application/json"})
@@ -121,7 +121,10 @@ def _ask(address: str, messages: Body) -> _Answer:
         first: float | None = None
         usage: dict[str, int] = {}
         for line in response:
-            chunk = json.loads(line.partition(b"data: ")[2] or b"{}")
+            data = line.partition(b"data: ")[2].strip()
+            if data in (b"", b"[DONE]"):
+                continue
+            chunk = json.loads(data)
             if first is None and any(choice["delta"].get("content") for choice in chunk.get("choices", ())):
                 first = time.monotonic() - began
             usage = chunk.get("usage") or usage
