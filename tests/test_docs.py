@@ -35,7 +35,7 @@ LINKING = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").rglob("*.m
 BLOCK = re.compile(r'^```([\w-]*)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+?)\s*$", re.MULTILINE)
-REHEARSED = ("--backend", "fake", "--teacher", "rule", "--student", "rule")
+REHEARSED = ("--backend", "fake", "--teacher", "rule", "--student", "rule", "--force")
 
 
 class Block(NamedTuple):
