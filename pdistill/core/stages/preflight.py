@@ -52,7 +52,8 @@ class Preflight:
 
     def __post_init__(self) -> None:
         """Find the sample."""
-        self.numbers = [placed.query.number for placed in sample_of(self.placed)]
+        least = 0 if self.run.settings.held_out is None else LEAST_SAMPLE  # 0: as runs up to version 0.1 have asked
+        self.numbers = [placed.query.number for placed in sample_of(self.placed, least)]
 
     @property
     def due(self) -> bool:
@@ -140,18 +141,22 @@ class MadeBy:
         return {"student": self.student, "resolved": self.resolved}
 
 
-def sample_of(placed: Iterable[Placed]) -> list[Placed]:
-    """Return the queries that the preflight asks, in their order."""
+def sample_of(placed: Iterable[Placed], least: int = LEAST_SAMPLE) -> list[Placed]:
+    """Return the queries that the preflight asks, in their order.
+
+    Args:
+        least: where fewer are held out, training queries make the sample up to this number.
+    """
     held_out: list[Placed] = []
     others: list[Placed] = []
     for each in placed:
         if each.split == "eval":
             held_out.append(each)
-        elif len(others) < LEAST_SAMPLE:
+        elif len(others) < least:
             others.append(each)
         if len(held_out) == SAMPLE:
             break
-    few = max(0, LEAST_SAMPLE - len(held_out))
+    few = max(0, least - len(held_out))
     return sorted((*held_out, *others[:few]), key=lambda each: each.query.number)
 
 
