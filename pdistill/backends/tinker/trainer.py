@@ -51,7 +51,6 @@ class TinkerTrainer:
         self._expiry = int(options.expire * DAY) or None
         self._prefix = f"{_slug(run)}-{uuid.uuid4().hex[:8]}"
         self._last: Future[Any] | None = None
-        self._steps = 0
         self._downloads: dict[WeightsURI, str | BackendError] = {}
 
     def step(self, batch: Batch, learning_rate: float) -> "Future[StepMetrics]":
@@ -68,7 +67,6 @@ class TinkerTrainer:
         forward = self._client.forward_backward([_datum(types, row) for row in batch.rows], LOSSES[batch.loss])
         optimized = self._client.optim_step(optimizer)
         trained = sum(weight > 0 for row in batch.rows for weight in row.weights)
-        self._steps += 1
         return self._in_order(self._metrics(forward, optimized, trained))
 
     def save_state(self, name: str) -> "Future[StateURI]":

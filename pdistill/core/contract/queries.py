@@ -24,6 +24,7 @@ KEYS: Keys = {
     "group": TEXT_OR_NONE,
     "prompt": TEXT_OR_NONE,
     "earlier": (list, NoneType),
+    "held_out": (bool, NoneType),
 }
 """What a row of queries.jsonl has."""
 

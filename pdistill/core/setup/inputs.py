@@ -51,9 +51,8 @@ class RunInputs:
         state, count, held_out, characters = sha256(), 0, 0, 0
         for query in self.queries():
             row = query.as_row()
-            held_out += (
-                row.pop("held_out", None) is True
-            )  # it may come from the run of --from, which can be left out later
+            # Its side is not part of the hash: it may come from the run of --from, which can be left out later.
+            held_out += row.pop("held_out", None) is True
             state.update(encode(row))
             count += 1
             characters += len(query.text)

@@ -42,6 +42,12 @@ class RequestError(Exception):
         self.code = code
 
 
+def error_content(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+    """Return an error as OpenAI's API tells it."""
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
 def handler_arguments(
     body: Any, export: TransformersExport, name: str, *, ignore_system: bool = False
 ) -> dict[str, Any]:

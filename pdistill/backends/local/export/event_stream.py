@@ -4,6 +4,8 @@ import json
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
+from pdistill.backends.local.export.chat_request import error_content
+
 DONE = "data: [DONE]\n\n"
 FAILURE = ('data: {"error": "', '"}')
 """What the handler puts around an error's message, which it does not escape."""
@@ -20,7 +22,7 @@ async def as_openai(parts: AsyncIterable[Any], *, with_usage: bool) -> AsyncIter
         for event in filter(None, part.split("\n\n")):
             if event.startswith(FAILURE[0]):
                 message = event.removeprefix(FAILURE[0]).removesuffix(FAILURE[1])
-                yield _event({"error": {"message": message, "type": "server_error", "param": None, "code": None}})
+                yield _event(error_content(500, message))
                 return
             chunk = json.loads(event.removeprefix("data: "))
             usage = chunk.pop("usage", None)

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from pdistill.backends.local.export.chat_request import RequestError, handler_arguments
+from pdistill.backends.local.export.chat_request import RequestError, error_content, handler_arguments
 from pdistill.backends.local.export.event_stream import as_openai
 from pdistill.backends.local.export.transformers_export import TransformersExport
 from pdistill.core.contract.sampling import Sampling
@@ -295,6 +295,4 @@ async def _failure(request: Request, error: Exception) -> Response:
 
 
 def _error(status: int, message: str, code: str | None = None) -> Response:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    error: Mapping[str, Any] = {"message": message, "type": kind, "param": None, "code": code}
-    return JSONResponse({"error": error}, status)
+    return JSONResponse(error_content(status, message, code), status)
